@@ -1,0 +1,1 @@
+"""Audio formats and the arithmetic between them. Pure."""

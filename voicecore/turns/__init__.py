@@ -1,0 +1,1 @@
+"""The turn-taking machine. Pure: time is an input, actions are outputs."""
