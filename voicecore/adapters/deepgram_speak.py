@@ -1,0 +1,116 @@
+"""Deepgram's live speech protocols as values: Aura (``v1/speak``), Flux TTS (``v2/speak``). Pure.
+
+Both take text and ``Flush``, answer with audio and then say that a flush is complete; both can
+be told to drop what they have. They differ in names, and in what a flush is: on Aura it is the
+end of a piece of text, of which at most 20 in 60 seconds are carried out; on Flux it is the end
+of the turn, and the server cuts the text by itself.
+
+Source: developers.deepgram.com "Text to Speech WebSocket", "TTS WS Flush", "Flux TTS".
+"""
+
+from collections import deque
+
+import msgspec
+
+FLUSH = '{"type":"Flush"}'
+CLOSE = '{"type":"Close"}'
+
+FLUSH_LIMIT = 20
+FLUSH_WINDOW_MS = 60_000
+FLUSH_RESERVE = 6
+"""Flushes kept back for the ends of replies; sentences are gathered when only these are left."""
+
+MAX_SPEAK_CHARS = 1500
+"""Below Aura's limit of 2,000 characters between flushes."""
+
+
+class Dialect(msgspec.Struct, frozen=True):
+    """``done`` is the type of the message that completes a flush, ``cleared`` of the one that
+    answers ``clear``; ``flush_each`` says whether each sentence is flushed, or only the reply's
+    end."""
+
+    path: str
+    clear: str
+    done: str
+    cleared: str
+    flush_each: bool
+
+
+AURA = Dialect("/v1/speak", '{"type":"Clear"}', "Flushed", "Cleared", flush_each=True)
+FLUX = Dialect(
+    "/v2/speak", '{"type":"Interrupt"}', "SpeechMetadata", "SpeechInterrupted", flush_each=False
+)
+
+
+class PieceDone(msgspec.Struct, frozen=True):
+    """All audio of the oldest open flush has been sent."""
+
+
+class Cleared(msgspec.Struct, frozen=True):
+    """Nothing that was sent before the last clear is heard from again."""
+
+
+class SpeakError(msgspec.Struct, frozen=True):
+    detail: str
+
+
+class _Message(msgspec.Struct, frozen=True):
+    type: str
+    code: str | None = None
+    description: str | None = None
+
+
+_MESSAGE = msgspec.json.Decoder(_Message)
+SpeakMessage = PieceDone | Cleared | SpeakError
+
+
+def speak(text: str) -> str:
+    return msgspec.json.encode({"type": "Speak", "text": text}).decode()
+
+
+def decode_speak(dialect: Dialect, message: str) -> SpeakMessage | None:
+    """A message that matters, None for one that does not.
+
+    :raises ValueError: it is not what the protocol allows."""
+    known = _MESSAGE.decode(message)
+    if known.type == "Error":
+        return SpeakError(f"{known.code or ''} {known.description or ''}".strip())
+    if dialect is FLUX and known.type == "Warning" and known.code == "NO_ACTIVE_SPEECH":
+        return Cleared()  # the turn was over before the interruption arrived
+    if known.type == dialect.done:
+        return PieceDone()
+    return Cleared() if known.type == dialect.cleared else None
+
+
+def split_text(text: str, limit: int = MAX_SPEAK_CHARS) -> list[str]:
+    """``text`` in pieces of at most ``limit`` characters, cut between words where it can be."""
+    pieces: list[str] = []
+    rest = text.strip()
+    while len(rest) > limit:
+        cut = rest.rfind(" ", 1, limit + 1)
+        cut = limit if cut < 0 else cut
+        pieces.append(rest[:cut].rstrip())
+        rest = rest[cut:].lstrip()
+    if rest:
+        pieces.append(rest)
+    return pieces
+
+
+class FlushBudget:
+    """How often Aura may still be flushed: ``FLUSH_LIMIT`` times in any ``FLUSH_WINDOW_MS``."""
+
+    def __init__(self) -> None:
+        self._times: deque[int] = deque()
+
+    def take(self, now_ms: int, *, reserve: int = 0) -> bool:
+        """Use one, unless that would leave fewer than ``reserve``."""
+        while self._times and now_ms - self._times[0] >= FLUSH_WINDOW_MS:
+            self._times.popleft()
+        if FLUSH_LIMIT - len(self._times) <= reserve:
+            return False
+        self._times.append(now_ms)
+        return True
+
+    def wait_ms(self, now_ms: int) -> int:
+        """Until the oldest use is forgotten."""
+        return max(self._times[0] + FLUSH_WINDOW_MS - now_ms, 0) if self._times else 0

@@ -1,0 +1,202 @@
+"""Speech-to-text on this machine: Moonshine's English model in a worker process.
+
+The model hears whole utterances. Our VAD says where they begin and end; at the end the audio
+goes to the worker, which answers in a tenth of the utterance's length. Interim texts are the
+same work done early, about once a second while the worker has nothing else to do.
+
+The model gives no word times; words are spread over the part of the utterance with voice.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal
+
+import msgspec
+
+from media.audio.format import AudioFormat
+from voicecore.adapters.registry import VendorConfig, VendorConfigError
+from voicecore.local.lanes import Lanes
+from voicecore.local.settings import read_settings
+from voicecore.local.utterances import Utterance, Utterances
+from voicecore.local.worker import (
+    WorkerEvent,
+    WorkerFailed,
+    WorkerOutput,
+    WorkerProcess,
+    WorkerSpec,
+)
+from voicecore.providers.errors import VendorError
+from voicecore.providers.stt import Spawn, SttEvent, SttFailed, SttFinal, SttInterim
+from voicecore.providers.words import spread_words
+
+VENDOR = "moonshine"
+_INTERIM_LAST_MS = 8000
+
+
+class MoonshineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``interims`` every ``interim_ms``: ``auto`` makes them only while the worker is idle, so
+    that they vanish as calls increase. ``parallel`` utterances at a time, 100 MB each. Speech
+    longer than ``max_utterance_ms`` is understood in parts. ``architecture`` belongs to a model
+    given as a directory."""
+
+    interims: Literal["auto", "on", "off"] = "auto"
+    interim_ms: Annotated[int, msgspec.Meta(ge=300, le=10_000)] = 1000
+    max_utterance_ms: Annotated[int, msgspec.Meta(ge=2000, le=30_000)] = 12_000
+    parallel: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 5
+    architecture: Literal["tiny", "base"] = "tiny"
+
+
+class MoonshineStt:
+    """Implements ``Stt``."""
+
+    def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
+        if config.language.split("-")[0].lower() != "en":
+            raise VendorConfigError("language", "the model understands English only")
+        self.settings = read_settings(config, MoonshineSettings)
+        model = config.model or "tiny-en"
+        self.name = f"{VENDOR}/{model}"
+        spec = WorkerSpec(
+            vendor=VENDOR,
+            command=("-m", "voicecore.local.moonshine_worker"),
+            settings={
+                "model": model,
+                "architecture": self.settings.architecture,
+                "parallel": self.settings.parallel,
+            },
+            nice=self.settings.nice,
+        )
+        self.worker = WorkerProcess(spec, on_ready=lambda: self.lanes.ready())
+        self.lanes = Lanes(self.worker, parallel=self.settings.parallel)
+
+    def accepts(self, offered: AudioFormat) -> AudioFormat:
+        return offered
+
+    async def start(self) -> None:
+        await self.worker.start()
+
+    def open(
+        self, audio: AudioFormat, *, sink: Callable[[SttEvent], None], spawn: Spawn
+    ) -> "MoonshineStream":
+        return MoonshineStream(self.settings, self.lanes, audio, sink)
+
+    async def stop(self) -> None:
+        await self.worker.stop()
+
+
+class _Pending:
+    """An utterance on its way. ``flushes`` is how many ``finalize()`` it answers."""
+
+    def __init__(self, start_ms: int, flushes: int) -> None:
+        self.start_ms = start_ms
+        self.flushes = flushes
+        self.final = SttFinal("")
+
+
+class MoonshineStream:
+    """Implements ``SttStream``."""
+
+    def __init__(
+        self,
+        settings: MoonshineSettings,
+        lanes: Lanes,
+        audio: AudioFormat,
+        sink: Callable[[SttEvent], None],
+    ) -> None:
+        self._settings = settings
+        self._lanes = lanes
+        self._sink: Callable[[SttEvent], None] | None = sink
+        self._speech = Utterances(audio, max_ms=settings.max_utterance_ms)
+        self._args = {"encoding": audio.encoding.value, "rate_hz": audio.rate_hz}
+        self._finals = lanes.lane()
+        self._interims = lanes.lane()
+        self._pending: deque[_Pending] = deque()
+        # An interim is due when this much of the utterance is there.
+        self._interim_at_ms = settings.interim_ms
+        self._spare_wanted = {"on": 1, "auto": settings.parallel}.get(settings.interims, 0)
+
+    def push(self, frame: bytes) -> None:
+        if self._sink is None:
+            return
+        if part := self._speech.push(frame):
+            self._submit(part, flushes=0)
+        elif self._speech.speaking and self._speech.speech_ms >= self._interim_at_ms:
+            self._submit_interim()
+
+    def speech_started(self) -> None:
+        if not self._speech.speaking:
+            self._interim_at_ms = self._settings.interim_ms
+        self._speech.speech_started()
+
+    def finalize(self) -> None:
+        if self._sink is None:
+            return
+        if utterance := self._speech.finalize():
+            self._submit(utterance, flushes=1)
+        elif self._pending:
+            self._pending[-1].flushes += 1
+        else:
+            asyncio.get_running_loop().call_soon(self._emit, SttFinal("", flushed=True))
+
+    def close(self) -> None:
+        self._sink = None
+        self._finals.clear()
+        self._interims.clear()
+        self._pending.clear()
+
+    def _submit(self, utterance: Utterance, *, flushes: int) -> None:
+        self._interims.clear()
+        self._interim_at_ms = self._settings.interim_ms
+        pending = _Pending(utterance.start_ms, flushes)
+        self._pending.append(pending)
+        try:
+            self._finals.submit(
+                self._args, utterance.audio, lambda event: self._on_final(pending, event)
+            )
+        except VendorError as error:
+            asyncio.get_running_loop().call_soon(self._fail, error)
+
+    def _on_final(self, pending: _Pending, event: WorkerEvent) -> None:
+        if isinstance(event, WorkerOutput):
+            text = str(event.facts["text"])
+            start_ms = pending.start_ms + int(event.facts["from_ms"])
+            end_ms = pending.start_ms + int(event.facts["until_ms"])
+            pending.final = SttFinal(text, spread_words(text, start_ms, end_ms))
+        elif isinstance(event, WorkerFailed):
+            self._fail(event.error)
+        else:
+            self._pending.remove(pending)
+            self._deliver(pending)
+
+    def _deliver(self, pending: _Pending) -> None:
+        final = pending.final
+        if final.text or pending.flushes:
+            self._emit(msgspec.structs.replace(final, flushed=pending.flushes > 0))
+        for _ in range(pending.flushes - 1):
+            self._emit(SttFinal("", flushed=True))
+
+    def _submit_interim(self) -> None:
+        self._interim_at_ms = self._speech.speech_ms + self._settings.interim_ms
+        if not self._spare_wanted or self._lanes.spare < self._spare_wanted:
+            return
+        if self._interims.busy or self._pending:
+            return
+        try:
+            self._interims.submit(
+                self._args, self._speech.so_far(_INTERIM_LAST_MS), self._on_interim
+            )
+        except VendorError:
+            return  # no worker: the final will say so
+
+    def _on_interim(self, event: WorkerEvent) -> None:
+        if isinstance(event, WorkerOutput) and (text := str(event.facts["text"])):
+            self._emit(SttInterim(text))
+
+    def _fail(self, error: VendorError) -> None:
+        self._emit(SttFailed(error))
+        self.close()
+
+    def _emit(self, event: SttEvent) -> None:
+        if self._sink is not None:
+            self._sink(event)

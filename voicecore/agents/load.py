@@ -1,0 +1,159 @@
+"""Agent files: reading them, and finding everything that is wrong with one."""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from voicecore.adapters.registry import (
+    Kind,
+    VendorConfig,
+    VendorConfigError,
+    make_llm,
+    make_stt,
+    make_tts,
+)
+from voicecore.agents.fields import Block, as_list
+from voicecore.agents.model import Agent
+from voicecore.agents.secrets import UnresolvedSecretError, redact, references, resolve
+from voicecore.agents.tools import HttpTool
+from voicecore.agents.vendors import LlmVendor, SttVendor, TtsVendor, VendorBlock
+from voicecore.yaml_lines import (
+    FieldPath,
+    FieldProblem,
+    YamlDocument,
+    YamlFileError,
+    parse_yaml,
+    read_yaml,
+    undotted,
+)
+from voicecore.yaml_models import model_problems
+
+_PRIVATE = ("settings", "headers")
+_KINDS: Mapping[Kind, type[VendorBlock]] = {"stt": SttVendor, "llm": LlmVendor, "tts": TtsVendor}
+_MAKERS: Mapping[Kind, Callable[[VendorConfig, Mapping[str, str]], object]] = {
+    "stt": make_stt,
+    "llm": make_llm,
+    "tts": make_tts,
+}
+
+B = TypeVar("B", bound=Block)
+
+
+class AgentFileError(YamlFileError):
+    """An agent file that cannot be used; the text has a line for each problem."""
+
+
+def load_agent(path: Path | str, *, secrets: Mapping[str, str]) -> Agent:
+    """Read an agent file and make sure that calls can be answered with it: its fields, its
+    references to ``secrets``, and its vendors' settings. Vendors' modules are imported, but
+    nothing is connected or loaded.
+
+    :raises AgentFileError: with everything that is wrong."""
+    try:
+        document = read_yaml(Path(path))
+    except YamlFileError as error:
+        raise AgentFileError(error.source, error.problems) from None
+    return _checked(document, secrets)
+
+
+def parse_agent(text: str, source: str, *, secrets: Mapping[str, str] | None = None) -> Agent:
+    """The agent in a text; ``source`` names it in errors. Without ``secrets``, references and
+    vendors' settings are not checked.
+
+    :raises AgentFileError: with everything that is wrong."""
+    try:
+        document = parse_yaml(text, source)
+    except YamlFileError as error:
+        raise AgentFileError(error.source, error.problems) from None
+    return _checked(document, secrets)
+
+
+def check_secrets(agent: Agent, secrets: Mapping[str, str]) -> tuple[FieldProblem, ...]:
+    """The references in tools' headers to secrets that are missing or unfit for a header."""
+    return tuple(_header_problems(dict(enumerate(agent.tools)), secrets))
+
+
+def check_vendors(agent: Agent, secrets: Mapping[str, str]) -> tuple[FieldProblem, ...]:
+    """What the vendors' adapters say about their settings. Each adapter is made once and
+    dropped; making one does no I/O (``registry.Adapter``)."""
+    blocks = {
+        (kind, at): block for kind in _KINDS for at, block in enumerate(agent.vendor_blocks(kind))
+    }
+    return tuple(_vendor_problems(blocks, agent.language, secrets))
+
+
+def _header_problems(
+    tools: Mapping[int, object], secrets: Mapping[str, str]
+) -> Iterator[FieldProblem]:
+    for at, tool in tools.items():
+        for name, value in tool.headers.items() if isinstance(tool, HttpTool) else ():
+            path: FieldPath = ("tools", at, "headers", name)
+            try:
+                resolved: str = resolve(value, secrets)
+            except UnresolvedSecretError as error:
+                yield FieldProblem(path, str(error))
+            else:
+                if not (resolved.isascii() and resolved.isprintable()):
+                    yield FieldProblem(path, "the secret must be printable ASCII on one line")
+
+
+def _vendor_problems(
+    blocks: Mapping[tuple[Kind, int], VendorBlock], language: str, secrets: Mapping[str, str]
+) -> Iterator[FieldProblem]:
+    for (kind, at), block in blocks.items():
+        used = [secrets[name] for name in references(block.settings) if name in secrets]
+        try:
+            _MAKERS[kind](block.config(language, secrets), secrets)
+        except VendorConfigError as error:
+            path: FieldPath = (kind, at, *undotted(error.field))
+            yield FieldProblem(path, redact(error.detail, used))
+        except UnresolvedSecretError as error:
+            yield FieldProblem((kind, at, *undotted(error.field)), str(error))
+        except ImportError as error:
+            yield FieldProblem((kind, at, "vendor"), f"cannot be used here: {error.msg}")
+
+
+def _checked(document: YamlDocument, secrets: Mapping[str, str] | None) -> Agent:
+    agent, problems = None, list[FieldProblem]()
+    try:
+        agent = Agent.model_validate(document.value)
+    except ValidationError as error:
+        problems = model_problems(document, error, Agent, _PRIVATE)
+    if secrets is not None:
+        blocks, tools, language = _usable_parts(document.value)
+        found = (
+            *_header_problems(tools, secrets),
+            *_vendor_problems(blocks, language, secrets),
+        )
+        problems += [document.problem(problem.path, problem.detail) for problem in found]
+    if agent is None or problems:
+        raise AgentFileError(document.source, problems)
+    return agent
+
+
+def _usable_parts(
+    value: Any,
+) -> tuple[dict[tuple[Kind, int], VendorBlock], dict[int, HttpTool], str]:
+    """The vendors and tools of a file that are right in themselves, whatever else is wrong, so
+    that one attempt shows all that there is to mend."""
+    parts = value if isinstance(value, dict) else {}
+    blocks = {
+        (kind, at): block
+        for kind, model in _KINDS.items()
+        for at, block in _valid_items(parts.get(kind), model)
+    }
+    tools = dict(_valid_items(parts.get("tools"), HttpTool))
+    language = parts.get("language")
+    return blocks, tools, language if isinstance(language, str) else "en"
+
+
+def _valid_items(value: Any, model: type[B]) -> Iterator[tuple[int, B]]:
+    items = as_list(value)
+    for at, item in enumerate(items if isinstance(items, list) else ()):
+        try:
+            valid = model.model_validate(item)
+        except ValidationError:
+            continue
+        yield at, valid

@@ -1,0 +1,38 @@
+"""What happened on one call, as the phone saw it: facts only. Times are microseconds since the
+stream's start. ``report`` makes figures of them."""
+
+from typing import Literal
+
+import msgspec
+
+from media.phone.line import Dry, Interval
+from voicecore.phone.caller import Outcome, Said
+
+EndedBy = Literal["caller", "server", "network", "nobody"]
+
+
+class CallRecord(msgspec.Struct, frozen=True):
+    """``ended_by``: the caller (the script, or its time-out), the server (it closed the socket),
+    the network (the socket broke), nobody (there was no call). ``close_code`` is the server's."""
+
+    index: int
+    outcome: Outcome
+    detail: str
+    ended_by: EndedBy
+    close_code: int | None = None
+    connect_us: int = 0
+    duration_us: int = 0
+    said: tuple[Said, ...] = ()
+    audible: tuple[Interval, ...] = ()
+    late: tuple[Dry, ...] = ()
+    clears: tuple[int, ...] = ()
+    received_us: int = 0
+    heard_us: int = 0
+    discarded_us: int = 0
+    marks: int = 0
+    frames_sent: int = 0
+    frames_skipped: int = 0
+    violations: dict[str, int] = {}
+    violation_details: tuple[str, ...] = ()
+    heard: tuple[tuple[int, bytes], ...] = ()
+    spoken: tuple[tuple[int, bytes], ...] = ()

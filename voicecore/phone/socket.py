@@ -1,0 +1,108 @@
+"""The phone's WebSocket: no task and no await for each message.
+
+picows does the framing where it is installed (the extra ``density``), else websockets' protocol
+core. Either works in the event loop's own callbacks; measured in a run of 200 calls, picows takes
+about half the time.
+"""
+
+import asyncio
+import importlib.util
+import ssl
+from collections.abc import Mapping
+from typing import Protocol
+from urllib.parse import urlsplit
+
+CONNECT_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 2.0
+MAX_MESSAGE_BYTES = 8 * 2**20
+"""Ten minutes of mu-law in base64, the most that a carrier holds, are 6.4 MB."""
+
+
+class ConnectError(Exception):
+    """There is no call; the message says what to do about it."""
+
+
+class Listener(Protocol):
+    """Whoever uses the socket. Called from the event loop."""
+
+    def on_message(self, message: bytes) -> None:
+        """A text message."""
+
+    def on_binary(self, message: bytes) -> None:
+        """A binary message."""
+
+    def on_closed(self, code: int | None, reason: str) -> None:
+        """The socket is gone; called once. ``code`` is None when it broke without a word."""
+
+
+class PhoneSocket(Protocol):
+    """An open connection."""
+
+    @property
+    def buffered_bytes(self) -> int:
+        """What the peer has not yet read."""
+
+    def send(self, message: bytes) -> None:
+        """Send a text message; after the end, nothing."""
+
+    def close(self) -> None:
+        """Say goodbye (1000) and wait for the peer's, ``CLOSE_TIMEOUT_S`` at most."""
+
+    def drop(self, message: bytes | None = None) -> None:
+        """Vanish, with ``message`` after half of its frame. Idempotent."""
+
+
+class Connector(Protocol):
+    """Opens a socket with one library."""
+
+    async def __call__(
+        self, url: str, headers: Mapping[str, str], listener: Listener, tls: ssl.SSLContext | None
+    ) -> PhoneSocket:
+        """:raises ConnectError: the upgrade went wrong. :raises OSError: no connection."""
+
+
+async def connect(
+    url: str,
+    headers: Mapping[str, str],
+    listener: Listener,
+    *,
+    connector: Connector | None = None,
+) -> PhoneSocket:
+    """Open a WebSocket, without compression or subprotocol, as carriers do.
+
+    :raises ConnectError: there is nothing there, it refuses, or is too slow."""
+    parts = urlsplit(url)
+    tls = ssl.create_default_context() if parts.scheme == "wss" else None
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            return await (connector or fastest())(url, headers, listener, tls)
+    except TimeoutError as error:
+        raise ConnectError(
+            f"no answer from {parts.netloc} within {CONNECT_TIMEOUT_S:g} s; is it the right port?"
+        ) from error
+    except ssl.SSLError as error:
+        raise ConnectError(
+            f"TLS with {parts.netloc} failed: {error}; carriers refuse such a server too"
+        ) from error
+    except OSError as error:
+        raise ConnectError(
+            f"cannot connect to {parts.netloc}: {error}; is the server running there?"
+        ) from error
+
+
+def fastest() -> Connector:
+    """picows' where it is installed."""
+    if importlib.util.find_spec("picows") is not None:
+        from voicecore.phone.socket_picows import connect_picows
+
+        return connect_picows
+    from voicecore.phone.socket_websockets import connect_websockets
+
+    return connect_websockets
+
+
+def refused(status: int, body: bytes) -> ConnectError:
+    """An answer to the upgrade that is not 101."""
+    text = body[:200].decode(errors="replace").strip()
+    detail = f"the server refused the upgrade: HTTP {status}"
+    return ConnectError(f"{detail}: {text}" if text else detail)

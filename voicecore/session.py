@@ -1,0 +1,433 @@
+"""One call: the shell around the turn machine.
+
+The leg's callbacks and the vendors' sinks post into one bounded inbox; one consumer, run by the
+event loop as soon as something is there, gives each item to the machine and carries out what
+the machine answers. Nothing is awaited between the two. Frames do not pass the inbox.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
+from typing import Any, assert_never, cast
+
+import structlog
+from msgspec import structs
+
+from media.audio.convert import Converter
+from media.audio.format import AudioFormat, Encoding
+from media.audio.tones import dtmf
+from media.clock import Timer
+from media.playout import Playout, PlayoutEvent, PlayoutOverflow
+from media.playout import ReplyStarted as PlayoutStarted
+from media.transport import Leg
+from media.vad import DETECTORS
+from media.vad.edges import SpeechEdges
+from media.vad.edges import SpeechStarted as VadStarted
+from voicecore.answering import AnsweringAgent
+from voicecore.call_record import CallRecord
+from voicecore.providers.errors import VendorError
+from voicecore.providers.llm import LlmEvent, LlmRequest
+from voicecore.providers.stt import SttEvent, SttFinal, SttStream
+from voicecore.providers.tts import TtsAudio, TtsDone, TtsEvent, TtsFailed, TtsReply, TtsWords
+from voicecore.providers.words import Word
+from voicecore.tools.http import HttpToolRunner
+from voicecore.tools.requests import HttpCall
+from voicecore.turns import inputs, outputs
+from voicecore.turns.history import History
+from voicecore.turns.machine import Phase, TurnMachine
+
+INBOX_LIMIT = 2000
+"""Items between two runs of the consumer. More is a vendor gone mad: the call ends."""
+
+LAST_WORDS = 1_000_000
+"""The number of the reply that excuses an internal error."""
+
+log = structlog.get_logger("voicecore.session")
+
+
+class _TtsItem:
+    """An event of the voice for a reply, waiting in the inbox."""
+
+    __slots__ = ("event", "reply")
+
+    def __init__(self, reply: int, event: TtsEvent) -> None:
+        self.reply = reply
+        self.event = event
+
+
+class Session:
+    """A live call. ``run`` lives as long as the call; everything else is called from the
+    event loop and returns at once."""
+
+    def __init__(
+        self, leg: Leg, agent: AnsweringAgent, record: CallRecord, http_tools: HttpToolRunner
+    ) -> None:
+        self.leg = leg
+        self.agent = agent
+        self.ended_reason = ""
+        self._record = record
+        self._http_tools = http_tools
+        conduct = agent.conduct
+        line_in, self._line_out = leg.started.inbound, leg.started.outbound
+        self._playout = Playout(self._line_out, lead_ms=conduct.lead_ms, chunk_ms=conduct.chunk_ms)
+        self._vad = DETECTORS[conduct.vad.vendor](line_in, conduct.vad.mode)
+        self._edges = SpeechEdges(start_ms=conduct.vad.start_ms, stop_ms=conduct.vad.stop_ms)
+        self._caller_ms = 0
+        self._machine = TurnMachine(
+            conduct.turns,
+            history=History(conduct.instructions),
+            tools=agent.tools,
+            guard=agent.new_guard(),
+            played_ms=self._playout.played_ms,
+        )
+        self._inbox: deque[inputs.Input | _TtsItem] = deque()
+        self._draining = False
+        self._timer: Timer | None = None
+        self._timer_ms: int | None = None
+        self._loop = asyncio.get_running_loop()
+        self._over: asyncio.Future[None] = self._loop.create_future()
+        self._group: asyncio.TaskGroup | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._llm_task: asyncio.Task[None] | None = None
+        self._voice: TtsReply | None = None
+        self._voice_reply = 0
+        stt_format = agent.stt.accepts(line_in)
+        self._stt_format = stt_format
+        self._stt_converter = None if stt_format == line_in else Converter(line_in, stt_format)
+        self._stt: SttStream | None = None
+        leg.attach(self, self._playout)
+
+    async def run(self) -> None:
+        """See the call through. A bug ends this call, with ``internal_error``, and no other."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                self._begin()
+                await self._over
+                self._release()
+        except* Exception as group_error:
+            log.error("call failed by a bug", exc_info=group_error, **self._log_keys())
+            self.ended_reason = "internal_error"
+            self._release()
+            await self._last_words()
+        finally:
+            self._record.close()
+
+    def request_end(self, reason: str) -> None:
+        """End the call politely."""
+        self._post(inputs.EndRequested(reason))
+
+    # From the leg
+
+    def on_frame(self, frame: bytes) -> None:
+        now_ms = self.leg.now_ms()
+        if not -500 < now_ms - self._caller_ms < 500:
+            self._caller_ms = now_ms  # the line lost or withheld audio: stay aligned
+        self._record.caller_audio(self._caller_ms, frame)
+        self._caller_ms += 20
+        stt = self._stt
+        if stt is not None:
+            convert = self._stt_converter
+            stt.push(frame if convert is None else convert.process(frame))
+        edge = self._edges.receive(self._vad.voiced(frame))
+        if edge is None:
+            return
+        if isinstance(edge, VadStarted):
+            if stt is not None:
+                stt.speech_started()
+            self._post(inputs.SpeechStarted(now_ms - edge.ago_ms))
+        else:
+            self._post(inputs.SpeechStopped(now_ms - edge.ago_ms))
+
+    def on_dtmf(self, digit: str) -> None:
+        self._post(inputs.DigitPressed(digit))
+
+    def on_playout(self, event: PlayoutEvent) -> None:
+        if isinstance(event, PlayoutStarted):
+            self._post(inputs.ReplyStarted(event.reply, event.at_ms))
+        else:
+            self._post(inputs.ReplyPlayed(event.reply, event.played_ms))
+
+    def on_sent(self, at_ms: int, payload: bytes) -> None:
+        self._record.agent_audio(at_ms, payload)
+
+    def on_fault(self, code: str, detail: str) -> None:
+        self._record.event("carrier_fault", self.leg.now_ms(), {"code": code, "detail": detail})
+
+    def on_closed(self, reason: str) -> None:
+        self._post(inputs.StreamClosed(reason))
+
+    # The inbox
+
+    def _post(self, item: "inputs.Input | _TtsItem") -> None:
+        if self._over.done():
+            return
+        if len(self._inbox) >= INBOX_LIMIT:
+            self._crash(RuntimeError("inbox_overflow"))
+            return
+        self._inbox.append(item)
+        if not self._draining:
+            self._draining = True
+            self._loop.call_soon(self._drain)
+
+    def _drain(self) -> None:
+        """The one consumer. A bug in what it calls ends this call."""
+        try:
+            while self._inbox and not self._over.done():
+                item = self._inbox.popleft()
+                if isinstance(item, _TtsItem):
+                    self._voiced(item)
+                else:
+                    self._step(item)
+            self._arm()
+        except Exception as error:
+            self._crash(error)
+        finally:
+            self._draining = False
+
+    def _step(self, item: inputs.Input) -> None:
+        self._act(self._machine.receive(self.leg.now_ms(), item))
+
+    def _act(self, wanted: list[outputs.Output]) -> None:
+        for output in wanted:
+            self._perform(output)
+        if self._machine.phase is Phase.ENDED:
+            self._finish()
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        try:
+            self._act(self._machine.on_deadline(self.leg.now_ms()))
+            self._arm()
+        except Exception as error:
+            self._crash(error)
+
+    def _arm(self) -> None:
+        deadline_ms = None if self._over.done() else self._machine.next_deadline()
+        if self._timer is not None:
+            if deadline_ms == self._timer_ms:
+                return
+            self._timer.cancel()
+            self._timer = None
+        self._timer_ms = deadline_ms
+        if deadline_ms is not None:
+            self._timer = self.leg.call_at(deadline_ms, self._on_timer)
+
+    # What the machine wants done
+
+    def _perform(self, output: outputs.Output) -> None:  # noqa: C901 - a table
+        match output:
+            case outputs.StartLlm():
+                self._stop_llm()
+                self._llm_task = self._spawn(self._think(output.reply, output.request))
+            case outputs.StopLlm():
+                self._stop_llm()
+            case outputs.Say():
+                self._voice_for(output.reply).say(output.text)
+            case outputs.SayPhrase():
+                self._say_phrase(output.reply, output.text)
+            case outputs.FinishSaying():
+                self._voice_for(output.reply).finish()
+            case outputs.RestartVoice():
+                self._drop_voice()
+            case outputs.CancelReply():
+                self._stop_llm()
+                self._drop_voice()
+            case outputs.ClearPlayout():
+                self.leg.clear(output.reply)
+                self._record.cut_agent_audio(self.leg.now_ms())
+            case outputs.FinalizeStt():
+                if self._stt is not None:
+                    self._stt.finalize()
+            case outputs.ReopenStt():
+                self._open_stt()
+            case outputs.RunHttpTool():
+                self._spawn(self._run_tool(output.request))
+            case outputs.PlayTones():
+                self._play_tones(output.reply, output.digits)
+            case outputs.HangUp():
+                self.leg.hang_up()
+            case outputs.Emit():
+                if output.type == "call_ended":
+                    self.ended_reason = output.data["reason"]
+                self._record.event(output.type, self.leg.now_ms(), dict(output.data))
+            case _:
+                assert_never(output)
+
+    def _say_phrase(self, reply: int, text: str) -> None:
+        spoken = self.agent.phrase(text, self._line_out)
+        if spoken is None:
+            voice = self._voice_for(reply)
+            voice.say(text)
+            voice.finish()
+            return
+        self._post(inputs.WordsCame(reply, spoken.words))
+        self._post(inputs.AudioCame(reply, self._line_out.duration_ms(len(spoken.audio))))
+        self._post(inputs.SpeechDone(reply))
+        self.leg.play(reply, spoken.audio)
+        self.leg.finish(reply)
+
+    def _play_tones(self, reply: int, digits: str) -> None:
+        rate_hz = self._line_out.rate_hz
+        pcm = AudioFormat(encoding=Encoding.L16, rate_hz=rate_hz)
+        audio = Converter(pcm, self._line_out).process(dtmf(digits, rate_hz))
+        self.leg.play(reply, audio)
+        self._post(inputs.AudioCame(reply, self._line_out.duration_ms(len(audio))))
+
+    async def _think(self, reply: int, request: LlmRequest) -> None:
+        try:
+            stream = cast(AsyncGenerator[LlmEvent], self.agent.llm.stream(request))
+            async with aclosing(stream) as events:
+                async for event in events:
+                    self._post(inputs.Thought(reply, event))
+        except VendorError as error:
+            self._post(inputs.ThoughtFailed(reply, error))
+
+    async def _run_tool(self, request: HttpCall) -> None:
+        result = await self._http_tools.run(request)
+        self._post(inputs.ToolAnswered(result))
+
+    # The voice
+
+    def _voice_for(self, reply: int) -> TtsReply:
+        if self._voice is None or self._voice_reply != reply:
+            self._drop_voice()
+            self._voice_reply = reply
+            self._voice_converter = Converter(self._tts.audio, self._line_out)
+            self._voice = self._tts.reply(lambda event: self._post(_TtsItem(reply, event)))
+        return self._voice
+
+    def _drop_voice(self) -> None:
+        voice, self._voice = self._voice, None
+        if voice is not None:
+            voice.cancel()
+
+    def _voiced(self, item: _TtsItem) -> None:
+        """An event of the voice. One of a reply that is over is dropped here."""
+        reply, event = item.reply, item.event
+        if reply != self._machine.live_reply:
+            return
+        if isinstance(event, TtsAudio):
+            self._play_speech(reply, self._voice_converter.process(event.payload))
+        elif isinstance(event, TtsWords):
+            self._step(inputs.WordsCame(reply, event.words))
+        elif isinstance(event, TtsDone):
+            self._play_speech(reply, self._voice_converter.flush())
+            self._record.event(
+                "tts_usage", self.leg.now_ms(), {"reply": reply, "characters": event.characters}
+            )
+            self._step(inputs.SpeechDone(reply))
+            if reply == self._machine.live_reply:
+                self.leg.finish(reply)
+        elif isinstance(event, TtsFailed):
+            self._step(inputs.SpeechFailed(reply, event.error))
+        else:
+            assert_never(event)
+
+    def _play_speech(self, reply: int, audio: bytes) -> None:
+        if not audio:
+            return
+        duration_ms = self._line_out.duration_ms(len(audio))
+        self._step(inputs.AudioCame(reply, duration_ms))
+        if reply != self._machine.live_reply:
+            return
+        try:
+            self.leg.play(reply, audio)
+        except PlayoutOverflow as overflow:
+            error = VendorError(self.agent.tts.name, "garbage", str(overflow), retryable=False)
+            self._step(inputs.SpeechFailed(reply, error))
+
+    # Beginning and end
+
+    def _begin(self) -> None:
+        self._tts = self.agent.tts.open(self._line_out, spawn=self._spawn)
+        self._open_stt()
+        self._record.event("call_started", 0, self._call_facts())
+        self._post(inputs.CallStarted())
+
+    def _open_stt(self) -> None:
+        if self._stt is not None:
+            self._stt.close()
+        opened_ms = self._caller_ms
+
+        def heard(event: SttEvent) -> None:
+            self._post(inputs.Heard(_shifted(event, opened_ms)))
+
+        self._stt = self.agent.stt.open(self._stt_format, sink=heard, spawn=self._spawn)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        if self._group is None or self._over.done():
+            work.close()
+            raise RuntimeError("the call is over")
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _stop_llm(self) -> None:
+        task, self._llm_task = self._llm_task, None
+        if task is not None:
+            task.cancel()
+
+    def _finish(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
+
+    def _crash(self, error: Exception) -> None:
+        if not self._over.done():
+            self._over.set_exception(error)
+
+    def _release(self) -> None:
+        """Leave nothing behind: no timer, stream or task."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._inbox.clear()
+        self._stop_llm()
+        self._drop_voice()
+        if self._stt is not None:
+            self._stt.close()
+            self._stt = None
+        if (tts := getattr(self, "_tts", None)) is not None:
+            tts.close()
+        for task in list(self._tasks):
+            task.cancel()
+
+    async def _last_words(self) -> None:
+        """After a bug: excuse ourselves from the cache, then hang up. Never dead air."""
+        self._record.event("call_ended", self.leg.now_ms(), {"reason": self.ended_reason})
+        spoken = self.agent.phrase(self.agent.conduct.turns.phrases.fallback, self._line_out)
+        if spoken is not None and self.leg.is_open:
+            self.leg.clear(self._machine.live_reply or 0)
+            self.leg.play(LAST_WORDS, spoken.audio)
+            self.leg.finish(LAST_WORDS)
+            heard = self._loop.create_future()
+            duration_ms = self._line_out.duration_ms(len(spoken.audio))
+            self.leg.call_at(self.leg.now_ms() + duration_ms, lambda: heard.set_result(None))
+            await heard
+        self.leg.hang_up()
+
+    def _call_facts(self) -> dict[str, Any]:
+        started = self.leg.started
+        return {
+            "carrier": started.carrier,
+            "call_id": started.call_id,
+            "stream_id": started.stream_id,
+            "agent": self.agent.conduct.name,
+            "inbound": f"{started.inbound.encoding} {started.inbound.rate_hz}",
+            "outbound": f"{started.outbound.encoding} {started.outbound.rate_hz}",
+        }
+
+    def _log_keys(self) -> dict[str, str]:
+        return {"call_id": self.leg.started.call_id, "carrier": self.leg.started.carrier}
+
+
+def _shifted(event: SttEvent, by_ms: int) -> SttEvent:
+    """The event with its words' times counted from the start of the call."""
+    if not isinstance(event, SttFinal) or not event.words or not by_ms:
+        return event
+    words = tuple(
+        Word(word.text, word.start_ms + by_ms, word.end_ms + by_ms) for word in event.words
+    )
+    return structs.replace(event, words=words)

@@ -1,0 +1,47 @@
+"""Tokens that let one media stream in, once.
+
+A token is ``<expiry>.<nonce>.<signature>``: Unix seconds, random hex, and the hex HMAC-SHA256
+of the two under the server's secret. Whoever answers the carrier's webhook puts one into the
+stream's parameters; the stream must bring it back before it is answered. Pure: time and
+randomness are inputs.
+"""
+
+import hashlib
+import hmac
+
+LIFETIME_S = 120
+REMEMBERED = 100_000
+"""Used tokens kept until they expire. At the bound no more streams are let in."""
+
+
+def mint_token(secret: str, now_s: int, nonce: bytes, *, lifetime_s: int = LIFETIME_S) -> str:
+    """A token good until ``now_s + lifetime_s``. ``nonce`` is 16 random bytes."""
+    claim = f"{now_s + lifetime_s}.{nonce.hex()}"
+    return f"{claim}.{_sign(secret, claim)}"
+
+
+class TokenGate:
+    """Admits each token once, before its expiry."""
+
+    def __init__(self, secret: str) -> None:
+        self._secret = secret
+        self._used: dict[str, int] = {}
+
+    def admit(self, token: str, now_s: int) -> bool:
+        """Whether the token is genuine, in time and new. It is used up by this."""
+        claim, _, signature = token.rpartition(".")
+        expiry, _, nonce = claim.partition(".")
+        if not hmac.compare_digest(_sign(self._secret, claim).encode(), signature.encode()):
+            return False
+        if not expiry.isdigit() or int(expiry) < now_s or nonce in self._used:
+            return False
+        if len(self._used) >= REMEMBERED:
+            self._used = {used: until for used, until in self._used.items() if until >= now_s}
+            if len(self._used) >= REMEMBERED:
+                return False
+        self._used[nonce] = int(expiry)
+        return True
+
+
+def _sign(secret: str, claim: str) -> str:
+    return hmac.new(secret.encode(), claim.encode(), hashlib.sha256).hexdigest()

@@ -1,0 +1,79 @@
+"""What of a reply the caller heard, word by word."""
+
+from typing import Literal
+
+import msgspec
+
+from voicecore.providers.words import Word
+
+CHARACTER_MS = 65
+"""Speaking time of one character where a vendor has not said when its words come: about
+fifteen characters a second, a usual rate of English speech."""
+
+
+class HeardWord(msgspec.Struct, frozen=True):
+    """A word of the agent; ``heard`` is ``"cut"`` when the clear fell into it. Times are
+    milliseconds from the reply's first sample."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+    heard: bool | Literal["cut"]
+
+
+class SpokenText:
+    """The text of one reply and where its words lie in its audio."""
+
+    def __init__(self) -> None:
+        self._said: list[str] = []
+        self._words: list[Word] = []
+
+    def say(self, text: str) -> None:
+        """A sentence was given to the voice."""
+        self._said.extend(text.split())
+
+    def place(self, words: tuple[Word, ...]) -> None:
+        """The voice said where the next words lie."""
+        self._words.extend(words)
+
+    @property
+    def text(self) -> str:
+        return " ".join(self._said)
+
+    def heard(self, played_ms: int | None) -> tuple[HeardWord, ...]:
+        """Every word, judged by how much was played; None means all of it."""
+        return tuple(
+            HeardWord(word.text, word.start_ms, word.end_ms, _judge(word, played_ms))
+            for word in self._placed()
+        )
+
+    def heard_text(self, played_ms: int) -> str:
+        """The words heard whole or in their greater part."""
+        return " ".join(
+            word.text
+            for word in self._placed()
+            if played_ms >= word.end_ms
+            or (played_ms > word.start_ms and 2 * played_ms >= word.start_ms + word.end_ms)
+        )
+
+    def _placed(self) -> list[Word]:
+        """All words; those not yet placed by the vendor are put behind the others at a usual
+        rate. A vendor's words may be split differently from ours, so progress through the
+        text is matched by characters."""
+        placed = list(self._words)
+        known_chars = sum(len(word.text) for word in placed)
+        at_ms = placed[-1].end_ms if placed else 0
+        for text in self._said:
+            if known_chars > 0:
+                known_chars -= len(text)
+                continue
+            end_ms = at_ms + (len(text) + 1) * CHARACTER_MS
+            placed.append(Word(text, at_ms, end_ms))
+            at_ms = end_ms
+        return placed
+
+
+def _judge(word: Word, played_ms: int | None) -> bool | Literal["cut"]:
+    if played_ms is None or played_ms >= word.end_ms:
+        return True
+    return "cut" if played_ms > word.start_ms else False

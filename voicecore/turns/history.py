@@ -1,0 +1,61 @@
+"""The conversation as the model sees it: only what was said, and only what was heard."""
+
+from voicecore.providers.llm import Message, ToolCall
+
+LONGEST_MESSAGES = 200
+"""Older turns are left out of requests; the instructions always stay."""
+
+STILL_RUNNING = '{"status": "still running"}'
+
+
+class History:
+    """Messages in order. While a reply is live its tool rounds are open; ``settle`` closes
+    them with what was heard."""
+
+    def __init__(self, instructions: str) -> None:
+        self._system = Message("system", instructions)
+        self._messages: list[Message] = []
+        self._results: dict[str, str] = {}
+        self._open: list[int] = []
+
+    def caller_said(self, text: str) -> None:
+        """The caller's turn. Directly after another one (the agent was not heard in between),
+        it continues that one."""
+        if self._messages and self._messages[-1].role == "user":
+            text = f"{self._messages.pop().text} {text}"
+        self._messages.append(Message("user", text))
+
+    def tools_called(self, text: str, calls: tuple[ToolCall, ...]) -> None:
+        """The model asked for tools after saying ``text`` in the live reply."""
+        self._open.append(len(self._messages))
+        self._messages.append(Message("assistant", text, calls))
+
+    def tool_answered(self, call_id: str, result: str) -> None:
+        """A tool's result, whenever it comes."""
+        self._results[call_id] = result
+
+    def settle(self, heard: str) -> None:
+        """The live reply is over and ``heard`` is all that the caller heard of it. Nothing
+        heard and no tool called leaves no trace."""
+        for index in self._open:
+            message = self._messages[index]
+            said = message.text if heard.startswith(message.text) else heard
+            self._messages[index] = Message("assistant", said, message.tool_calls)
+            heard = heard[len(said) :].lstrip()
+        self._open.clear()
+        if heard:
+            self._messages.append(Message("assistant", heard))
+
+    def messages(self) -> tuple[Message, ...]:
+        """Everything for a request: each tool call is followed by its result, as the
+        protocol wants, be it only that it is still running."""
+        kept = self._messages[-LONGEST_MESSAGES:]
+        while kept and kept[0].role != "user" and len(kept) < len(self._messages):
+            kept = kept[1:]
+        out = [self._system] if self._system.text else []
+        for message in kept:
+            out.append(message)
+            for call in message.tool_calls:
+                result = self._results.get(call.id, STILL_RUNNING)
+                out.append(Message("tool", result, tool_call_id=call.id))
+        return tuple(out)

@@ -1,0 +1,140 @@
+"""When has the caller finished? Assembles the caller's turn and decides its end."""
+
+import msgspec
+
+from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, SttResumed
+from voicecore.providers.words import Word
+from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.settings import TurnSettings
+
+ENDPOINT = "endpoint"
+FLUSH = "flush"
+
+LATE_FINAL_MS = 1500
+"""A final this soon after a turn was closed without it repeats that turn's words."""
+
+
+class CallerTurn(msgspec.Struct, frozen=True):
+    """What the caller said, from the first voiced frame to the last."""
+
+    text: str
+    words: tuple[Word, ...]
+    start_ms: int
+    end_ms: int
+    final_ms: int
+    """When the text became final."""
+
+
+class Listener:
+    """Fed with VAD edges and transcripts; ``decide`` tells when the turn is over."""
+
+    def __init__(self, settings: TurnSettings, deadlines: Deadlines) -> None:
+        self.speaking = False
+        self.started_ms = 0
+        self.stopped_ms = 0
+        self._settings = settings
+        self._deadlines = deadlines
+        self._finals: list[str] = []
+        self._words: list[Word] = []
+        self._interim = ""
+        self._first_ms: int | None = None
+        self._final_ms = 0
+        self._flushed = False
+        self._vendor_ended = False
+        self._ripe = False
+        self._forced_ms: int | None = None
+
+    @property
+    def text(self) -> str:
+        """Everything understood of this turn so far."""
+        return " ".join(part for part in (*self._finals, self._interim) if part)
+
+    @property
+    def idle(self) -> bool:
+        """Nobody speaks, and nothing that was said awaits a decision."""
+        waiting = ENDPOINT in self._deadlines or FLUSH in self._deadlines
+        return not (self.speaking or waiting)
+
+    def speech_started(self, at_ms: int) -> None:
+        self.speaking = True
+        self.started_ms = at_ms
+        if self._first_ms is None:
+            self._first_ms = at_ms
+        self._flushed = self._ripe = False
+        self._deadlines.clear(ENDPOINT, FLUSH)
+
+    def speech_stopped(self, now_ms: int, at_ms: int) -> None:
+        """The text so far is to be finished: the caller of this asks for it."""
+        self.speaking = False
+        self.stopped_ms = at_ms
+        self._flushed = self._ripe = False
+        self._deadlines.set(FLUSH, now_ms + self._settings.flush_timeout_ms)
+        self._deadlines.set(ENDPOINT, at_ms + self._settings.min_silence_ms)
+
+    def heard(self, now_ms: int, event: SttEvent) -> None:
+        if isinstance(event, SttInterim):
+            self._interim = event.text
+        elif isinstance(event, SttFinal):
+            self._take_final(now_ms, event)
+        elif isinstance(event, SttEager):
+            self._interim = event.text
+        elif isinstance(event, SttResumed):
+            self._vendor_ended = False
+
+    def due(self, now_ms: int, name: str) -> None:
+        """One of this module's deadlines has come."""
+        if name == ENDPOINT:
+            self._ripe = True
+        else:  # the text is late: what is there must do
+            if self._interim:
+                self._finals.append(self._interim)
+                self._interim = ""
+                self._final_ms = now_ms
+            self._flushed = True
+            self._forced_ms = now_ms
+
+    def decide(self) -> CallerTurn | None:
+        """The caller's turn once it is over, and then no more; None while it is not. A turn
+        of no text was noise: it vanishes."""
+        if self.speaking and not self._vendor_ended:
+            return None
+        if not (self._vendor_ended or (self._flushed and self._ripe)):
+            return None
+        turn = CallerTurn(
+            self.text,
+            tuple(self._words),
+            self._first_ms if self._first_ms is not None else self.stopped_ms,
+            self.stopped_ms,
+            self._final_ms,
+        )
+        self.reset()
+        return turn if turn.text else None
+
+    def reset(self) -> None:
+        """Forget the turn. Speech that is going on starts the next."""
+        self._finals.clear()
+        self._words.clear()
+        self._interim = ""
+        self._first_ms = self.started_ms if self.speaking else None
+        self._flushed = self._vendor_ended = self._ripe = False
+        self._deadlines.clear(ENDPOINT, FLUSH)
+
+    def _take_final(self, now_ms: int, event: SttFinal) -> None:
+        if self._first_ms is None and event.text:
+            if self._forced_ms is not None and now_ms < self._forced_ms + LATE_FINAL_MS:
+                return  # its words were taken from the interim
+            # The vendor heard what the VAD did not.
+            self._first_ms = self.stopped_ms = now_ms
+            self._flushed = True
+            self._deadlines.set(ENDPOINT, now_ms + self._settings.min_silence_ms)
+        if event.text:
+            self._finals.append(event.text)
+            self._words.extend(event.words)
+            self._final_ms = now_ms
+        self._interim = ""
+        if event.flushed and not self.speaking:
+            self._flushed = True
+            self._deadlines.clear(FLUSH)
+        if event.end_of_turn and self._settings.vendor_ends_turns and self.text:
+            self._vendor_ended = True
+            self.stopped_ms = max(self.stopped_ms, self._first_ms or 0)

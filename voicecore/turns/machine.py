@@ -1,0 +1,330 @@
+"""The turn-taking machine: who speaks, who is heard, and what happens next.
+
+Pure. Time comes in with every call, as milliseconds since the stream began; what is to be done
+comes out:
+
+    outputs = machine.receive(now_ms, SpeechStopped(at_ms))
+    timer.at(machine.next_deadline())            # then machine.on_deadline(now_ms)
+
+Theory of operation. There is at most one live reply. It lives from the moment the turn was
+decided (or a phrase was due) until it was played, cut or failed, and its number never comes
+again; what arrives for another number is dropped. The listening side (``listening``) decides
+when the caller has finished; the speaking side (``speaking``) sees a reply through. This module
+joins them: barge-in, silence, keys, limits, the end of the call.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import assert_never
+
+from voicecore.providers.stt import SttFailed
+from voicecore.tools.guard import ToolGuard
+from voicecore.tools.toolset import ToolSet
+from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.history import History
+from voicecore.turns.inputs import (
+    AudioCame,
+    CallStarted,
+    DigitPressed,
+    EndRequested,
+    Heard,
+    Input,
+    ReplyPlayed,
+    ReplyStarted,
+    SpeechDone,
+    SpeechFailed,
+    SpeechStarted,
+    SpeechStopped,
+    StreamClosed,
+    Thought,
+    ThoughtFailed,
+    ToolAnswered,
+    WordsCame,
+)
+from voicecore.turns.listening import ENDPOINT, FLUSH, CallerTurn, Listener
+from voicecore.turns.outputs import Emit, FinalizeStt, HangUp, Output, ReopenStt
+from voicecore.turns.reply import ReplyKind
+from voicecore.turns.settings import TurnSettings
+from voicecore.turns.speaking import Speaker
+
+MAX_STT_FAILURES = 2
+FLOOR_WORDS = 2
+BARGE, SILENCE, MAX_DURATION, DIGITS = "barge", "silence", "max_duration", "digits"
+
+
+class Phase(StrEnum):
+    TALKING = "talking"
+    ENDING = "ending"
+    ENDED = "ended"
+
+
+class TurnMachine:
+    """One call's conversation. ``played_ms(now_ms, reply)`` reads the playout."""
+
+    def __init__(
+        self,
+        settings: TurnSettings,
+        *,
+        history: History,
+        tools: ToolSet,
+        guard: ToolGuard,
+        played_ms: Callable[[int, int], int],
+    ) -> None:
+        self.phase = Phase.TALKING
+        self._settings = settings
+        self._deadlines = Deadlines()
+        self._out: list[Output] = []
+        self._listener = Listener(settings, self._deadlines)
+        self._speaker = Speaker(
+            settings, history, tools, guard, self._deadlines, self._out, played_ms
+        )
+        self._asks = 0
+        self._digits = ""
+        self._stt_failures = 0
+        self._ripe_ms: int | None = None
+
+    @property
+    def live_reply(self) -> int | None:
+        """The number of the reply whose output counts."""
+        return self._speaker.reply.number if self._speaker.reply else None
+
+    def next_deadline(self) -> int | None:
+        """When ``on_deadline`` is to be called next."""
+        return self._deadlines.next()
+
+    def receive(self, now_ms: int, event: Input) -> list[Output]:
+        """Take one input; everything it causes comes out, in order."""
+        if self.phase is not Phase.ENDED:
+            self._dispatch(now_ms, event)
+            self._settle(now_ms)
+        return self._drain()
+
+    def on_deadline(self, now_ms: int) -> list[Output]:
+        """Take every deadline that is due."""
+        while (name := self._deadlines.take_due(now_ms)) is not None:
+            self._on_due(now_ms, name)
+            self._settle(now_ms)
+        return self._drain()
+
+    def _drain(self) -> list[Output]:
+        out = self._out[:]
+        self._out.clear()
+        return out
+
+    def _dispatch(self, now_ms: int, event: Input) -> None:  # noqa: C901 - a table
+        speaker = self._speaker
+        match event:
+            case CallStarted():
+                self._call_started(now_ms)
+            case SpeechStarted():
+                self._speech_started(now_ms, event.at_ms)
+            case SpeechStopped():
+                self._speech_stopped(now_ms, event.at_ms)
+            case Heard():
+                self._heard(now_ms, event)
+            case Thought():
+                speaker.thought(now_ms, event)
+            case ThoughtFailed():
+                speaker.thought_failed(now_ms, event.reply, event.error)
+            case AudioCame():
+                speaker.audio_came(now_ms, event.reply, event.duration_ms)
+            case WordsCame():
+                speaker.words_came(event.reply, event.words)
+            case SpeechDone():
+                speaker.voice_done(now_ms, event.reply)
+            case SpeechFailed():
+                speaker.voice_failed(now_ms, event.reply, event.error)
+            case ReplyStarted():
+                speaker.started(event.reply, event.at_ms)
+                if self._listener.speaking:
+                    self._arm_barge_in(now_ms)
+            case ReplyPlayed():
+                speaker.played(now_ms, event.reply, event.played_ms)
+            case DigitPressed():
+                self._digit(now_ms, event.digit)
+            case ToolAnswered():
+                speaker.tool_answered(now_ms, event.result)
+            case StreamClosed():
+                speaker.cut(now_ms, "call_ended")
+                self._end(event.reason)
+            case EndRequested():
+                self._say_goodbye(now_ms, event.reason)
+            case _:
+                assert_never(event)
+
+    def _call_started(self, now_ms: int) -> None:
+        self._deadlines.set(MAX_DURATION, self._settings.max_duration_ms)
+        if self._settings.greeting:
+            self._speaker.speak(now_ms, ReplyKind.GREETING, self._settings.greeting)
+
+    # The caller speaks
+
+    def _speech_started(self, now_ms: int, at_ms: int) -> None:
+        self._listener.speech_started(at_ms)
+        self._deadlines.clear(SILENCE)
+        self._out.append(Emit("speech_started", {"at_ms": at_ms}))
+        self._arm_barge_in(at_ms)
+
+    def _arm_barge_in(self, since_ms: int) -> None:
+        if self._speaker.can_be_interrupted and self._settings.interruptible:
+            self._deadlines.set(BARGE, since_ms + self._settings.interrupt_min_speech_ms)
+
+    def _disarm_barge_in(self) -> None:
+        self._deadlines.clear(BARGE)
+        self._ripe_ms = None
+
+    def _speech_stopped(self, now_ms: int, at_ms: int) -> None:
+        self._listener.speech_stopped(now_ms, at_ms)
+        self._disarm_barge_in()
+        self._out.append(Emit("speech_stopped", {"at_ms": at_ms}))
+        self._out.append(FinalizeStt())
+
+    def _heard(self, now_ms: int, event: Heard) -> None:
+        heard = event.event
+        if isinstance(heard, SttFailed):
+            self._stt_failed(now_ms, heard)
+            return
+        self._listener.heard(now_ms, heard)
+        if self._ripe_ms is not None and self._enough_words():
+            self._barge_in(now_ms)
+
+    def _stt_failed(self, now_ms: int, failed: SttFailed) -> None:
+        self._stt_failures += 1
+        error = failed.error
+        self._out.append(Emit("vendor_failed", {"kind": "stt", "code": error.code}))
+        if error.retryable and self._stt_failures <= MAX_STT_FAILURES:
+            self._out.append(ReopenStt())
+        else:
+            self._speaker.give_up(now_ms, "stt_failed")
+
+    def _barge_in(self, now_ms: int) -> None:
+        """The caller took the floor."""
+        self._disarm_barge_in()
+        self._speaker.cut(now_ms, "interrupted")
+
+    def _turn_decided(self, now_ms: int, turn: CallerTurn) -> None:
+        speaker = self._speaker
+        if speaker.audible:
+            if not self._takes_the_floor(turn.text):
+                self._out.append(Emit("speech_ignored", {"text": turn.text}))
+                return
+            speaker.cut(now_ms, "interrupted")
+        elif speaker.reply is not None:
+            speaker.cut(now_ms, "caller_went_on")
+        self._asks = 0
+        self._out.append(
+            Emit(
+                "caller_turn",
+                {
+                    "text": turn.text,
+                    "start_ms": turn.start_ms,
+                    "end_ms": turn.end_ms,
+                    "words": turn.words,
+                },
+            )
+        )
+        speaker.answer(now_ms, turn)
+
+    def _takes_the_floor(self, text: str) -> bool:
+        """Speech too short to interrupt by itself still does with enough words."""
+        if not (self._settings.interruptible and self._speaker.can_be_interrupted):
+            return False
+        return len(text.split()) >= max(self._settings.interrupt_min_words, FLOOR_WORDS)
+
+    def _enough_words(self) -> bool:
+        return len(self._listener.text.split()) >= self._settings.interrupt_min_words
+
+    def _digit(self, now_ms: int, digit: str) -> None:
+        self._deadlines.clear(SILENCE)
+        self._out.append(Emit("dtmf", {"digit": digit}))
+        if self._speaker.digit(now_ms, digit):
+            return
+        if not self._settings.digits_enabled or self.phase is not Phase.TALKING:
+            return
+        finished = digit == self._settings.digits_finish_key
+        if not finished:
+            self._digits += digit
+        wait_ms = 0 if finished else self._settings.digits_pause_ms
+        self._deadlines.set(DIGITS, now_ms + wait_ms)
+
+    def _digits_done(self, now_ms: int) -> None:
+        text = f"DTMF: {self._digits}"
+        if not self._digits:
+            return
+        self._digits = ""
+        if self._speaker.audible and not self._speaker.can_be_interrupted:
+            return
+        self._speaker.cut(now_ms, "interrupted")
+        self._asks = 0
+        self._out.append(
+            Emit("caller_turn", {"text": text, "start_ms": now_ms, "end_ms": now_ms, "words": ()})
+        )
+        self._speaker.answer(now_ms, CallerTurn(text, (), now_ms, now_ms, now_ms))
+
+    # Deadlines
+
+    def _on_due(self, now_ms: int, name: str) -> None:
+        if name in (ENDPOINT, FLUSH):
+            self._listener.due(now_ms, name)
+        elif name == BARGE:
+            if not self._listener.speaking:
+                return
+            if self._enough_words():
+                self._barge_in(now_ms)
+            else:
+                self._ripe_ms = now_ms  # long enough: now it wants words
+        elif name == SILENCE:
+            self._silence(now_ms)
+        elif name == DIGITS:
+            self._digits_done(now_ms)
+        elif name == MAX_DURATION:
+            self._speaker.cut(now_ms, "max_duration")
+            phrase = self._settings.phrases.wrap_up
+            self._speaker.speak(now_ms, ReplyKind.FAREWELL, phrase, end_reason="max_duration")
+        else:
+            self._speaker.due(now_ms, name)
+
+    def _silence(self, now_ms: int) -> None:
+        phrases = self._settings.phrases
+        if self._asks >= self._settings.max_asks:
+            self._speaker.speak(now_ms, ReplyKind.FAREWELL, phrases.goodbye, end_reason="silence")
+            return
+        phrase = phrases.still_there[self._asks % len(phrases.still_there)]
+        self._asks += 1
+        self._speaker.speak(now_ms, ReplyKind.PROMPT, phrase)
+
+    def _say_goodbye(self, now_ms: int, reason: str) -> None:
+        if self.phase is Phase.ENDING:
+            return
+        self._speaker.cut(now_ms, reason)
+        phrase = self._settings.phrases.goodbye
+        self._speaker.speak(now_ms, ReplyKind.FAREWELL, phrase, end_reason=reason)
+
+    # After every step
+
+    def _settle(self, now_ms: int) -> None:
+        """Carry on from the state that the step left."""
+        if self.phase is Phase.ENDED:
+            return
+        if self._speaker.ended_reason is not None:
+            self._out.append(HangUp(self._speaker.ended_reason))
+            self._end(self._speaker.ended_reason)
+            return
+        reply = self._speaker.reply
+        ending = reply is not None and not reply.interruptible
+        if ending and self.phase is Phase.TALKING:
+            self.phase = Phase.ENDING
+            self._deadlines.clear(SILENCE, BARGE, DIGITS, MAX_DURATION)
+        turn = self._listener.decide()
+        if turn is not None and self.phase is Phase.TALKING:
+            self._turn_decided(now_ms, turn)
+        quiet = self._speaker.reply is None and self._listener.idle and not self._digits
+        if not quiet or self.phase is not Phase.TALKING:
+            self._deadlines.clear(SILENCE)
+        elif SILENCE not in self._deadlines:
+            self._deadlines.set(SILENCE, now_ms + self._settings.ask_after_ms)
+
+    def _end(self, reason: str) -> None:
+        self.phase = Phase.ENDED
+        self._deadlines.clear_all()
+        self._out.append(Emit("call_ended", {"reason": reason}))

@@ -1,0 +1,113 @@
+"""What a conversation wants done."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from voicecore.providers.llm import LlmRequest
+from voicecore.tools.requests import HttpCall
+
+
+class StartLlm(msgspec.Struct, frozen=True):
+    """Ask the model. Its events come back as ``Thought(reply, …)``."""
+
+    reply: int
+    request: LlmRequest
+
+
+class StopLlm(msgspec.Struct, frozen=True):
+    """Stop asking the model for a reply; its voice goes on."""
+
+    reply: int
+
+
+class Say(msgspec.Struct, frozen=True):
+    """Speak a sentence as part of a reply."""
+
+    reply: int
+    text: str
+
+
+class SayPhrase(msgspec.Struct, frozen=True):
+    """Speak a fixed text that is the whole of a reply: it may come from a cache."""
+
+    reply: int
+    text: str
+
+
+class FinishSaying(msgspec.Struct, frozen=True):
+    """No more sentences follow for this reply."""
+
+    reply: int
+
+
+class RestartVoice(msgspec.Struct, frozen=True):
+    """The voice failed before it was heard: open it anew; what was said is said again."""
+
+    reply: int
+
+
+class CancelReply(msgspec.Struct, frozen=True):
+    """Stop the model and the voice of a reply. Whatever still comes of it is dropped."""
+
+    reply: int
+
+
+class ClearPlayout(msgspec.Struct, frozen=True):
+    """Silence the line now."""
+
+    reply: int
+
+
+class FinalizeStt(msgspec.Struct, frozen=True):
+    """The caller stopped: have the speech-to-text finish its text."""
+
+
+class ReopenStt(msgspec.Struct, frozen=True):
+    """The speech-to-text died: open another stream."""
+
+
+class RunHttpTool(msgspec.Struct, frozen=True):
+    """Run a tool; answer with ``ToolAnswered``."""
+
+    call_id: str
+    request: HttpCall
+
+
+class PlayTones(msgspec.Struct, frozen=True):
+    """Play DTMF digits as audio of a reply."""
+
+    reply: int
+    digits: str
+
+
+class HangUp(msgspec.Struct, frozen=True):
+    """Close the stream: the call is over."""
+
+    reason: str
+
+
+class Emit(msgspec.Struct, frozen=True):
+    """Something worth recording happened."""
+
+    type: str
+    data: Mapping[str, Any]
+
+
+Output = (
+    StartLlm
+    | StopLlm
+    | Say
+    | SayPhrase
+    | FinishSaying
+    | RestartVoice
+    | CancelReply
+    | ClearPlayout
+    | FinalizeStt
+    | ReopenStt
+    | RunHttpTool
+    | PlayTones
+    | HangUp
+    | Emit
+)

@@ -1,0 +1,57 @@
+"""One reply of the agent while it lives."""
+
+from enum import StrEnum
+
+from voicecore.providers.llm import ToolCall
+from voicecore.turns.heard import SpokenText
+from voicecore.turns.latency import LatencyLedger
+from voicecore.turns.sentences import SentenceStream
+
+
+class ReplyKind(StrEnum):
+    GREETING = "greeting"
+    ANSWER = "answer"
+    PROMPT = "prompt"
+    FAREWELL = "farewell"
+    FALLBACK = "fallback"
+
+
+class Reply:
+    """State of a reply between its begin and its end, which comes exactly once."""
+
+    def __init__(self, number: int, kind: ReplyKind, *, first_clause_chars: int) -> None:
+        self.number = number
+        self.kind = kind
+        self.latency = LatencyLedger()
+        self.spoken = SpokenText()
+        self.said: list[str] = []
+        self.started_ms: int | None = None
+        """When its first audio left; None while the caller hears nothing of it."""
+        self.audio_ms = 0
+        self.voice_done = False
+        self.llm_done = False
+        self.end_reason: str | None = None
+        """The call ends for this reason once the reply was heard."""
+        self.rounds = 0
+        self.round_text = ""
+        self.calls: list[ToolCall] = []
+        self.waiting_for: set[str] = set()
+        self.voice_restarts = 0
+        self._first_clause_chars = first_clause_chars
+        self.sentences = SentenceStream(first_clause_chars=first_clause_chars)
+
+    @property
+    def interruptible(self) -> bool:
+        return self.kind not in (ReplyKind.FAREWELL, ReplyKind.FALLBACK)
+
+    @property
+    def is_phrase(self) -> bool:
+        return self.kind is not ReplyKind.ANSWER
+
+    def next_round(self) -> None:
+        """The model is asked again, with the tools' results."""
+        self.rounds += 1
+        self.round_text = ""
+        self.calls = []
+        self.llm_done = False
+        self.sentences = SentenceStream(first_clause_chars=self._first_clause_chars)

@@ -1,0 +1,74 @@
+"""Cutting a model's stream of text into pieces worth speaking."""
+
+import re
+
+_ABBREVIATIONS = frozenset(
+    "mr mrs ms dr prof sr jr st vs etc no dept ave blvd rd ext approx e.g i.e a.m p.m u.s".split()
+)
+_END = re.compile(r"[.!?…]+[\"')\]]*(?=\s)|[。！？]+|\n+")
+_CLAUSE = re.compile(r"[,;:–—](?=\s)|[、，；：]")
+_MARKUP = re.compile(r"[*_`#~]+|^\s*(?:[-•]|\d+[.)])\s+", re.MULTILINE)
+_UNSPEAKABLE = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\x00-\x08\x0b-\x1f\x7f]")
+
+LONGEST_CHARS = 240
+"""A piece is cut at a space here, whatever the model writes."""
+
+
+def speakable(text: str) -> str:
+    """Text without what a voice cannot say: Markdown, emoji, control characters."""
+    return " ".join(_UNSPEAKABLE.sub("", _MARKUP.sub("", text)).split())
+
+
+class SentenceStream:
+    """Feed deltas, get sentences. The first piece may end at a clause, once it has
+    ``first_clause_chars``, so that speech starts sooner."""
+
+    def __init__(self, *, first_clause_chars: int = 24) -> None:
+        self._first_clause_chars = first_clause_chars
+        self._pending = ""
+        self._cut_any = False
+
+    def push(self, delta: str) -> list[str]:
+        """Take the next piece of text; return the sentences it completes."""
+        self._pending += delta
+        pieces: list[str] = []
+        while (end := self._next_cut()) is not None:
+            piece = speakable(self._pending[:end])
+            self._pending = self._pending[end:].lstrip(" ")
+            if piece:
+                self._cut_any = True
+                pieces.append(piece)
+        return pieces
+
+    def flush(self) -> list[str]:
+        """The rest, at the end of the text."""
+        piece, self._pending = speakable(self._pending), ""
+        return [piece] if piece else []
+
+    def _next_cut(self) -> int | None:
+        text = self._pending
+        for match in _END.finditer(text):
+            if match.group()[0] != "." or not _is_abbreviation(text, match.start()):
+                return match.end()
+        if not self._cut_any:
+            for match in _CLAUSE.finditer(text):
+                if match.end() >= self._first_clause_chars:
+                    return match.end()
+        if len(text) > LONGEST_CHARS:
+            space = text.rfind(" ", 1, LONGEST_CHARS)
+            return space if space > 0 else LONGEST_CHARS
+        return None
+
+
+def _is_abbreviation(text: str, dot: int) -> bool:
+    """Whether the dot at ``dot`` belongs to a word: "Dr.", "p.m.", an initial, "1."."""
+    before = text[:dot].rsplit(None, 1)
+    if not before:
+        return False
+    word = before[-1].lower().lstrip("(\"'")
+    if word in _ABBREVIATIONS:
+        # "It opens at nine a.m. We ..." ends a sentence: a capital follows.
+        return not (word in ("a.m", "p.m", "etc") and text[dot + 1 :].lstrip()[:1].isupper())
+    is_initial = len(word) == 1 and word.isalpha() and word != "i"
+    is_list_number = word.isdigit() and text[:dot].strip() == word
+    return is_initial or is_list_number

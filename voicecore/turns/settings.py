@@ -1,0 +1,45 @@
+"""How a conversation behaves: the engine's own view of an agent file."""
+
+import msgspec
+
+
+class Phrases(msgspec.Struct, frozen=True):
+    """Fixed sentences, in the agent's language."""
+
+    fallback: str = "I'm sorry, something went wrong on our side. Please call again later. Goodbye."
+    apology: str = "I'm sorry, could you say that again?"
+    still_there: tuple[str, ...] = ("Are you still there?",)
+    goodbye: str = "Goodbye."
+    tool_meanwhile: tuple[str, ...] = ("One moment, please.",)
+    wrap_up: str = "I'm sorry, we have reached the time limit for this call. Goodbye."
+
+
+class TurnSettings(msgspec.Struct, frozen=True):
+    """All times in milliseconds."""
+
+    greeting: str = ""
+    phrases: Phrases = Phrases()
+    min_silence_ms: int = 400
+    """Quiet after the caller's last voiced frame before the turn can be over."""
+    flush_timeout_ms: int = 700
+    """How long the speech-to-text may take to finish after the caller stopped."""
+    vendor_ends_turns: bool = False
+    """The speech-to-text detects ends of turns itself, and is believed."""
+    interruptible: bool = True
+    interrupt_min_speech_ms: int = 300
+    """Speech over the agent must last this long to stop it."""
+    interrupt_min_words: int = 0
+    """So many recognised words are needed as well."""
+    first_clause_chars: int = 24
+    ask_after_ms: int = 8000
+    """Silence after which the agent asks whether anybody is there."""
+    max_asks: int = 2
+    max_duration_ms: int = 1_800_000
+    first_token_timeout_ms: int = 8000
+    first_audio_timeout_ms: int = 6000
+    stall_timeout_ms: int = 8000
+    digits_pause_ms: int = 2000
+    """A pause that ends keys pressed unasked."""
+    digits_enabled: bool = True
+    """Keys pressed unasked are the caller's turn; otherwise they are ignored."""
+    digits_finish_key: str = "#"

@@ -1,0 +1,351 @@
+"""Seeing a reply through: thought, tools, voice, playout. Part of the turn machine."""
+
+from collections.abc import Callable
+
+from voicecore.providers.errors import VendorError
+from voicecore.providers.llm import LlmDone, LlmRequest, LlmText, LlmToolCall
+from voicecore.providers.words import Word
+from voicecore.tools.guard import ToolGuard
+from voicecore.tools.requests import ToolResult
+from voicecore.tools.toolset import ToolSet
+from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.history import History
+from voicecore.turns.inputs import Thought
+from voicecore.turns.listening import CallerTurn
+from voicecore.turns.outputs import (
+    CancelReply,
+    ClearPlayout,
+    Emit,
+    FinishSaying,
+    Output,
+    RestartVoice,
+    Say,
+    SayPhrase,
+    StartLlm,
+    StopLlm,
+)
+from voicecore.turns.reply import Reply, ReplyKind
+from voicecore.turns.settings import TurnSettings
+from voicecore.turns.tooling import Tooling
+
+FIRST_TOKEN, FIRST_AUDIO, PROGRESS, PLAYOUT = "first_token", "first_audio", "progress", "playout"
+TOOLS = "tools"
+PLAYOUT_SLACK_MS = 10_000
+"""How much longer than its audio a reply may play before it is given up."""
+MAX_LLM_FAILURES = 2
+MAX_VOICE_RESTARTS = 1
+
+
+class Speaker:
+    """Holds the live reply. Appends to the machine's outputs."""
+
+    def __init__(
+        self,
+        settings: TurnSettings,
+        history: History,
+        tools: ToolSet,
+        guard: ToolGuard,
+        deadlines: Deadlines,
+        out: list[Output],
+        played_ms: Callable[[int, int], int],
+    ) -> None:
+        self.reply: Reply | None = None
+        self.ended_reason: str | None = None
+        """Set once: the last reply was heard, the call is over."""
+        self._settings = settings
+        self._history = history
+        self._deadlines = deadlines
+        self._out = out
+        self._played_ms = played_ms
+        self._tools = Tooling(settings, history, tools, guard, deadlines, out, self)
+        self._tool_specs = tools.specs
+        self._count = 0
+        self._llm_failures = 0
+
+    @property
+    def audible(self) -> bool:
+        """The caller hears the agent, or is about to."""
+        return self.reply is not None and self.reply.started_ms is not None
+
+    @property
+    def can_be_interrupted(self) -> bool:
+        return self.reply is not None and self.reply.interruptible
+
+    # Beginning
+
+    def speak(
+        self, now_ms: int, kind: ReplyKind, text: str, *, end_reason: str | None = None
+    ) -> None:
+        """Say a fixed text as a reply of its own."""
+        reply = self._begin(kind)
+        reply.end_reason = end_reason
+        reply.llm_done = True
+        reply.said.append(text)
+        reply.spoken.say(text)
+        self._out.append(SayPhrase(reply.number, text))
+        self._deadlines.set(FIRST_AUDIO, now_ms + self._settings.first_audio_timeout_ms)
+
+    def answer(self, now_ms: int, turn: CallerTurn) -> None:
+        """Have the model answer the caller's turn."""
+        self._history.caller_said(turn.text)
+        reply = self._begin(ReplyKind.ANSWER)
+        reply.latency.mark("speech_end", turn.end_ms)
+        reply.latency.mark("turn_decided", now_ms)
+        reply.latency.mark("stt_final", turn.final_ms)
+        self._tools.new_turn()
+        self._think(now_ms, reply)
+
+    def _begin(self, kind: ReplyKind) -> Reply:
+        self._count += 1
+        clause = self._settings.first_clause_chars
+        self.reply = Reply(self._count, kind, first_clause_chars=clause)
+        return self.reply
+
+    def _think(self, now_ms: int, reply: Reply) -> None:
+        specs = self._tool_specs if self._tools.allowed else ()
+        request = LlmRequest(self._history.messages(), specs)
+        self._out.append(StartLlm(reply.number, request))
+        self._deadlines.set(FIRST_TOKEN, now_ms + self._settings.first_token_timeout_ms)
+
+    # The model
+
+    def thought(self, now_ms: int, thought: Thought) -> None:
+        reply = self._live(thought.reply)
+        if reply is None or reply.llm_done:
+            return
+        event = thought.event
+        self._deadlines.clear(FIRST_TOKEN)
+        self._progress(now_ms)
+        if isinstance(event, LlmText):
+            reply.latency.mark("llm_first_token", now_ms)
+            reply.round_text += event.text
+            for sentence in reply.sentences.push(event.text):
+                self.say(now_ms, reply, sentence)
+        elif isinstance(event, LlmToolCall):
+            reply.calls.append(event.call)
+        elif isinstance(event, LlmDone):
+            self._llm_done(now_ms, reply, event)
+
+    def _llm_done(self, now_ms: int, reply: Reply, done: LlmDone) -> None:
+        reply.llm_done = True
+        for sentence in reply.sentences.flush():
+            self.say(now_ms, reply, sentence)
+        self._out.append(
+            Emit(
+                "llm_usage",
+                {
+                    "reply": reply.number,
+                    "input_tokens": done.input_tokens,
+                    "cached_tokens": done.cached_tokens,
+                    "output_tokens": done.output_tokens,
+                },
+            )
+        )
+        if reply.calls:
+            self._llm_failures = 0
+            self._deadlines.clear(PROGRESS)
+            self._tools.run(now_ms, reply)
+        elif reply.said:
+            self._llm_failures = 0
+            self._out.append(FinishSaying(reply.number))
+        else:
+            error = VendorError("llm", "garbage", "an empty answer", retryable=True)
+            self.thought_failed(now_ms, reply.number, error)
+
+    def thought_failed(self, now_ms: int, number: int, error: VendorError) -> None:
+        """The model failed: finish what was begun, else apologise, else give up."""
+        reply = self._live(number)
+        if reply is None:
+            return
+        self._llm_failures += 1
+        self._emit_failure("llm", reply, error)
+        if not error.retryable or self._llm_failures >= MAX_LLM_FAILURES:
+            self.give_up(now_ms, "llm_failed")
+        elif reply.said:
+            reply.llm_done = True
+            self._deadlines.clear(FIRST_TOKEN)
+            self._progress(now_ms)
+            self._out.append(FinishSaying(reply.number))
+        else:
+            self.cut(now_ms, "llm_failed")
+            self.speak(now_ms, ReplyKind.PROMPT, self._settings.phrases.apology)
+
+    # Tools
+
+    def tool_answered(self, now_ms: int, result: ToolResult) -> None:
+        self._tools.answered(now_ms, result)
+
+    def digit(self, now_ms: int, digit: str) -> bool:
+        """Whether a tool was waiting for the key."""
+        return self._tools.digit(now_ms, digit)
+
+    def tools_done(self, now_ms: int, reply: Reply) -> None:
+        """Every tool of the round has answered: the model goes on, unless the call ends."""
+        if reply.end_reason is None:
+            reply.next_round()
+            self._think(now_ms, reply)
+            return
+        reply.llm_done = True
+        if not reply.said:
+            self.say(now_ms, reply, self._settings.phrases.goodbye)
+        self._progress(now_ms)
+        self._out.append(FinishSaying(reply.number))
+
+    # The voice
+
+    def say(self, now_ms: int, reply: Reply, sentence: str) -> None:
+        """Give a sentence to the voice."""
+        reply.latency.mark("first_sentence", now_ms)
+        reply.said.append(sentence)
+        reply.spoken.say(sentence)
+        self._out.append(Say(reply.number, sentence))
+        if not reply.audio_ms and FIRST_AUDIO not in self._deadlines:
+            self._deadlines.set(FIRST_AUDIO, now_ms + self._settings.first_audio_timeout_ms)
+
+    def audio_came(self, now_ms: int, number: int, duration_ms: int) -> None:
+        reply = self._live(number)
+        if reply is None:
+            return
+        reply.latency.mark("tts_first_audio", now_ms)
+        reply.audio_ms += duration_ms
+        self._deadlines.clear(FIRST_AUDIO)
+        if reply.llm_done and not reply.waiting_for:
+            self._progress(now_ms)
+
+    def words_came(self, number: int, words: tuple[Word, ...]) -> None:
+        reply = self._live(number)
+        if reply is not None:
+            reply.spoken.place(words)
+
+    def voice_done(self, now_ms: int, number: int) -> None:
+        reply = self._live(number)
+        if reply is None:
+            return
+        if not reply.audio_ms:
+            error = VendorError("tts", "garbage", "no audio", retryable=True)
+            self.voice_failed(now_ms, number, error)
+            return
+        reply.voice_done = True
+        self._deadlines.clear(PROGRESS, FIRST_AUDIO)
+        self._deadlines.set(PLAYOUT, now_ms + reply.audio_ms + PLAYOUT_SLACK_MS)
+
+    def voice_failed(self, now_ms: int, number: int, error: VendorError) -> None:
+        """The voice failed: try once more if nothing was heard, else the call fails."""
+        reply = self._live(number)
+        if reply is None:
+            return
+        self._emit_failure("tts", reply, error)
+        again = error.retryable and not reply.audio_ms
+        if not again or reply.voice_restarts >= MAX_VOICE_RESTARTS:
+            self.give_up(now_ms, "tts_failed")
+            return
+        reply.voice_restarts += 1
+        self._deadlines.set(FIRST_AUDIO, now_ms + self._settings.first_audio_timeout_ms)
+        self._out.append(RestartVoice(reply.number))
+        if reply.is_phrase:
+            self._out.append(SayPhrase(reply.number, reply.said[0]))
+            return
+        self._out.extend(Say(reply.number, sentence) for sentence in reply.said)
+        if reply.llm_done and not reply.waiting_for:
+            self._out.append(FinishSaying(reply.number))
+
+    # Playing and ending
+
+    def started(self, number: int, at_ms: int) -> None:
+        reply = self._live(number)
+        if reply is not None and reply.started_ms is None:
+            reply.started_ms = at_ms
+            reply.latency.mark("first_byte", at_ms)
+
+    def played(self, now_ms: int, number: int, played_ms: int) -> None:
+        """The caller heard all of it."""
+        reply = self._live(number)
+        if reply is None:
+            return
+        self._history.settle(reply.spoken.text)
+        self._close(reply, None, played_ms, "played")
+        self.ended_reason = reply.end_reason
+
+    def cut(self, now_ms: int, why: str) -> None:
+        """End the live reply here and now; the history keeps what was heard."""
+        reply = self.reply
+        if reply is None:
+            return
+        self._tools.abandon(reply)
+        self._out.append(CancelReply(reply.number))
+        played_ms = 0
+        if reply.started_ms is not None:
+            played_ms = self._played_ms(now_ms, reply.number)
+            self._out.append(ClearPlayout(reply.number))
+        self._history.settle(reply.spoken.heard_text(played_ms))
+        self._close(reply, played_ms, played_ms, why)
+
+    def give_up(self, now_ms: int, reason: str) -> None:
+        """The call has failed: say so, then hang up. Failing at that, hang up."""
+        already = self.reply is not None and self.reply.kind is ReplyKind.FALLBACK
+        self.cut(now_ms, reason)
+        if already:
+            self.ended_reason = reason
+        else:
+            phrase = self._settings.phrases.fallback
+            self.speak(now_ms, ReplyKind.FALLBACK, phrase, end_reason=reason)
+
+    def due(self, now_ms: int, name: str) -> None:
+        """One of this module's deadlines has come."""
+        reply = self.reply
+        if name in self._tools.deadline_names:
+            self._tools.due(now_ms, name)
+        elif reply is None:
+            return
+        elif name == FIRST_TOKEN:
+            self._timed_out(now_ms, reply, "llm", "first_output_timeout")
+        elif name == FIRST_AUDIO:
+            self._timed_out(now_ms, reply, "tts", "first_output_timeout")
+        elif name == PROGRESS:
+            self._timed_out(now_ms, reply, "tts" if reply.llm_done else "llm", "stalled")
+        elif name == PLAYOUT:
+            self.played(now_ms, reply.number, reply.audio_ms)
+
+    def _timed_out(self, now_ms: int, reply: Reply, kind: str, code: str) -> None:
+        error = VendorError(kind, code, "nothing came in time", retryable=True)
+        if kind == "llm":
+            self._out.append(StopLlm(reply.number))
+            self.thought_failed(now_ms, reply.number, error)
+        else:
+            self.voice_failed(now_ms, reply.number, error)
+
+    def _close(self, reply: Reply, cut_ms: int | None, played_ms: int, why: str) -> None:
+        self.reply = None
+        self._deadlines.clear(FIRST_TOKEN, FIRST_AUDIO, PROGRESS, PLAYOUT, TOOLS)
+        self._out.append(
+            Emit(
+                "agent_turn",
+                {
+                    "reply": reply.number,
+                    "kind": reply.kind.value,
+                    "text": reply.spoken.text,
+                    "heard_text": (
+                        reply.spoken.text if cut_ms is None else reply.spoken.heard_text(cut_ms)
+                    ),
+                    "words": reply.spoken.heard(cut_ms),
+                    "start_ms": reply.started_ms,
+                    "played_ms": played_ms,
+                    "ended": why,
+                },
+            )
+        )
+        if reply.kind is ReplyKind.ANSWER:
+            summary = reply.latency.summary(reply.number)
+            data = {"reply": summary.reply, **summary.after_speech_end_ms}
+            self._out.append(Emit("turn_latency", data))
+
+    def _progress(self, now_ms: int) -> None:
+        self._deadlines.set(PROGRESS, now_ms + self._settings.stall_timeout_ms)
+
+    def _live(self, number: int) -> Reply | None:
+        return self.reply if self.reply is not None and self.reply.number == number else None
+
+    def _emit_failure(self, kind: str, reply: Reply, error: VendorError) -> None:
+        self._out.append(
+            Emit("vendor_failed", {"kind": kind, "code": error.code, "reply": reply.number})
+        )
