@@ -4,9 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from control.commands import answer
+from control.commands import answer, call
 
-COMMANDS = (answer,)
+COMMANDS = (answer, call)
 """Each has ``add_parser(subparsers)`` and ``run(args) -> int``."""
 
 

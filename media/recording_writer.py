@@ -241,7 +241,8 @@ class DiskWriter:
         """Closes the file behind its data; nothing may be written to it afterwards.
         ``finished`` is then called in the writer's thread (after ``stop()``, in this one) and
         must not raise."""
-        self._queue.append((file, QueuedData(b"", file.missing_bytes), finished or _ignore))
+        missing_bytes = 0 if file.replaces else file.missing_bytes
+        self._queue.append((file, QueuedData(b"", missing_bytes), finished or _ignore))
         self._wake.set()
         self._take_over()
 
@@ -297,18 +298,20 @@ class DiskWriter:
 
     def _write(self, file: QueuedFile, pieces: list[QueuedData]) -> None:
         size = sum(len(piece.data) for piece in pieces)
+        failed = False
         if not file.ended:
             self._open.add(file)
             try:
                 file.write(pieces)
             except OSError as error:
+                failed = True
                 self._failed(file, error)
             else:
                 self._written_bytes += size
-                if file.replaces:
-                    file.damage = None
         with self._lock:
             self._queued_bytes -= size
+            if file.replaces and not failed and not file.missing_bytes:
+                file.damage = None
 
     def _close(self, file: QueuedFile, finished: _Finished) -> None:
         self._open.discard(file)

@@ -161,7 +161,8 @@ def parse_yaml(text: str, source: str, *, max_bytes: int = MAX_BYTES) -> YamlDoc
         builder.problems.append(FieldProblem((), detail, place))
     except (ValueError, OverflowError):
         # The scanner converts escapes such as "\U99999999" without checking their range.
-        builder.problems.append(FieldProblem((), "an escape sequence is out of range"))
+        detail = "an escape sequence near here is out of range"
+        builder.problems.append(FieldProblem((), detail, builder.last))
     if not builder.problems and not builder.places:
         builder.problems.append(FieldProblem((), "the file is empty", Place(1, 1)))
     if builder.problems:
@@ -203,10 +204,12 @@ class _Builder:
         self.value: Any = None
         self.places: dict[FieldPath, Place] = {}
         self.problems: list[FieldProblem] = []
+        self.last = Place(1, 1)
         self._open: list[tuple[dict[str, Any] | list[Any], FieldPath]] = []
         self._key: tuple[str, Place] | None = None
 
     def receive(self, event: yaml.Event) -> None:
+        self.last = _place(event.start_mark)
         if isinstance(event, yaml.DocumentStartEvent):
             if self.places:
                 raise _RefusedError((), "a second document is not allowed", event)
@@ -237,7 +240,7 @@ class _Builder:
         container, path = self._open[-1]
         if not isinstance(event, yaml.ScalarEvent):
             raise _RefusedError(path, "a key must be text", event)
-        key: str = event.value
+        key = _text(event)
         if key in container:
             first = self.places[(*path, key)].line
             detail = f"the key appears twice (first on line {first})"
@@ -272,9 +275,15 @@ def _place(mark: Any) -> Place:
     return Place(mark.line + 1, mark.column + 1)
 
 
-def _scalar(event: yaml.ScalarEvent) -> str | int | float | bool | None:
+def _text(event: yaml.ScalarEvent) -> str:
+    """:raises ValueError: escapes made half of a surrogate pair."""
     text: str = event.value
-    text.encode()  # a lone surrogate from an escape is a ValueError here, not later
+    # JSON, which is YAML too, writes characters beyond U+FFFF as pairs of escapes.
+    return text.encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+def _scalar(event: yaml.ScalarEvent) -> str | int | float | bool | None:
+    text = _text(event)
     if event.style is not None:
         return text
     if text in _WORDS:

@@ -203,6 +203,18 @@ def test_a_version_that_was_not_written_is_made_good_by_the_next(
     assert [one.code for one in damage] == ["disk_error"]
 
 
+def test_a_last_version_that_was_lost_is_damage_and_the_one_before_stays(tmp_path: Path) -> None:
+    with running_writer(queue_limit_bytes=100) as (writer, _):
+        file = ReplacedFile(CallDirectory(tmp_path, "call"), "t.json")
+        with blocked(writer, BlockedFile(CallDirectory(tmp_path, "slow"), "log")):
+            assert writer.write(file, b"small")
+            assert not writer.write(file, b"large" * 100)
+        report = finish(writer, file)
+    assert Path(report.path).read_bytes() == b"small"
+    assert report.damage is not None
+    assert report.damage.code == "queue_full"
+
+
 def test_a_directory_that_cannot_be_made(tmp_path: Path) -> None:
     base = tmp_path / "file"
     base.write_text("not a directory")

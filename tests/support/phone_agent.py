@@ -50,46 +50,61 @@ class PhoneAgent:
         request = socket.request
         assert request is not None
         self.headers.append({name.lower(): value for name, value in request.headers.raw_items()})
-        loudness = Loudness(MULAW_8K, -45.0)
-        address: dict[str, str] = {}
-        loud, quiet, replies, playing = 0, 0, 0, False
-
-        async def speak(ms: int, mark: str) -> None:
-            payload = base64.b64encode(mulaw_tone(ms)).decode()
-            await socket.send(json.dumps({"event": "media", **address, "media": {"payload": payload}}))
-            await socket.send(json.dumps({"event": "mark", **address, "mark": {"name": mark}}))
-
+        conversation = _Conversation(self, socket)
         try:
             async for text in socket:
                 message = json.loads(text)
                 self.messages.append(message)
-                match message["event"]:
-                    case "start":
-                        if "streamSid" in message:
-                            address["streamSid"] = message["streamSid"]
-                        for extra in self.extra:
-                            await socket.send(extra)
-                        if self.greeting_ms:
-                            playing = True
-                            await speak(self.greeting_ms, "greeting")
-                    case "mark":
-                        playing = False
-                        if replies == self.goodbye_after:
-                            await socket.close()
-                    case "media":
-                        heard = loudness.audible(base64.b64decode(message["media"]["payload"]))
-                        if any(heard):
-                            loud, quiet = loud + 1, 0
-                            if playing and loud == 3:
-                                await socket.send(json.dumps({"event": "clear", **address}))
-                        elif loud:
-                            quiet += 1
-                        if loud >= 3 and quiet == QUIET_FRAMES:
-                            loud, quiet, playing = 0, 0, True
-                            replies += 1
-                            await speak(self.reply_ms, f"reply-{replies}")
+                await conversation.receive(message)
         except ConnectionClosed:
             self.broken_ends += 1
+
+
+class _Conversation:
+    def __init__(self, agent: PhoneAgent, socket: ServerConnection) -> None:
+        self.agent = agent
+        self.socket = socket
+        self.address: dict[str, str] = {}
+        self.loudness = Loudness(MULAW_8K, -45.0)
+        self.loud = self.quiet = self.replies = 0
+        self.playing = False
+
+    async def receive(self, message: dict[str, Any]) -> None:
+        match message["event"]:
+            case "start":
+                if "streamSid" in message:
+                    self.address["streamSid"] = message["streamSid"]
+                for extra in self.agent.extra:
+                    await self.socket.send(extra)
+                if self.agent.greeting_ms:
+                    await self.speak(self.agent.greeting_ms, "greeting")
+            case "mark":
+                self.playing = False
+                if self.replies == self.agent.goodbye_after:
+                    await self.socket.close(4001, "goodbye")
+            case "media":
+                await self.hear(base64.b64decode(message["media"]["payload"]))
+
+    async def hear(self, payload: bytes) -> None:
+        if any(self.loudness.audible(payload)):
+            self.loud, self.quiet = self.loud + 1, 0
+            if self.playing and self.loud == 3:
+                await self.send({"event": "clear"})
+        elif self.loud:
+            self.quiet += 1
+        if self.loud >= 3 and self.quiet == QUIET_FRAMES:
+            self.loud = self.quiet = 0
+            self.replies += 1
+            await self.speak(self.agent.reply_ms, f"reply-{self.replies}")
+
+    async def speak(self, ms: int, mark: str) -> None:
+        self.playing = True
+        payload = base64.b64encode(mulaw_tone(ms)).decode()
+        await self.send({"event": "media", "media": {"payload": payload}})
+        await self.send({"event": "mark", "mark": {"name": mark}})
+
+    async def send(self, message: dict[str, Any]) -> None:
+        await self.socket.send(json.dumps({**message, **self.address}))
 
 
 @asynccontextmanager

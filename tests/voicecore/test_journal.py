@@ -2,7 +2,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicecore import journal
@@ -156,13 +156,14 @@ def test_personal_data_is_marked_when_it_is_asked_for() -> None:
     assert "text" not in fields
 
 
+@settings(max_examples=50)
 @given(
     st.dictionaries(
         st.text(max_size=8),
         st.recursive(
             st.none() | st.booleans() | st.integers() | st.text(st.characters(), max_size=20),
             lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=5), inner),
-            max_leaves=10,
+            max_leaves=5,
         ),
     )
 )

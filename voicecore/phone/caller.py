@@ -5,6 +5,7 @@ an utterance a loop that yields its frames: the order of the script is the order
 """
 
 from collections.abc import Generator
+from pathlib import PurePath
 from typing import Literal
 
 import msgspec
@@ -179,7 +180,7 @@ class Caller:
             wait = Wait(step.line, "agent_speaking", step.after_ms, step.timeout_ms)
             yield from self._wait(wait)
         sound = self._sounds.utterances[step.sound]
-        said = Said(step.line, step.kind, step.text or step.path, self._now_us)
+        said = Said(step.line, step.kind, step.text or PurePath(step.path).name, self._now_us)
         for index, frame in enumerate(sound.frames):
             self._check_open(step.line)
             if not index:

@@ -29,6 +29,9 @@ from voicecore.phone.socket import (
 
 _TEXT, _BINARY, _MORE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION
 
+_NO_CODE = 1005
+"""RFC 6455, 7.1.5: the close frame had no code."""
+
 _log = logging.getLogger("voicecore.phone.picows")
 _log.setLevel(logging.CRITICAL)
 """What goes wrong on a socket is in the report; picows would also log each disconnect."""
@@ -90,7 +93,7 @@ class PicowsSocket(WSListener):
         if received is None:
             self._listener.on_closed(None, "")
         else:
-            self._listener.on_closed(int(received.code.value), received.reason or "")
+            self._listener.on_closed(int(received.code.value) or _NO_CODE, received.reason or "")
 
     def pause_writing(self) -> None:
         """``buffered_bytes`` is watched instead."""

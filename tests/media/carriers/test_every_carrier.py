@@ -61,6 +61,14 @@ def code_of(codec, message):
     return caught.value.code
 
 
+def events_or_code(codec, message):
+    """What the codec makes of it; any other exception than a protocol error goes through."""
+    try:
+        return codec.receive(message), None
+    except CarrierProtocolError as error:
+        return [], error.code
+
+
 def test_names_and_paths_are_unique(name):
     kind = KINDS[name]
     assert NAMES.count(name) == 1
@@ -245,32 +253,26 @@ def test_nothing_but_a_protocol_error_is_raised(name, data):
         else:
             del target[key]
         break
-    try:
-        events = codec.receive(json.dumps(message).encode())
-    except CarrierProtocolError as error:
-        assert error.code in CODES
-    else:
-        for event in events:
-            assert msgspec.json.decode(msgspec.json.encode(event), type=type(event)) == event
+    events, code = events_or_code(codec, json.dumps(message).encode())
+    assert code is None or code in CODES
+    for event in events:
+        assert msgspec.json.decode(msgspec.json.encode(event), type=type(event)) == event
 
 
 @given(st.binary(max_size=200) | json_values.map(lambda value: json.dumps(value).encode()))
 def test_noise_is_refused_or_ignored(name, message):
-    try:
-        assert started(name).receive(message) == []
-    except CarrierProtocolError as error:
-        assert error.code in CODES
+    events, code = events_or_code(started(name), message)
+    assert events == []
+    assert code is None or code in CODES
 
 
 @given(cut=st.integers(0, 400), flip=st.integers(0, 255), data=st.data())
 def test_damaged_messages(name, cut, flip, data):
     message = bytearray(wire(data.draw(st.sampled_from(capture(name)))))
     message[cut % len(message)] ^= flip
-    try:
-        started(name).receive(bytes(message))
-        started(name).receive(bytes(message[:cut]))
-    except CarrierProtocolError as error:
-        assert error.code in CODES
+    for damaged in (bytes(message), bytes(message[:cut])):
+        _, code = events_or_code(started(name), damaged)
+        assert code is None or code in CODES
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: type(command).__name__)

@@ -122,7 +122,11 @@ def test_inbound_is_what_start_says_and_outbound_what_was_asked_for(encoding, ra
 
 @pytest.mark.parametrize(
     ("setting", "expected"),
-    [({}, MULAW_8K), ({"outbound_codec": "L16"}, L16_16K), ({"outbound_codec": "inbound"}, ALAW_8K)],
+    [
+        ({}, MULAW_8K),
+        ({"outbound_codec": "L16"}, L16_16K),
+        ({"outbound_codec": "inbound"}, ALAW_8K),
+    ],
 )
 def test_the_outbound_setting(setting, expected):
     (event,) = make_codec(setting).receive(wire(start("PCMA")))

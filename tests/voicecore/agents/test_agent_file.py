@@ -1,7 +1,11 @@
+import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from voicecore.adapters import registry
 from voicecore.adapters.registry import Adapter, VendorConfig, VendorConfigError
@@ -14,6 +18,7 @@ from voicecore.agents import (
     load_agent,
     parse_agent,
 )
+from voicecore.yaml_lines import parse_yaml
 
 MINIMAL = """
 name: a
@@ -114,8 +119,7 @@ recording: on
         "agent.yaml:10:22: tts.voice: must be text, not a list",
         "agent.yaml:12:9: turn_taking.vad.mode: must be less than or equal to 3, not 4",
         "agent.yaml:12:18: turn_taking.vad.vendor: must be 'webrtcvad', not 'silero'",
-        "agent.yaml:13:18: turn_taking.interruption.enabled: must be true or false, "
-        "not 'perhaps'",
+        "agent.yaml:13:18: turn_taking.interruption.enabled: must be true or false, not 'perhaps'",
         "agent.yaml:15:5: turn_taking.playout.chunk_ms: must be a multiple of 20, not 50",
         "agent.yaml:16:5: turn_taking.playout.lead_ms: must be a whole number, not '200'",
         "agent.yaml:17:10: limits.max_duration_s: must be a whole number, not 1.5",
@@ -288,8 +292,8 @@ def test_headers_secrets_must_exist_and_fit() -> None:
     text = _http(headers='{A: "Bearer ${ONE}", B: "${TWO}", C: "${THREE}"}')
     found = _problems(text, {"TWO": "a\r\nX: injected", "THREE": "fine"})
     assert found == [
-        "agent.yaml:16:15: tools[0].headers.A: there is no secret named ONE",
-        "agent.yaml:16:35: tools[0].headers.B: the secret must be printable ASCII on one line",
+        "agent.yaml:17:15: tools[0].headers.A: there is no secret named ONE",
+        "agent.yaml:17:35: tools[0].headers.B: the secret must be printable ASCII on one line",
     ]
     agent = parse_agent(text, "a")
     assert check_secrets(agent, {"ONE": "1", "TWO": "2", "THREE": "3"}) == ()
@@ -319,9 +323,12 @@ def test_tools_are_checked_as_a_whole() -> None:
     assert _problems(twice) == ["agent.yaml:7:1: tools: two tools are named 'end_call'"]
     nowhere = f"{MINIMAL}tools: [transfer_call]\n"
     assert "there are no targets" in _problems(nowhere)[0]
-    bad_number = f"{MINIMAL}tools:\n  - type: transfer_call\n    targets: [{{name: a, number: 5}}]\n"
-    assert "tools[0].targets[0].number: must be text, not 5; put it in quotes" in (
-        _problems(bad_number)[0]
+    bad_number = (
+        f"{MINIMAL}tools:\n  - type: transfer_call\n    targets: [{{name: a, number: 5}}]\n"
+    )
+    assert (
+        "tools[0].targets[0].number: must be text, not 5; put it in quotes"
+        in (_problems(bad_number)[0])
     )
 
 
@@ -359,6 +366,39 @@ def test_examples_are_valid(path: Path) -> None:
     for kind in ("stt", "llm", "tts"):
         assert agent.vendor(kind, {"ORDERS_TOKEN": "x"})
     assert check_secrets(agent, {"ORDERS_TOKEN": "x"}) == ()
+
+
+def _spots(value: Any) -> list[tuple[Any, Any]]:
+    """Every container of a document with every key or position in it."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    found = []
+    for key, item in items:
+        found.append((value, key))
+        if isinstance(item, (dict, list)):
+            found += _spots(item)
+    return found
+
+
+_ANY = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.just("${X}"),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=5,
+)
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.randoms(use_true_random=False), st.sampled_from(EXAMPLES), _ANY)
+def test_any_wrong_value_is_a_problem_with_a_place(random: Any, path: Path, value: Any) -> None:
+    document = parse_yaml(path.read_text(), path.name).value
+    container, key = random.choice(_spots(document))
+    container[key] = value
+    try:
+        parse_agent(json.dumps(document, indent=1), "agent.yaml", secrets={"ORDERS_TOKEN": "x"})
+    except AgentFileError as error:
+        assert error.problems
+        assert all(problem.place is not None for problem in error.problems)
 
 
 def test_all_examples_are_covered() -> None:

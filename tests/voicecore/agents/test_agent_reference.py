@@ -16,9 +16,8 @@ def test_the_document_has_the_model_s_fields() -> None:
 
 def test_every_block_has_a_section() -> None:
     text = reference()
-    for name in Agent.model_json_schema()["$defs"]:
-        properties = Agent.model_json_schema()["$defs"][name]["properties"]
-        assert all(f"| `{field}` |" in text for field in properties)
+    for block in Agent.model_json_schema()["$defs"].values():
+        assert all(f"| `{field}` |" in text for field in block.get("properties", {}))
     for title in ("`tts`", "`limits.silence`", "`tools: http`", "`tools: transfer_call.targets`"):
         assert f"### {title}" in text
 

@@ -59,6 +59,11 @@ block: |
     }
 
 
+def test_json_is_read_too() -> None:
+    text = '{"\\u00e4": "\\ud83d\\ude00\\n", "b": [1, null]}'
+    assert parse_yaml(text, "f").value == {"ä": "😀\n", "b": [1, None]}
+
+
 def test_places_are_those_of_keys_and_items() -> None:
     document = parse_yaml("a:\n  - b: 1\n    c: {d: 2}\n  - x\n", "f")
     assert document.places == {
@@ -109,8 +114,9 @@ def test_duplicate_keys_are_all_reported_with_both_lines() -> None:
         ("a:\n\t- b", "f.yaml:2:1: not valid YAML"),
         ("a: \x01", "f.yaml:1:4: a character that YAML forbids: U+0001"),
         ("? [a]\n: b", "a key must be text"),
-        ('a: "\\U99999999"', "out of range"),
-        ('a: "\\uD800"', "out of range"),
+        ('a: 1\nb: "\\U99999999"', "f.yaml:2:1: an escape sequence near here is out of range"),
+        ('a: "\\uD800"', "f.yaml:1:4: an escape sequence"),
+        ('"\\uD800": 1', "f.yaml:1:1: an escape sequence"),
     ],
 )
 def test_what_is_refused(text: str, expected: str) -> None:
