@@ -38,6 +38,7 @@ class VadSettings(msgspec.Struct, frozen=True):
     vendor: str = "webrtcvad"
     mode: int = 2
     start_ms: int = 60
+    sustain_ms: int = 300
     stop_ms: int = 200
 
 

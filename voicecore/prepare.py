@@ -46,7 +46,6 @@ def conduct_of(agent: Agent, *, vendor_ends_turns: bool) -> Conduct:
             flush_timeout_ms=taking.endpointing.stt_final_timeout_ms,
             vendor_ends_turns=vendor_ends_turns,
             interruptible=taking.interruption.enabled,
-            interrupt_min_speech_ms=taking.interruption.min_speech_ms,
             interrupt_min_words=taking.interruption.min_words,
             ask_after_ms=limits.silence.ask_after_ms,
             max_asks=limits.silence.max_asks,
@@ -58,7 +57,11 @@ def conduct_of(agent: Agent, *, vendor_ends_turns: bool) -> Conduct:
             digits_pause_ms=agent.dtmf.gap_ms,
         ),
         vad=VadSettings(
-            taking.vad.vendor, taking.vad.mode, taking.vad.start_ms, taking.vad.stop_ms
+            vendor=taking.vad.vendor,
+            mode=taking.vad.mode,
+            start_ms=taking.vad.start_ms,
+            sustain_ms=taking.interruption.min_speech_ms,
+            stop_ms=taking.vad.stop_ms,
         ),
         lead_ms=taking.playout.lead_ms,
         chunk_ms=taking.playout.chunk_ms,

@@ -24,6 +24,7 @@ from media.transport import Leg
 from media.vad import DETECTORS
 from media.vad.edges import SpeechEdges
 from media.vad.edges import SpeechStarted as VadStarted
+from media.vad.edges import SpeechSustained as VadSustained
 from voicecore.answering import AnsweringAgent
 from voicecore.call_record import CallRecord
 from voicecore.providers.errors import VendorError
@@ -72,7 +73,11 @@ class Session:
         line_in, self._line_out = leg.started.inbound, leg.started.outbound
         self._playout = Playout(self._line_out, lead_ms=conduct.lead_ms, chunk_ms=conduct.chunk_ms)
         self._vad = DETECTORS[conduct.vad.vendor](line_in, conduct.vad.mode)
-        self._edges = SpeechEdges(start_ms=conduct.vad.start_ms, stop_ms=conduct.vad.stop_ms)
+        self._edges = SpeechEdges(
+            start_ms=conduct.vad.start_ms,
+            sustain_ms=conduct.vad.sustain_ms,
+            stop_ms=conduct.vad.stop_ms,
+        )
         self._caller_ms = 0
         self._machine = TurnMachine(
             conduct.turns,
@@ -137,6 +142,8 @@ class Session:
             if stt is not None:
                 stt.speech_started()
             self._post(inputs.SpeechStarted(now_ms - edge.ago_ms))
+        elif isinstance(edge, VadSustained):
+            self._post(inputs.SpeechSustained())
         else:
             self._post(inputs.SpeechStopped(now_ms - edge.ago_ms))
 

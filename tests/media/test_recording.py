@@ -112,6 +112,16 @@ def test_a_cut_does_not_reach_what_was_taken_nor_the_caller() -> None:
     assert sides(timeline.take(100)) == ([4] * 50, [0] * 50)
 
 
+def test_a_cut_in_silence_is_no_end_of_audio() -> None:
+    timeline = RecordingTimeline(TINY, TINY)
+    timeline.agent(0, pcm(*[5] * 100))
+    timeline.take(200)
+    timeline.agent(400, pcm(*[6] * 100))
+    timeline.cut_agent(300)
+    timeline.agent(310, pcm(*[7] * 10))
+    assert sides(timeline.take(400))[1] == [0] * 110 + [7] * 10 + [0] * 80
+
+
 def test_rounded_and_jittering_times_leave_no_gaps() -> None:
     timeline = RecordingTimeline(L16_16K, L16_16K)
     piece = pcm(*[9] * 163)  # 10.2 ms

@@ -243,6 +243,17 @@ def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
     assert target.read_text() == "keep"
 
 
+def test_a_file_in_the_way_is_not_overwritten(tmp_path: Path) -> None:
+    directory = CallDirectory(tmp_path, "call")
+    (directory.make() / "r.wav").write_text("keep")
+    with running_writer() as (writer, _):
+        file = WavFile(directory, "r.wav", rate_hz=8000)
+        writer.write(file, stereo(1))
+        report = finish(writer, file)
+    assert report.damage is not None
+    assert (tmp_path / "call" / "r.wav").read_text() == "keep"
+
+
 def test_a_recording_does_not_outgrow_its_header(tmp_path: Path) -> None:
     with running_writer() as (writer, damage):
         file = WavFile(CallDirectory(tmp_path, "call"), "r.wav", rate_hz=8000, limit_bytes=1000)

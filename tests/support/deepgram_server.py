@@ -85,6 +85,7 @@ class SpeechPlan(msgspec.Struct):
     confirm_clear: bool = True
     confirm_flush: bool = True
     drop_after: int | None = None
+    flush_window_s: float = 60.0
 
 
 class Connection:
@@ -199,7 +200,9 @@ class Connection:
                 await self.socket.close(1009, "BIG-0001")
         elif kind == "Flush":
             now = asyncio.get_running_loop().time()
-            self._flushes = [at for at in self._flushes if now - at < 60] + [now]
+            self._flushes = [at for at in self._flushes if now - at < self.plan.flush_window_s] + [
+                now
+            ]
             if self.path == "/v1/speak" and len(self._flushes) > 20:
                 await self.send({"type": "Warning", "code": "FLUSH", "description": "too many"})
                 return

@@ -80,6 +80,20 @@ def test_interims_repeat_when_the_utterance_is_used_up() -> None:
     assert texts == ["yes", "yes please", "yes please", "yes please"]
 
 
+def test_speech_that_is_reported_twice_began_once() -> None:
+    async def check() -> None:
+        sink = Timed()
+        stream = vendor().open(MULAW_8K, sink=sink, spawn=no_spawn)
+        stream.speech_started()
+        await asyncio.sleep(0.2)
+        stream.speech_started()
+        await asyncio.sleep(0.5)
+        assert sink.times(SttInterim) == [300, 600]
+        stream.close()
+
+    run_virtual(check())
+
+
 def test_word_times_count_from_the_first_sample_of_the_stream() -> None:
     async def check() -> None:
         sink = Timed()

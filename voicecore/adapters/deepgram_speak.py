@@ -16,7 +16,9 @@ FLUSH = '{"type":"Flush"}'
 CLOSE = '{"type":"Close"}'
 
 FLUSH_LIMIT = 20
-FLUSH_WINDOW_MS = 60_000
+FLUSH_WINDOW_MS = 61_000
+"""The vendor's 60 seconds, and one more because it counts from when a Flush arrives."""
+
 FLUSH_RESERVE = 6
 """Flushes kept back for the ends of replies; sentences are gathered when only these are left."""
 

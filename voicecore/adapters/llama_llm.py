@@ -91,23 +91,36 @@ class LlamaLlm:
         await asyncio.gather(*(self._first_token(request) for _ in range(self.settings.slots)))
 
     async def stream(self, request: LlmRequest) -> AsyncIterator[LlmEvent]:
+        request = self._fitted(request)
         begun = False
-        try:
-            client = await self._connected()
-            events = cast(AsyncGenerator[LlmEvent], client.stream(self._fitted(request)))
-            async with contextlib.aclosing(events):
-                async for event in events:
-                    if isinstance(event, LlmText) and not begun:
-                        # A base model's line begins with the space after the colon.
-                        event = LlmText(event.text.lstrip())
-                        begun = bool(event.text)
-                        if not begun:
-                            continue
-                    yield event
-        except VendorError as error:
-            raise VendorError(
-                VENDOR, error.code, error.detail, retryable=error.retryable
-            ) from error
+        for last_try in (False, True):
+            try:
+                async with contextlib.aclosing(self._events(request)) as events:
+                    async for event in events:
+                        begun = True
+                        yield event
+                return
+            except VendorError as error:
+                # The server closes kept connections now and then just as a request comes.
+                stale = error.code == "disconnected" and self.worker.state == "ready"
+                if begun or last_try or not stale:
+                    raise VendorError(
+                        VENDOR, error.code, error.detail, retryable=error.retryable
+                    ) from error
+
+    async def _events(self, request: LlmRequest) -> AsyncGenerator[LlmEvent]:
+        client = await self._connected()
+        begun = False
+        stream = cast(AsyncGenerator[LlmEvent], client.stream(request))
+        async with contextlib.aclosing(stream) as events:
+            async for event in events:
+                if isinstance(event, LlmText) and not begun:
+                    # A base model's line begins with the space after the colon.
+                    event = LlmText(event.text.lstrip())
+                    begun = bool(event.text)
+                    if not begun:
+                        continue
+                yield event
 
     async def stop(self) -> None:
         client, self._client = self._client, None

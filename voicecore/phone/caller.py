@@ -224,7 +224,7 @@ class Caller:
                 own = self._stretch_us >= self._since_us or end_us - self._since_us > STRETCH_US
                 return own and (self._closed or now_us - end_us >= step.ms * 1000)
         begun_us = max(self._stretch_us, self._since_us)
-        return now_us - end_us <= _SPEAKING_US and now_us - begun_us >= step.ms * 1000
+        return now_us - end_us <= _SPEAKING_US and end_us - begun_us >= step.ms * 1000
 
     def _timeout_detail(self, step: Wait) -> str:
         heard = "it never spoke" if self._agent_end_us is None else "it has spoken before"

@@ -3,6 +3,7 @@
 Scheme, host and port are literal. An argument can only ever become part of one path segment
 or of one query value, whatever it holds."""
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -12,7 +13,7 @@ MAX_TEMPLATE_CHARS = 2_000
 MAX_URL_CHARS = 8_000
 
 _TEMPLATE = re.compile(
-    r"(?P<origin>https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?)"
+    r"(?P<origin>https?://(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?)"
     r"(?P<path>/[^?#]*)?(?P<query>\?[^#]*)?\Z"
 )
 _ARGUMENT = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
@@ -28,11 +29,13 @@ def template_arguments(template: str) -> tuple[str, ...]:
         raise ValueError("secrets may not stand in a url; put them into a header's value")
     if not all("!" <= character <= "~" and character != "\\" for character in template):
         raise ValueError("must consist of printable ASCII characters; percent-encode others")
-    if not _TEMPLATE.match(template):
+    parts = _TEMPLATE.match(template)
+    if parts is None:
         raise ValueError(
             "must be http:// or https://, a literal host, and optionally port, path and query; "
             "{argument} may stand only in path and query"
         )
+    _check_host(parts["host"], int(parts["port"] or 80))
     if set("{}") & set(_ARGUMENT.sub("", template)):
         raise ValueError("has a brace that does not belong to an {argument}")
     return tuple(dict.fromkeys(_ARGUMENT.findall(template)))
@@ -64,6 +67,21 @@ def add_query(url: str, arguments: Mapping[str, Any]) -> str:
     if not pairs:
         return url
     return _bounded(f"{url}{'&' if '?' in url else '?'}{'&'.join(pairs)}")
+
+
+def _check_host(host: str, port: int) -> None:
+    labels = host.removesuffix(".").split(".")
+    try:
+        if host.startswith("["):
+            ipaddress.IPv6Address(host[1:-1])
+        elif labels[-1][:1].isdigit():  # no top-level domain begins with one (RFC 3696)
+            ipaddress.IPv4Address(host)
+    except ValueError:
+        raise ValueError(f"{host[:60]} is not an address") from None
+    if not all(1 <= len(label) <= 63 for label in labels) and not host.startswith("["):
+        raise ValueError(f"{host[:60]} is not a host's name")
+    if not 1 <= port <= 65_535:
+        raise ValueError(f"there is no port {port}")
 
 
 def _fill_segment(segment: str, arguments: Mapping[str, Any]) -> str:

@@ -19,6 +19,10 @@ class SpeechStarted(msgspec.Struct, frozen=True):
     at_ms: int
 
 
+class SpeechSustained(msgspec.Struct, frozen=True):
+    """The speech that started goes on; it has lasted long enough to be meant."""
+
+
 class SpeechStopped(msgspec.Struct, frozen=True):
     """The VAD has not heard the caller since ``at_ms``."""
 
@@ -113,6 +117,7 @@ class EndRequested(msgspec.Struct, frozen=True):
 Input = (
     CallStarted
     | SpeechStarted
+    | SpeechSustained
     | SpeechStopped
     | Heard
     | Thought

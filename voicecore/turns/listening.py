@@ -30,6 +30,8 @@ class Listener:
 
     def __init__(self, settings: TurnSettings, deadlines: Deadlines) -> None:
         self.speaking = False
+        self.sustained = False
+        """The caller has been speaking for long enough to mean it."""
         self.started_ms = 0
         self.stopped_ms = 0
         self._settings = settings
@@ -57,6 +59,7 @@ class Listener:
 
     def speech_started(self, at_ms: int) -> None:
         self.speaking = True
+        self.sustained = False
         self.started_ms = at_ms
         if self._first_ms is None:
             self._first_ms = at_ms
@@ -65,7 +68,7 @@ class Listener:
 
     def speech_stopped(self, now_ms: int, at_ms: int) -> None:
         """The text so far is to be finished: the caller of this asks for it."""
-        self.speaking = False
+        self.speaking = self.sustained = False
         self.stopped_ms = at_ms
         self._flushed = self._ripe = False
         self._deadlines.set(FLUSH, now_ms + self._settings.flush_timeout_ms)

@@ -35,6 +35,7 @@ from voicecore.turns.inputs import (
     SpeechFailed,
     SpeechStarted,
     SpeechStopped,
+    SpeechSustained,
     StreamClosed,
     Thought,
     ThoughtFailed,
@@ -49,7 +50,7 @@ from voicecore.turns.speaking import Speaker
 
 MAX_STT_FAILURES = 2
 FLOOR_WORDS = 2
-BARGE, SILENCE, MAX_DURATION, DIGITS = "barge", "silence", "max_duration", "digits"
+SILENCE, MAX_DURATION, DIGITS = "silence", "max_duration", "digits"
 
 
 class Phase(StrEnum):
@@ -81,7 +82,6 @@ class TurnMachine:
         self._asks = 0
         self._digits = ""
         self._stt_failures = 0
-        self._ripe_ms: int | None = None
 
     @property
     def live_reply(self) -> int | None:
@@ -118,6 +118,9 @@ class TurnMachine:
                 self._call_started(now_ms)
             case SpeechStarted():
                 self._speech_started(now_ms, event.at_ms)
+            case SpeechSustained():
+                self._listener.sustained = True
+                self._consider_barge_in(now_ms)
             case SpeechStopped():
                 self._speech_stopped(now_ms, event.at_ms)
             case Heard():
@@ -136,8 +139,7 @@ class TurnMachine:
                 speaker.voice_failed(now_ms, event.reply, event.error)
             case ReplyStarted():
                 speaker.started(event.reply, event.at_ms)
-                if self._listener.speaking:
-                    self._arm_barge_in(now_ms)
+                self._consider_barge_in(now_ms)
             case ReplyPlayed():
                 speaker.played(now_ms, event.reply, event.played_ms)
             case DigitPressed():
@@ -163,19 +165,9 @@ class TurnMachine:
         self._listener.speech_started(at_ms)
         self._deadlines.clear(SILENCE)
         self._out.append(Emit("speech_started", {"at_ms": at_ms}))
-        self._arm_barge_in(at_ms)
-
-    def _arm_barge_in(self, since_ms: int) -> None:
-        if self._speaker.can_be_interrupted and self._settings.interruptible:
-            self._deadlines.set(BARGE, since_ms + self._settings.interrupt_min_speech_ms)
-
-    def _disarm_barge_in(self) -> None:
-        self._deadlines.clear(BARGE)
-        self._ripe_ms = None
 
     def _speech_stopped(self, now_ms: int, at_ms: int) -> None:
         self._listener.speech_stopped(now_ms, at_ms)
-        self._disarm_barge_in()
         self._out.append(Emit("speech_stopped", {"at_ms": at_ms}))
         self._out.append(FinalizeStt())
 
@@ -185,8 +177,7 @@ class TurnMachine:
             self._stt_failed(now_ms, heard)
             return
         self._listener.heard(now_ms, heard)
-        if self._ripe_ms is not None and self._enough_words():
-            self._barge_in(now_ms)
+        self._consider_barge_in(now_ms)
 
     def _stt_failed(self, now_ms: int, failed: SttFailed) -> None:
         self._stt_failures += 1
@@ -197,10 +188,14 @@ class TurnMachine:
         else:
             self._speaker.give_up(now_ms, "stt_failed")
 
-    def _barge_in(self, now_ms: int) -> None:
-        """The caller took the floor."""
-        self._disarm_barge_in()
-        self._speaker.cut(now_ms, "interrupted")
+    def _consider_barge_in(self, now_ms: int) -> None:
+        """Whether the caller has taken the floor: speech that lasts, with enough words."""
+        if not (self._settings.interruptible and self._speaker.can_be_interrupted):
+            return
+        words = len(self._listener.text.split())
+        if self._listener.sustained and words >= self._settings.interrupt_min_words:
+            why = "interrupted" if self._speaker.audible else "caller_went_on"
+            self._speaker.cut(now_ms, why)
 
     def _turn_decided(self, now_ms: int, turn: CallerTurn) -> None:
         speaker = self._speaker
@@ -230,9 +225,6 @@ class TurnMachine:
         if not (self._settings.interruptible and self._speaker.can_be_interrupted):
             return False
         return len(text.split()) >= max(self._settings.interrupt_min_words, FLOOR_WORDS)
-
-    def _enough_words(self) -> bool:
-        return len(self._listener.text.split()) >= self._settings.interrupt_min_words
 
     def _digit(self, now_ms: int, digit: str) -> None:
         self._deadlines.clear(SILENCE)
@@ -266,13 +258,6 @@ class TurnMachine:
     def _on_due(self, now_ms: int, name: str) -> None:
         if name in (ENDPOINT, FLUSH):
             self._listener.due(now_ms, name)
-        elif name == BARGE:
-            if not self._listener.speaking:
-                return
-            if self._enough_words():
-                self._barge_in(now_ms)
-            else:
-                self._ripe_ms = now_ms  # long enough: now it wants words
         elif name == SILENCE:
             self._silence(now_ms)
         elif name == DIGITS:
@@ -314,7 +299,7 @@ class TurnMachine:
         ending = reply is not None and not reply.interruptible
         if ending and self.phase is Phase.TALKING:
             self.phase = Phase.ENDING
-            self._deadlines.clear(SILENCE, BARGE, DIGITS, MAX_DURATION)
+            self._deadlines.clear(SILENCE, DIGITS, MAX_DURATION)
         turn = self._listener.decide()
         if turn is not None and self.phase is Phase.TALKING:
             self._turn_decided(now_ms, turn)

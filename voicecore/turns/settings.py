@@ -26,10 +26,8 @@ class TurnSettings(msgspec.Struct, frozen=True):
     vendor_ends_turns: bool = False
     """The speech-to-text detects ends of turns itself, and is believed."""
     interruptible: bool = True
-    interrupt_min_speech_ms: int = 300
-    """Speech over the agent must last this long to stop it."""
     interrupt_min_words: int = 0
-    """So many recognised words are needed as well."""
+    """Sustained speech over the agent stops it once so many words were recognised."""
     first_clause_chars: int = 24
     ask_after_ms: int = 8000
     """Silence after which the agent asks whether anybody is there."""

@@ -32,6 +32,8 @@ FIRST_TOKEN, FIRST_AUDIO, PROGRESS, PLAYOUT = "first_token", "first_audio", "pro
 TOOLS = "tools"
 PLAYOUT_SLACK_MS = 10_000
 """How much longer than its audio a reply may play before it is given up."""
+LONGEST_ANSWER_CHARS = 20_000
+"""A model that goes on beyond this (twenty minutes of speech) is stopped."""
 MAX_LLM_FAILURES = 2
 MAX_VOICE_RESTARTS = 1
 
@@ -121,6 +123,9 @@ class Speaker:
             reply.round_text += event.text
             for sentence in reply.sentences.push(event.text):
                 self.say(now_ms, reply, sentence)
+            if len(reply.round_text) > LONGEST_ANSWER_CHARS:
+                self._out.append(StopLlm(reply.number))
+                self._llm_done(now_ms, reply, LlmDone())
         elif isinstance(event, LlmToolCall):
             reply.calls.append(event.call)
         elif isinstance(event, LlmDone):

@@ -132,7 +132,7 @@ def test_depth_and_size_are_bounded_before_they_cost_anything() -> None:
 
 def test_read_yaml_names_the_file(tmp_path) -> None:
     path = tmp_path / "x.yaml"
-    with pytest.raises(YamlFileError, match="x.yaml: cannot be read"):
+    with pytest.raises(YamlFileError, match=r"x\.yaml: cannot be read"):
         read_yaml(path)
     path.write_bytes(b"a: 1\nb: \xff\n")
     with pytest.raises(YamlFileError, match=r"x.yaml:2:1: is not UTF-8"):
@@ -153,8 +153,7 @@ def test_did_you_mean() -> None:
 @given(st.text(alphabet=st.sampled_from("ab:-?[]{},&*!|>'\"#%@\\xuU0 \n\t~.\x00é"), max_size=60))
 def test_any_text_gives_a_document_or_a_problem(text: str) -> None:
     try:
-        document = parse_yaml(text, "f")
+        found: object = parse_yaml(text, "f").places
     except YamlFileError as error:
-        assert error.problems
-    else:
-        assert () in document.places
+        found = error.problems
+    assert found

@@ -97,7 +97,8 @@ def test_repeating_everything_but_the_goodbye() -> None:
 
 def test_repeating_some_steps() -> None:
     script = load_script(
-        "steps:\n  - wait: agent_finished\n  - repeat: 2\n    steps:\n      - cough:\n  - hang_up:\n"
+        "steps:\n  - wait: agent_finished\n"
+        "  - repeat: 2\n    steps:\n      - cough:\n  - hang_up:\n"
     )
     assert script.steps[1] == Repeat(3, (Utter(5, "cough"),), times=2)
     assert script.timeout_ms == 360_000

@@ -8,7 +8,8 @@ from voicecore.tools.urls import add_query, fill_template, template_arguments
 
 def test_arguments_of_a_template() -> None:
     assert template_arguments("http://h/{a}/x-{b}.json?c={c}&a={a}") == ("a", "b", "c")
-    assert template_arguments("https://[2001:db8::1]:8443") == ()
+    for template in ("https://[2001:db8::1]:8443", "http://127.0.0.1:8080/", "http://a_b.local."):
+        assert template_arguments(template) == ()
 
 
 def test_values_are_encoded() -> None:
