@@ -4,9 +4,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from control.commands import answer, call
+from control.commands import answer, call, demo
 
-COMMANDS = (answer, call)
+COMMANDS = (answer, call, demo)
 """Each has ``add_parser(subparsers)`` and ``run(args) -> int``."""
 
 

@@ -12,7 +12,8 @@ import structlog
 from aiohttp import web
 
 from control.clock import MonotonicClock
-from control.http.media_app import MediaEntrance, media_app
+from control.http.media_app import media_app
+from control.http.media_entrance import MediaEntrance
 from control.logs import configure_logs
 from control.metrics import Metrics
 from control.settings import Settings, read_secrets, read_settings
@@ -40,6 +41,12 @@ def add_parser(
     parser.add_argument("agent", type=Path, metavar="AGENT.yaml")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8765, help="port; 0 takes a free one")
+    parser.add_argument(
+        "--media-port",
+        type=int,
+        metavar="PORT",
+        help="take media streams on this port too, at less CPU a call (needs picows)",
+    )
     parser.add_argument(
         "--calls-dir",
         type=Path,
@@ -118,30 +125,44 @@ async def _answer_calls(
 
     calls = Calls(answer, limit=settings.max_calls, on_ended=ended)
     entrance = MediaEntrance(calls, settings, metrics, clock, carrier_options={})
-    ready = False
-    runner = web.AppRunner(media_app(entrance, is_ready=lambda: ready), access_log=None)
+    runner = web.AppRunner(media_app(entrance), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, args.host, args.port, backlog=1024).start()
     port = runner.addresses[0][1]
+    media_port = None
     try:
         log.info("loading", agent=agent.conduct.name, port=port)
         await agent.start(MULAW_8K, lambda step: log.info("loading", step=step))
         # What is loaded lives for ever: the collector need not look at it during calls.
         gc.collect()
         gc.freeze()
-        ready = True
+        entrance.ready = True
+        if args.media_port is not None:
+            media_port = await _open_media_port(entrance, args.host, args.media_port)
         log.info("ready", url=f"ws://{args.host}:{port}/media/twilio", port=port)
         await _until_signal()
-        ready = False
+        entrance.ready = False
         log.info("draining", calls=len(calls), timeout_s=settings.drain_timeout_s)
         await calls.drain(settings.drain_timeout_s)
     except VendorError as error:
         log.error("not ready", vendor=error.vendor, code=error.code, detail=error.detail)
         return 1
     finally:
+        if media_port is not None:
+            media_port.close()
         await runner.cleanup()
         await records.close()
     return 0
+
+
+async def _open_media_port(entrance: MediaEntrance, host: str, port: int) -> asyncio.Server:
+    # picows is an extra of its own.
+    from control.http.media_port import open_media_port
+
+    server = await open_media_port(entrance, host, port)
+    bound = server.sockets[0].getsockname()[1]
+    log.info("media port", url=f"ws://{host}:{bound}/media/twilio", port=bound)
+    return server
 
 
 async def _until_signal() -> None:

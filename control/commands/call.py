@@ -104,14 +104,11 @@ async def _call(args: argparse.Namespace, script: Script, options: RunOptions) -
     # What is made lives as long as the calls: the collector need not look at it meanwhile.
     gc.collect()
     gc.freeze()
-    shown = options.calls == 1 and args.json != "-"
-    return await place_calls(
-        args.url,
-        script,
-        options=options,
-        sounds=sounds,
-        on_event=_show if shown else None,
-    )
+    shown = _show if options.calls == 1 and args.json != "-" else None
+    try:
+        return await place_calls(args.url, script, options=options, sounds=sounds, on_event=shown)
+    finally:
+        gc.unfreeze()
 
 
 async def _sounds(script: Script, secrets: Mapping[str, str]) -> Sounds:

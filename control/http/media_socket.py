@@ -52,7 +52,6 @@ class AiohttpSocket:
             await asyncio.gather(self._closing, return_exceptions=True)
 
 
-
 async def serve_media(
     request: web.Request,
     connect: Callable[[AiohttpSocket], Connection],

@@ -213,6 +213,7 @@ class Connection:
                 name = "is_final" if speech.snake_case else "isFinal"
                 await self.send({name: True, **self._name(context)})
                 del self.contexts[context.id]
+            await self._tell()
         except ConnectionClosed:
             return
 

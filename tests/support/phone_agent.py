@@ -33,7 +33,7 @@ class PhoneAgent:
     """``goodbye_after`` replies it hangs up. ``messages`` is everything that came, decoded."""
 
     def __init__(
-        self, *, greeting_ms: int = 200, reply_ms: int = 400, goodbye_after: int | None = None
+        self, *, greeting_ms: int = 60, reply_ms: int = 100, goodbye_after: int | None = None
     ) -> None:
         self.greeting_ms = greeting_ms
         self.reply_ms = reply_ms

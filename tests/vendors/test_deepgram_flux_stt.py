@@ -8,6 +8,8 @@ import pytest
 
 from media.audio.format import L16_16K, MULAW_8K
 from tests.support.deepgram_server import KEY, Call, Connection, DeepgramServer, Recorder
+from voicecore.adapters import deepgram_flux_stt as adapter
+from voicecore.adapters.live_socket import LiveSocket, SocketOptions
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_stt
 from voicecore.providers.stt import (
     SttEager,
@@ -323,3 +325,55 @@ async def test_nothing_after_close(server: DeepgramServer, call: Call) -> None:
     assert len(line.sink.events) == 1
     await there.closed.wait()
     assert there.types[-1] == "CloseStream"
+
+
+async def test_close_within_the_sink_ends_it(server: DeepgramServer, call: Call) -> None:
+    got: list[object] = []
+
+    def until_resumed(event: object) -> None:
+        got.append(event)
+        if event == SttResumed():
+            stream.close()
+
+    settings = {"base_url": server.url}
+    config = VendorConfig("deepgram", model="flux-general-en", settings=settings)
+    stream = make_stt(config, SECRETS).open(MULAW_8K, sink=until_resumed, spawn=call.spawn)
+    for _ in range(60):
+        stream.push(FRAME)
+    there = await server.connection()
+    await there.until(lambda: there.heard_s >= 1.0)
+    await there.turn("EagerEndOfTurn", "Yes", 0.8)
+    await there.turn("TurnResumed", "Yes but", 1.0)
+    await call.settled()
+    assert got == [SttEager("Yes"), SttResumed()]
+
+
+async def test_an_idle_flux_socket_is_sent_no_keepalive(
+    server: DeepgramServer, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = adapter.SocketOptions
+    monkeypatch.setattr(
+        adapter,
+        "SocketOptions",
+        lambda **options: real(**options, keepalive_idle_ms=20, ping_interval_ms=20),
+    )
+    line = Line(server, call)
+    there = await server.connection()
+    await asyncio.sleep(0.2)
+    assert there.texts == []
+    assert not there.closed.is_set()
+    assert line.sink.events == []
+
+
+async def test_our_server_lets_a_keepalive_kill_the_socket(
+    server: DeepgramServer, call: Call
+) -> None:
+    """As the real one does: it proves that the tests above would see one."""
+    failed = Recorder()
+    url = f"{server.url}/v2/listen?model=flux-general-en&encoding=mulaw&sample_rate=8000"
+    options = SocketOptions("deepgram", url, {"Authorization": f"Token {KEY}"})
+    LiveSocket(options, spawn=call.spawn, on_message=lambda message: None, on_failed=failed).send(
+        '{"type":"KeepAlive"}'
+    )
+    await failed.count(1)
+    assert failed.events[0].code == "disconnected"

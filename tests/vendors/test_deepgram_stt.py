@@ -283,13 +283,15 @@ async def test_utterance_end_closes_a_turn_that_noise_kept_open(
     await there.send({"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": 1.0})
     await there.results("well", 1.0, 0.5)
     await there.send({"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": 1.0})
+    await there.results("well then", 1.0, 0.5)
     await there.send({"type": "UtteranceEnd", "channel": [0, 1], "last_word_end": 1.5})
-    await line.sink.count(4)
+    await line.sink.count(5)
     assert [(type(e), e.text, getattr(e, "end_of_turn", None)) for e in line.sink.events] == [
         (SttFinal, "hello there", False),
         (SttFinal, "", True),
         (SttInterim, "well", None),
-        (SttFinal, "well", True),
+        (SttInterim, "well then", None),
+        (SttFinal, "well then", True),
     ]
 
 
@@ -332,7 +334,12 @@ async def test_keepalive_while_the_line_is_silent(
 
 @pytest.mark.parametrize(
     ("status", "code", "retryable"),
-    [(400, "bad_request", False), (401, "auth_failed", False), (429, "rate_limited", True)],
+    [
+        (400, "bad_request", False),
+        (401, "auth_failed", False),
+        (429, "rate_limited", True),
+        (503, "vendor_error", True),
+    ],
 )
 async def test_a_refused_connection_fails_the_stream(
     server: DeepgramServer, call: Call, status: int, code: str, retryable: bool
@@ -404,6 +411,26 @@ async def test_long_speech_survives_a_broken_connection(server: DeepgramServer, 
     await second.results("d e f g h", 0.0, 4.9, is_final=True)
     await line.sink.until(lambda: len(line.sink.of(SttFinal)) == 2)
     assert line.sink.events[-1].text == "d e f g h"
+
+
+async def test_the_end_of_a_turn_is_told_after_a_broken_connection(
+    server: DeepgramServer, call: Call
+) -> None:
+    line = Line(server, call)
+    line.speak(4020)
+    await line.heard(4000)
+    line.speak(4020)
+    first = await line.heard(8040)
+    await first.results("a b c", 0.0, 3.0)
+    await line.sink.count(1)
+    await first.drop()
+    second = await line.heard(4900, number=1)
+    await second.results("", 0.0, 4.9, is_final=True, speech_final=True)
+    await line.sink.count(3)
+    assert [(e.text, e.end_of_turn) for e in line.sink.of(SttFinal)] == [
+        ("a b c", False),
+        ("", True),
+    ]
 
 
 async def test_a_second_break_is_the_end(server: DeepgramServer, call: Call) -> None:

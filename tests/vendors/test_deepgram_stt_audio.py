@@ -29,6 +29,12 @@ def test_times_are_equal_while_nothing_is_lost() -> None:
     assert [audio.to_ms(s) for s in (0, 0.5, 1.2)] == [0, 500, 1200]
 
 
+def test_seconds_that_binary_cannot_hold_are_rounded_not_cut() -> None:
+    audio = log(chunk_ms=20)
+    feed(audio, 110)
+    assert audio.to_ms(2.01) == 2010  # 2.01 * 1000 is a little less than 2010
+
+
 def test_times_beyond_what_was_sent_are_pulled_back() -> None:
     audio = log()
     feed(audio, 50)

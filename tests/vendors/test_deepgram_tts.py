@@ -271,6 +271,8 @@ async def test_an_unconfirmed_clear_costs_the_socket_not_the_reply(
     await done(new)
     assert sound(new) == voice("New.")
     assert len(server.connections) == 2
+    assert there.types[:3] == ["Speak", "Flush", "Clear"]
+    assert [m["text"] for m in there.texts if m["type"] == "Speak"] == ["Old."]
 
 
 async def test_a_socket_closed_between_replies_is_opened_again(
@@ -390,6 +392,7 @@ async def test_a_pause_between_sentences_is_no_stall(server: DeepgramServer, cal
     reply.finish()
     await done(sink)
     assert isinstance(sink.events[-1], TtsDone)
+    assert len(server.connections) == 1
 
 
 async def test_garbage_and_errors(server: DeepgramServer, call: Call) -> None:

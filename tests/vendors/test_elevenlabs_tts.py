@@ -25,6 +25,7 @@ from voicecore.adapters.elevenlabs_tts import (
     Alignment,
     ElevenLabsTts,
     ElevenLabsTtsSession,
+    ServerMessage,
     WordTimes,
     read_alignment,
     read_message,
@@ -325,6 +326,34 @@ async def test_other_spellings(server: ElevenLabsServer, style: str) -> None:
     assert [word.text for word in sink.words] == ["Hello", "there."]
 
 
+def test_both_spellings_are_read() -> None:
+    for final, name in (("isFinal", "contextId"), ("is_final", "context_id")):
+        message = read_message(msgspec.json.encode({final: True, name: "c9"}).decode())
+        assert (message.context_id, message.final) == ("c9", True)
+    camel = aligned("a b")["alignment"]
+    snake = {
+        "chars": camel["chars"],
+        "char_start_times_ms": camel["charStartTimesMs"],
+        "char_durations_ms": camel["charDurationsMs"],
+    }
+    assert read_alignment(snake) == read_alignment(camel) is not None
+
+
+async def test_the_alignment_of_normalised_text_serves_too(server: ElevenLabsServer) -> None:
+    server.speech.align = lambda text: aligned(text, "normalizedAlignment")
+    sink = await say(server, "Hello there.")
+    assert [(word.text, word.start_ms, word.end_ms) for word in sink.words] == each_character(
+        "Hello there."
+    )
+
+
+async def test_without_alignment_words_come_with_the_end(server: ElevenLabsServer) -> None:
+    server.speech.align = lambda text: {"alignment": None}
+    sink = await say(server, "Hello there.")
+    assert [word.text for word in sink.words] == ["Hello", "there."]
+    assert sink.words[-1].end_ms == 13 * 20
+
+
 async def test_samples_are_kept_whole(server: ElevenLabsServer) -> None:
     sink = Sink()
     server.speech.mute = True
@@ -546,29 +575,17 @@ async def test_first_audio_timeout(server: ElevenLabsServer) -> None:
     assert (error.code, error.retryable) == ("first_output_timeout", True)
 
 
-async def test_first_audio_timeout_before_finish_is_not_put_off_by_more_text(
-    server: ElevenLabsServer,
-) -> None:
-    server.speech.mute = True
-    sink = Sink()
-    async with calling(server, first_audio_timeout_ms=150) as call:
-        reply = call.session.reply(sink)
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        while not sink.events and loop.time() < began + 2:
-            reply.say("More.")
-            await asyncio.sleep(0.02)
-        assert (await sink.failed()).code == "first_output_timeout"
-
-
 async def test_a_quiet_reply_waits_for_its_text(
     server: ElevenLabsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No audio is due while the model thinks."""
     armed: set[str] = set()
+    count = 0
     arm, disarm = LiveSocket.arm, LiveSocket.disarm
 
     def note_arm(socket: LiveSocket, code: str, after_ms: int, detail: str) -> None:
+        nonlocal count
+        count += 1
         armed.add(code)
         arm(socket, code, after_ms, detail)
 
@@ -586,9 +603,11 @@ async def test_a_quiet_reply_waits_for_its_text(
         await sink.until(TtsWords)
         assert armed == set()
         reply.say("Two.")
+        reply.say("Three.")
         assert armed == {"first_output_timeout"}
+        assert count == 2, "more text puts the time-out off no further"
         reply.finish()
-        assert await sink.ended() == TtsDone(8)
+        assert await sink.ended() == TtsDone(14)
         assert armed == set()
 
 
@@ -612,6 +631,7 @@ async def test_a_missing_final_after_all_audio_is_forgiven(server: ElevenLabsSer
 
 
 async def test_a_context_that_times_out_is_followed_by_another(server: ElevenLabsServer) -> None:
+    server.speech.align = lambda text: aligned(text.strip())
     sink = Sink()
     async with calling(server) as call:
         reply = call.session.reply(sink)
@@ -626,6 +646,29 @@ async def test_a_context_that_times_out_is_followed_by_another(server: ElevenLab
         reply.finish()
         assert await sink.ended() == TtsDone(8)
     assert sink.words == [Word("One.", 0, 80), Word("Two.", 100, 180)]
+
+
+async def test_an_unused_context_that_times_out_is_replaced(
+    server: ElevenLabsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = asyncio.Event()
+
+    def read(data: str | bytes) -> ServerMessage:
+        heard.set()
+        return read_message(data)
+
+    monkeypatch.setattr(elevenlabs_tts, "read_message", read)
+    sink = Sink()
+    async with calling(server) as call:
+        connection = await server.connection()
+        await connection.until(lambda: "c1" in connection.contexts)
+        connection.contexts["c1"].work.put_nowait(None)
+        async with asyncio.timeout(3):
+            await heard.wait()
+        reply = call.session.reply(sink)
+        reply.say("Hello.")
+        reply.finish()
+        assert await sink.ended() == TtsDone(6)
 
 
 async def test_keepalives_hold_an_open_context(server: ElevenLabsServer) -> None:
@@ -703,6 +746,17 @@ async def test_nothing_after_close(server: ElevenLabsServer) -> None:
     assert late.events == []
 
 
+async def test_a_reply_without_text_is_over_with_its_session(server: ElevenLabsServer) -> None:
+    sink = Sink()
+    async with calling(server) as call:
+        reply = call.session.reply(sink)
+        call.session.close()
+        reply.finish()
+        await call.settled()
+        await asyncio.sleep(0)
+    assert sink.events == []
+
+
 async def test_memory_is_bounded_where_the_server_never_reads(server: ElevenLabsServer) -> None:
     server.handshake = asyncio.Event()
     sink = Sink()
@@ -772,7 +826,19 @@ def test_normalised_text_keeps_the_words_of_the_reply() -> None:
 
 
 def test_sentences_joined_without_a_space_are_told_apart() -> None:
-    assert [word.text for word in placed("No. Yes.", chunks_of("No.Yes."), 140)] == ["No.", "Yes."]
+    assert placed("No. Yes.", chunks_of("No.Yes."), 900) == [
+        Word("No.", 0, 60),
+        Word("Yes.", 60, 140),
+    ]
+
+
+def test_another_context_counts_from_where_it_begins() -> None:
+    times = WordTimes()
+    times.expect("one two")
+    (first,), (second,) = chunks_of("one tw"), chunks_of("two ")
+    assert times.place(first, 0) == (Word("one", 0, 60),)
+    times.restart(400)
+    assert times.place(second, 400) == (Word("two", 400, 460),)
 
 
 def test_without_alignment_words_are_spread() -> None:

@@ -92,7 +92,12 @@ async def test_streams_text_then_usage(server: OpenAiServer) -> None:
     assert events == [LlmText("Hel"), LlmText("lo."), LlmDone(11, 3, 7)]
 
 
-async def test_sends_only_what_is_set(server: OpenAiServer) -> None:
+async def test_sends_only_what_is_set(
+    server: OpenAiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "project")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     await run(server, answer("x"))
     assert server.seen[0].body == {
         "model": "m",
@@ -103,7 +108,8 @@ async def test_sends_only_what_is_set(server: OpenAiServer) -> None:
         "stream": True,
         "stream_options": {"include_usage": True},
     }
-    assert "openai-organization" not in {name.lower() for name in server.seen[0].headers}
+    headers = {name.lower() for name in server.seen[0].headers}
+    assert not headers & {"openai-organization", "openai-project"}
 
 
 async def test_sends_settings(server: OpenAiServer) -> None:
@@ -406,6 +412,20 @@ async def test_the_key_is_not_repeated_in_errors(server: OpenAiServer) -> None:
     error = await failure(server, [Status(400, text="bad key test-key " + "x" * 1000)])
     assert "test-key" not in str(error)
     assert len(error.detail) <= 300
+
+
+async def test_what_people_say_is_not_logged(
+    server: OpenAiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    request = LlmRequest((Message("user", "my PIN is 4711"),))
+    server.plans.append(answer("Thank", " you."))
+    with caplog.at_level(logging.DEBUG):
+        async with started(server) as llm:
+            await collect(llm, request)
+    assert caplog.records
+    assert "4711" not in caplog.text
+    assert "Thank" not in caplog.text
+    assert "test-key" not in caplog.text
 
 
 MODEL_LISTS: list[Any] = [

@@ -135,7 +135,9 @@ class SpeechSession:
             self._socket.arm("stalled", _CLEAR_TIMEOUT_MS, "did not confirm a clear")
 
     def pump(self) -> None:
-        """Send what may be sent of the active reply, and end it when nothing is left."""
+        """Send what may be sent of the active reply, and end it when nothing is left.
+
+        While a clear is not confirmed nothing may: all that arrives is the old reply's."""
         reply = self._active
         if reply is None or self._clearing or self._socket.closed:
             return
@@ -214,12 +216,12 @@ class SpeechSession:
             self._clearing = False
             self._disarm()
             self.pump()
-        elif isinstance(known, PieceDone) and not self._clearing:
+        elif isinstance(known, PieceDone):
             self._piece_done()
 
     def _audio(self, payload: bytes) -> None:
         reply = self._active
-        if reply is None or self._clearing or not self._pieces:
+        if reply is None or not self._pieces:
             return
         data = self._odd + payload
         whole = len(data) - len(data) % self.audio.sample_bytes

@@ -594,8 +594,6 @@ class ElevenLabsTtsReply:
             context.waiting = False
             self._session.socket.disarm("first_output_timeout")
             self._pass_on(message)
-            if self._over:
-                return
             if self._finished and not message.final:
                 self._close_context()
         if message.final:
@@ -638,7 +636,6 @@ class ElevenLabsTtsReply:
     def _context_gone(self) -> None:
         context, self.context = self.context, None
         self._odd = b""
-        self._unwatch()
         if context is None:
             return
         if context.waiting and not (context.heard and context.closed_at is not None):

@@ -214,6 +214,8 @@ def _shutdown_date(listed: object, model: str) -> str:
 def _import_sdk() -> None:
     for module in ("openai", "openai.resources.chat", "openai.resources.audio"):
         importlib.import_module(module)
+    # At DEBUG the SDK logs every request's body, which here is what people say.
+    logging.getLogger("openai").setLevel(logging.WARNING)
 
 
 def _classify(error: Exception, timeout_code: str) -> tuple[str, bool]:

@@ -98,7 +98,7 @@ class AudioLog:
         """A time in the vendor's audio, in milliseconds of the pushed audio. Times that the
         vendor cannot know of (negative, or past what it was sent) are pulled into range."""
         vendor_ms = min(max(vendor_s, 0.0), 1e7) * 1000
-        position = min(int(vendor_ms * self.audio.bytes_per_ms), self._vendor_bytes)
+        position = min(round(vendor_ms * self.audio.bytes_per_ms), self._vendor_bytes)
         return self.audio.duration_ms(self._pushed_at(position))
 
     def settle(self, until_ms: int) -> None:

@@ -55,13 +55,6 @@ class Limits(Block):
         le=60_000,
         description="How long the voice may take to begin a reply before it counts as failed.",
     )
-    stall_timeout_ms: StrictInt = Field(
-        default=8000,
-        ge=200,
-        le=120_000,
-        description="How long a reply that has begun may make no progress before its vendor "
-        "counts as failed.",
-    )
     tool_timeout_ms: StrictInt = Field(
         default=10_000,
         ge=100,

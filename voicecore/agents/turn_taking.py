@@ -34,7 +34,8 @@ class Vad(Block):
 
 
 class Endpointing(Block):
-    """When a pause is the end of the caller's turn."""
+    """When a pause is the end of the caller's turn. STT vendors that detect turns themselves,
+    such as Deepgram Flux, end it without waiting for this."""
 
     min_silence_ms: StrictInt = Field(
         default=400,
@@ -49,11 +50,6 @@ class Endpointing(Block):
         le=10_000,
         description="How long to wait for the STT vendor's final text before its last interim "
         "text is taken instead; without any text, what was heard counts as noise.",
-    )
-    vendor_ends_turns: bool = Field(
-        default=False,
-        description="Whether the STT vendor's own opinion that the caller has finished ends the "
-        "turn at once. For vendors that detect turns, such as Deepgram Flux.",
     )
 
 

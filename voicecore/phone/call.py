@@ -27,6 +27,7 @@ MAX_VIOLATION_DETAILS = 20
 AFTER_STOP_S = 0.001
 """Twilio closes the socket a millisecond after ``stop``."""
 _SPEECH_BREAK_US = 700_000
+_ANSWER_BREAK_US = 200_000
 
 
 class PhoneCall:
@@ -203,6 +204,7 @@ class PhoneCall:
                 case SaidStarted(said=said):
                     self._tell("say_started", said.text or said.kind)
                 case SaidFinished(said=said):
+                    self._expect_answer()
                     self._tell("say_finished", said.text or said.kind)
                 case PressKey(digit=digit):
                     self._tell("dtmf", digit)
@@ -227,6 +229,12 @@ class PhoneCall:
         last_us, self._last_audible_us = self._last_audible_us, end_us
         if last_us is None or start_us - last_us >= _SPEECH_BREAK_US:
             self._tell("agent_started")
+
+    def _expect_answer(self) -> None:
+        """What the agent says next is a new speech, unless it is speaking."""
+        last_us = self._last_audible_us
+        if last_us is not None and self._now() - last_us > _ANSWER_BREAK_US:
+            self._last_audible_us = None
 
     def _return_marks(self) -> None:
         if self._mark_timer is not None:
@@ -287,7 +295,7 @@ class PhoneCall:
         self._ended_by = by
         self._hang_up_line()
         if by != "caller" and self._caller is not None:
-            self._caller.server_closed(self._now())
+            self._caller.server_closed(self._now(), broken=by == "network")
         self._tell("ended", f"{by}: {how}" if how else by)
 
     def _hang_up_line(self) -> None:

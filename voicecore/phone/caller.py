@@ -30,7 +30,8 @@ KEY_PAUSE_TICKS = 25
 STRETCH_US = 700_000
 """Agent audio this far apart belongs to two speeches."""
 _SPEAKING_US = 300_000
-_BREAK_US = 100_000
+_BREAK_US = 150_000
+"""After the caller has spoken, this much silence parts the answer from what was said before."""
 
 Outcome = Literal[
     "running", "completed", "wait_timed_out", "call_timed_out", "server_ended", "connect_failed"
@@ -106,7 +107,6 @@ class Caller:
         self._stretch_us = start_us
         self._agent_end_us: int | None = None
         self._since_us = start_us
-        self._break = False
         self._frames = self._run(script.steps)
 
     def tick(self, now_us: int, agent: tuple[int, int] | None) -> Frame:
@@ -122,12 +122,17 @@ class Caller:
             return next(self._frames)
         return self._idle()
 
-    def server_closed(self, now_us: int) -> None:
+    def server_closed(self, now_us: int, *, broken: bool = False) -> None:
         """The server ended the call. That completes a script that only waits for it, or waits
-        for the agent to finish what it has begun."""
+        for the agent to finish what it has begun; but never when the connection just broke."""
         self._now_us = now_us
         self._closed = True
-        if self.outcome == "running":
+        if self.outcome != "running":
+            return
+        if broken:
+            self.outcome = "server_ended"
+            self.detail = "the connection broke: the server closed it without a close frame"
+        else:
             next(self._frames)
 
     def _run(self, steps: tuple[Step, ...]) -> Generator[Frame, None, None]:
@@ -207,10 +212,8 @@ class Caller:
             self._await_reply()
 
     def _await_reply(self) -> None:
-        """What the agent says from now on is its next speech, unless it is speaking."""
+        """What the agent says from now on is its next speech, unless it just goes on."""
         self._since_us = self._now_us
-        end_us = self._agent_end_us
-        self._break = end_us is None or self._now_us - end_us > _BREAK_US
 
     def _satisfied(self, step: Wait) -> bool:
         now_us, end_us = self._now_us, self._agent_end_us
@@ -253,9 +256,10 @@ class Caller:
 
     def _hear(self, start_us: int, end_us: int) -> None:
         last_us = self._agent_end_us
-        if last_us is None or start_us - last_us >= STRETCH_US or self._break:
+        pause_us = STRETCH_US if last_us is None else start_us - last_us
+        answers = self._stretch_us < self._since_us < start_us and pause_us >= _BREAK_US
+        if pause_us >= STRETCH_US or answers:
             self._stretch_us = start_us
-            self._break = False
         self._agent_end_us = end_us
 
     def _check_open(self, line: int) -> None:

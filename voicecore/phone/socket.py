@@ -1,8 +1,8 @@
 """The phone's WebSocket: no task and no await for each message.
 
 picows does the framing where it is installed (the extra ``density``), else websockets' protocol
-core. Either works in the event loop's own callbacks; measured in a run of 200 calls, picows takes
-about half the time.
+core. Either works in the event loop's own callbacks. In a run of 200 calls, with a server that
+sends as much as it gets, the phone took 0.41 of a core with picows and 0.66 with websockets.
 """
 
 import asyncio

@@ -85,6 +85,7 @@ class Speaker:
         reply.said.append(text)
         reply.spoken.say(text)
         self._out.append(SayPhrase(reply.number, text))
+        self._out.append(Emit("agent_saying", {"reply": reply.number, "text": text}))
         self._deadlines.set(FIRST_AUDIO, now_ms + self._settings.first_audio_timeout_ms)
 
     def answer(self, now_ms: int, turn: CallerTurn) -> None:
@@ -204,6 +205,7 @@ class Speaker:
         reply.said.append(sentence)
         reply.spoken.say(sentence)
         self._out.append(Say(reply.number, sentence))
+        self._out.append(Emit("agent_saying", {"reply": reply.number, "text": sentence}))
         if not reply.audio_ms and FIRST_AUDIO not in self._deadlines:
             self._deadlines.set(FIRST_AUDIO, now_ms + self._settings.first_audio_timeout_ms)
 

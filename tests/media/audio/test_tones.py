@@ -48,6 +48,13 @@ def test_tone_then_gap():
     assert not any(pcm16[80 * 16 :])
 
 
+def test_a_tone_starts_and_ends_without_a_click():
+    signal = np.frombuffer(dtmf("D", 48000), "<i2").astype(float)[:4800]
+    assert np.abs(signal).max() > 25000
+    assert np.abs(signal[:24]).max() < 8000
+    assert np.abs(signal[-24:]).max() < 8000
+
+
 def test_pauses_are_silence():
     assert dtmf("w") == bytes(500 * 16)
     assert dtmf("W") == bytes(1000 * 16)

@@ -106,6 +106,12 @@ class TestJson:
     def test_a_body_without_a_hash_is_not_signed_at_all(self):
         assert not verify_webhook(self.request("https://h/v"), TOKEN)
 
+    def test_a_body_that_is_no_form_is_not_read_as_one(self):
+        headers = {"content-type": "text/plain", "x-twilio-signature": sign("https://h/va1")}
+        assert not verify_webhook(SignedRequest("https://h/v", headers, b"a=1"), TOKEN)
+        as_form = {**headers, "content-type": "application/x-www-form-urlencoded; charset=UTF-8"}
+        assert verify_webhook(SignedRequest("https://h/v", as_form, b"a=1"), TOKEN)
+
     @pytest.mark.parametrize("query", ["bodySHA256=", "bodySHA256=é"])
     def test_a_broken_hash(self, query):
         assert not verify_webhook(self.request(f"https://h/v?{query}"), TOKEN)

@@ -216,6 +216,13 @@ def test_the_server_ends_the_call(steps: str, before: Callable[[Call], Call], ou
     assert ("line" in call.caller.detail) == (outcome == "server_ended")
 
 
+def test_a_connection_that_breaks_is_no_hang_up() -> None:
+    call = Call("steps:\n  - wait: call_ended").run(100)
+    call.caller.server_closed(call.now_us, broken=True)
+    assert call.outcome == "server_ended"
+    assert "broke" in call.caller.detail
+
+
 def test_a_caller_may_start_at_any_time() -> None:
     call = Call("timeout_s: 5\nsteps:\n  - wait: agent_finished", start_us=10**12)
     assert call.run(100, agent=True).run(720).outcome == "completed"

@@ -1,0 +1,1 @@
+"""The demonstration: a scripted caller telephones an agent, and the conversation is shown."""

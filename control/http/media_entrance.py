@@ -1,0 +1,137 @@
+"""Who may come in, on whichever listener: room, signatures, tokens."""
+
+import secrets
+import time
+from collections.abc import Mapping
+
+import msgspec
+import structlog
+
+from control.metrics import Metrics
+from control.settings import Settings
+from media.carriers import CarrierKind
+from media.carriers.kind import SignedRequest
+from media.clock import Clock
+from media.transport import Connection, Leg, Socket, StreamRefused
+from voicecore.calls import Calls
+from voicecore.stream_tokens import TokenGate, mint_token
+
+log = structlog.get_logger("control.media")
+
+TOKEN_PARAMETER = "token"
+
+
+class Upgrade(msgspec.Struct, frozen=True):
+    """A WebSocket upgrade: path with query, headers by lower-case name."""
+
+    path: str
+    headers: Mapping[str, str]
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why an HTTP request is refused."""
+
+    status: int
+    code: str
+    message: str
+
+
+class MediaEntrance:
+    """Decides which upgrades become connections and which streams become calls."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        settings: Settings,
+        metrics: Metrics,
+        clock: Clock,
+        *,
+        carrier_options: Mapping[str, Mapping[str, str]],
+    ) -> None:
+        self.calls = calls
+        self.settings = settings
+        self.metrics = metrics
+        self.carrier_options = carrier_options
+        self.ready = False
+        """Whether the agent can answer."""
+        self.waiting = 0
+        """Connections that have not started a stream."""
+        self._clock = clock
+        secret = settings.stream_secret.get_secret_value()
+        self._gate = TokenGate(secret) if secret else None
+
+    def refuses(self, kind: CarrierKind, upgrade: Upgrade) -> Refusal | None:
+        """Why an upgrade is not taken; None if it is."""
+        room = self.calls.has_room and self.waiting < self.settings.max_waiting
+        if not (self.ready and room):
+            self.metrics.streams_refused.labels("busy").inc()
+            return Refusal(503, "busy", "no more calls are taken now")
+        secret = self.secret_of(kind)
+        if kind.verify_upgrade is None or not secret:
+            return None
+        signed = SignedRequest(self.public_url(upgrade) + upgrade.path, upgrade.headers)
+        if kind.verify_upgrade(signed, secret, int(time.time())):
+            return None
+        return self.bad_signature(kind)
+
+    def connect(self, kind: CarrierKind, socket: Socket, *, path_token: str) -> Connection:
+        """A connection that becomes a call when its stream starts and is let in."""
+        self.waiting += 1
+        settled = False
+
+        def settle() -> None:
+            nonlocal settled
+            if not settled:
+                settled = True
+                self.waiting -= 1
+
+        def started(leg: Leg) -> None:
+            settle()
+            self._admit(leg, path_token)
+            self.calls.take(leg)
+
+        def refused(code: str, detail: str) -> None:
+            settle()
+            self.metrics.streams_refused.labels(code).inc()
+            log.warning("stream closed", carrier=kind.name, code=code, detail=detail)
+
+        return Connection(
+            kind,
+            kind.codec(self.carrier_options.get(kind.name, {})),
+            socket,
+            self._clock,
+            on_started=started,
+            on_refused=refused,
+        )
+
+    def mint(self) -> dict[str, str]:
+        """The stream parameters that let a stream in."""
+        secret = self.settings.stream_secret.get_secret_value()
+        if not secret:
+            return {}
+        return {TOKEN_PARAMETER: mint_token(secret, int(time.time()), secrets.token_bytes(16))}
+
+    def public_url(self, upgrade: Upgrade) -> str:
+        """How the carrier was told to reach us: configured, or else as the request says."""
+        public = self.settings.public_url or f"https://{upgrade.headers.get('host', '')}"
+        return public.rstrip("/")
+
+    def secret_of(self, kind: CarrierKind) -> str:
+        """What the carrier signs with; empty for no check."""
+        secrets_of = {
+            "twilio": self.settings.twilio_auth_token.get_secret_value(),
+            "telnyx": self.settings.telnyx_public_key,
+        }
+        return secrets_of.get(kind.name, "")
+
+    def bad_signature(self, kind: CarrierKind) -> Refusal:
+        self.metrics.streams_refused.labels("bad_signature").inc()
+        log.warning("request refused", carrier=kind.name, code="bad_signature")
+        return Refusal(403, "bad_signature", "the carrier's signature is missing or wrong")
+
+    def _admit(self, leg: Leg, path_token: str) -> None:
+        if self._gate is None:
+            return
+        token = leg.started.parameters.get(TOKEN_PARAMETER, "") or path_token
+        if not self._gate.admit(token, int(time.time())):
+            raise StreamRefused("bad_token")
