@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,6 +29,14 @@ class Settings(BaseSettings):
     telnyx_public_key: str = Field(
         default="", description="When set, Telnyx' signature is checked on webhooks."
     )
+    telnyx_outbound_codec: Literal["PCMU", "PCMA", "L16", "inbound"] = Field(
+        default="PCMU",
+        description="What `stream_bidirectional_codec` asks Telnyx for; `inbound`: the same as "
+        "comes in.",
+    )
+    telnyx_l16_byte_order: Literal["big", "little"] = Field(
+        default="big", description="Byte order of Telnyx' L16; its documents do not say."
+    )
     max_calls: int = Field(default=500, ge=1, description="Calls answered at the same time.")
     max_waiting: int = Field(
         default=1000, ge=1, description="Connections that have not started a stream yet."
@@ -47,3 +56,13 @@ def read_settings() -> Settings:
 def read_secrets() -> Mapping[str, str]:
     """Everything that agent files and vendors may refer to by name."""
     return dict(os.environ)
+
+
+def carrier_options(settings: Settings) -> Mapping[str, Mapping[str, str]]:
+    """What carriers' codecs need to know, by the carrier's name."""
+    return {
+        "telnyx": {
+            "outbound_codec": settings.telnyx_outbound_codec,
+            "l16_byte_order": settings.telnyx_l16_byte_order,
+        }
+    }

@@ -48,11 +48,12 @@ class PlayoutOverflow(Exception):
 class _Reply:
     """One reply's audio: a buffer that is read from ``read`` on, and where it was played."""
 
-    __slots__ = ("buffer", "end_marked", "finished", "marked_bytes", "number", "read",
-                 "sent_bytes", "stretches")  # fmt: skip
+    __slots__ = ("buffer", "end_marked", "finished", "frame_bytes", "marked_bytes", "number",
+                 "read", "sent_bytes", "stretches")  # fmt: skip
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, frame_bytes: int) -> None:
         self.number = number
+        self.frame_bytes = frame_bytes
         self.buffer = bytearray()
         self.read = 0
         self.finished = False
@@ -63,9 +64,13 @@ class _Reply:
         self.stretches: list[tuple[int, int]] = []
 
     def unsent_bytes(self) -> int:
-        return len(self.buffer) - self.read
+        """Whole frames that wait to be sent: carriers do not take less (Telnyx), and ``finish``
+        fills up the last."""
+        waiting = len(self.buffer) - self.read
+        return waiting - waiting % self.frame_bytes
 
     def take(self, size: int) -> bytes:
+        size = min(size, self.unsent_bytes())
         payload = bytes(self.buffer[self.read : self.read + size])
         self.read += len(payload)
         if self.read >= _COMPACT_BYTES:
@@ -116,7 +121,7 @@ class Playout:
         state = self._reply(reply)
         if state.finished:
             return
-        odd = (state.sent_bytes + state.unsent_bytes()) % self.audio.frame_bytes
+        odd = (state.sent_bytes + len(state.buffer) - state.read) % self.audio.frame_bytes
         if odd:
             state.buffer += self.audio.silence(FRAME_MS)[odd:]
         state.finished = True
@@ -134,6 +139,7 @@ class Playout:
 
     def next_deadline(self) -> int | None:
         """When ``poll`` has something to do next; None when only new input can bring that."""
+        grace_ms: int | None = None
         for state in self._replies.values():
             unsent_bytes = state.unsent_bytes()
             if unsent_bytes >= self._chunk_bytes or (unsent_bytes and state.finished):
@@ -141,8 +147,9 @@ class Playout:
             if unsent_bytes:
                 return self._end_ms - FRAME_MS
             if not state.finished:
-                return None
-        return self._end_ms + MARK_GRACE_MS if self._replies else None
+                break
+            grace_ms = self._end_ms + MARK_GRACE_MS
+        return grace_ms
 
     def mark_played(self, now_ms: int, name: str) -> None:
         """A mark came back from the carrier; foreign and stale names are ignored."""
@@ -192,7 +199,7 @@ class Playout:
     def _reply(self, number: int) -> _Reply:
         state = self._replies.get(number)
         if state is None:
-            state = self._replies[number] = _Reply(number)
+            state = self._replies[number] = _Reply(number, self.audio.frame_bytes)
         return state
 
     def _ready(self, state: _Reply, now_ms: int) -> bool:

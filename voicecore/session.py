@@ -12,7 +12,6 @@ from contextlib import aclosing
 from typing import Any, assert_never, cast
 
 import structlog
-from msgspec import structs
 
 from media.audio.convert import Converter
 from media.audio.format import AudioFormat, Encoding
@@ -21,22 +20,18 @@ from media.clock import Timer
 from media.playout import Playout, PlayoutEvent, PlayoutOverflow
 from media.playout import ReplyStarted as PlayoutStarted
 from media.transport import Leg
-from media.vad import DETECTORS
-from media.vad.edges import SpeechEdges
-from media.vad.edges import SpeechStarted as VadStarted
-from media.vad.edges import SpeechSustained as VadSustained
 from voicecore.answering import AnsweringAgent
 from voicecore.call_record import CallRecord
+from voicecore.hearing import Hearing
 from voicecore.providers.errors import VendorError
 from voicecore.providers.llm import LlmEvent, LlmRequest
-from voicecore.providers.stt import SttEvent, SttFinal, SttStream
-from voicecore.providers.tts import TtsAudio, TtsDone, TtsEvent, TtsFailed, TtsReply, TtsWords
-from voicecore.providers.words import Word
+from voicecore.providers.tts import TtsAudio, TtsDone, TtsFailed, TtsWords
 from voicecore.tools.http import HttpToolRunner
 from voicecore.tools.requests import HttpCall
 from voicecore.turns import inputs, outputs
 from voicecore.turns.history import History
 from voicecore.turns.machine import Phase, TurnMachine
+from voicecore.voicing import Voice, Voiced
 
 INBOX_LIMIT = 2000
 """Items between two runs of the consumer. More is a vendor gone mad: the call ends."""
@@ -45,16 +40,6 @@ LAST_WORDS = 1_000_000
 """The number of the reply that excuses an internal error."""
 
 log = structlog.get_logger("voicecore.session")
-
-
-class _TtsItem:
-    """An event of the voice for a reply, waiting in the inbox."""
-
-    __slots__ = ("event", "reply")
-
-    def __init__(self, reply: int, event: TtsEvent) -> None:
-        self.reply = reply
-        self.event = event
 
 
 class Session:
@@ -70,15 +55,12 @@ class Session:
         self._record = record
         self._http_tools = http_tools
         conduct = agent.conduct
-        line_in, self._line_out = leg.started.inbound, leg.started.outbound
-        self._playout = Playout(self._line_out, lead_ms=conduct.lead_ms, chunk_ms=conduct.chunk_ms)
-        self._vad = DETECTORS[conduct.vad.vendor](line_in, conduct.vad.mode)
-        self._edges = SpeechEdges(
-            start_ms=conduct.vad.start_ms,
-            sustain_ms=conduct.vad.sustain_ms,
-            stop_ms=conduct.vad.stop_ms,
+        self._line = leg.started.outbound
+        self._playout = Playout(self._line, lead_ms=conduct.lead_ms, chunk_ms=conduct.chunk_ms)
+        self._hearing = Hearing(
+            leg.started.inbound, agent, record=record.caller_audio, post=self._post
         )
-        self._caller_ms = 0
+        self._voice: Voice | None = None
         self._machine = TurnMachine(
             conduct.turns,
             history=History(conduct.instructions),
@@ -86,7 +68,7 @@ class Session:
             guard=agent.new_guard(),
             played_ms=self._playout.played_ms,
         )
-        self._inbox: deque[inputs.Input | _TtsItem] = deque()
+        self._inbox: deque[inputs.Input | Voiced] = deque()
         self._draining = False
         self._timer: Timer | None = None
         self._timer_ms: int | None = None
@@ -95,12 +77,6 @@ class Session:
         self._group: asyncio.TaskGroup | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._llm_task: asyncio.Task[None] | None = None
-        self._voice: TtsReply | None = None
-        self._voice_reply = 0
-        stt_format = agent.stt.accepts(line_in)
-        self._stt_format = stt_format
-        self._stt_converter = None if stt_format == line_in else Converter(line_in, stt_format)
-        self._stt: SttStream | None = None
         leg.attach(self, self._playout)
 
     async def run(self) -> None:
@@ -117,6 +93,7 @@ class Session:
             self._release()
             await self._last_words()
         finally:
+            self._release()
             self._record.close()
 
     def request_end(self, reason: str) -> None:
@@ -126,26 +103,7 @@ class Session:
     # From the leg
 
     def on_frame(self, frame: bytes) -> None:
-        now_ms = self.leg.now_ms()
-        if not -500 < now_ms - self._caller_ms < 500:
-            self._caller_ms = now_ms  # the line lost or withheld audio: stay aligned
-        self._record.caller_audio(self._caller_ms, frame)
-        self._caller_ms += 20
-        stt = self._stt
-        if stt is not None:
-            convert = self._stt_converter
-            stt.push(frame if convert is None else convert.process(frame))
-        edge = self._edges.receive(self._vad.voiced(frame))
-        if edge is None:
-            return
-        if isinstance(edge, VadStarted):
-            if stt is not None:
-                stt.speech_started()
-            self._post(inputs.SpeechStarted(now_ms - edge.ago_ms))
-        elif isinstance(edge, VadSustained):
-            self._post(inputs.SpeechSustained())
-        else:
-            self._post(inputs.SpeechStopped(now_ms - edge.ago_ms))
+        self._hearing.frame(self.leg.now_ms(), frame)
 
     def on_dtmf(self, digit: str) -> None:
         self._post(inputs.DigitPressed(digit))
@@ -167,7 +125,7 @@ class Session:
 
     # The inbox
 
-    def _post(self, item: "inputs.Input | _TtsItem") -> None:
+    def _post(self, item: inputs.Input | Voiced) -> None:
         if self._over.done():
             return
         if len(self._inbox) >= INBOX_LIMIT:
@@ -183,7 +141,7 @@ class Session:
         try:
             while self._inbox and not self._over.done():
                 item = self._inbox.popleft()
-                if isinstance(item, _TtsItem):
+                if isinstance(item, Voiced):
                     self._voiced(item)
                 else:
                     self._step(item)
@@ -231,24 +189,23 @@ class Session:
             case outputs.StopLlm():
                 self._stop_llm()
             case outputs.Say():
-                self._voice_for(output.reply).say(output.text)
+                self._speech().say(output.reply, output.text)
             case outputs.SayPhrase():
                 self._say_phrase(output.reply, output.text)
             case outputs.FinishSaying():
-                self._voice_for(output.reply).finish()
+                self._speech().finish(output.reply)
             case outputs.RestartVoice():
-                self._drop_voice()
+                self._speech().drop()
             case outputs.CancelReply():
                 self._stop_llm()
-                self._drop_voice()
+                self._speech().drop()
             case outputs.ClearPlayout():
                 self.leg.clear(output.reply)
                 self._record.cut_agent_audio(self.leg.now_ms())
             case outputs.FinalizeStt():
-                if self._stt is not None:
-                    self._stt.finalize()
+                self._hearing.finalize()
             case outputs.ReopenStt():
-                self._open_stt()
+                self._hearing.open(self._spawn)
             case outputs.RunHttpTool():
                 self._spawn(self._run_tool(output.request))
             case outputs.PlayTones():
@@ -263,24 +220,23 @@ class Session:
                 assert_never(output)
 
     def _say_phrase(self, reply: int, text: str) -> None:
-        spoken = self.agent.phrase(text, self._line_out)
+        spoken = self.agent.phrase(text, self._line)
         if spoken is None:
-            voice = self._voice_for(reply)
-            voice.say(text)
-            voice.finish()
+            self._speech().say(reply, text)
+            self._speech().finish(reply)
             return
         self._post(inputs.WordsCame(reply, spoken.words))
-        self._post(inputs.AudioCame(reply, self._line_out.duration_ms(len(spoken.audio))))
+        self._post(inputs.AudioCame(reply, self._line.duration_ms(len(spoken.audio))))
         self._post(inputs.SpeechDone(reply))
         self.leg.play(reply, spoken.audio)
         self.leg.finish(reply)
 
     def _play_tones(self, reply: int, digits: str) -> None:
-        rate_hz = self._line_out.rate_hz
+        rate_hz = self._line.rate_hz
         pcm = AudioFormat(encoding=Encoding.L16, rate_hz=rate_hz)
-        audio = Converter(pcm, self._line_out).process(dtmf(digits, rate_hz))
+        audio = Converter(pcm, self._line).process(dtmf(digits, rate_hz))
         self.leg.play(reply, audio)
-        self._post(inputs.AudioCame(reply, self._line_out.duration_ms(len(audio))))
+        self._post(inputs.AudioCame(reply, self._line.duration_ms(len(audio))))
 
     async def _think(self, reply: int, request: LlmRequest) -> None:
         try:
@@ -297,30 +253,22 @@ class Session:
 
     # The voice
 
-    def _voice_for(self, reply: int) -> TtsReply:
-        if self._voice is None or self._voice_reply != reply:
-            self._drop_voice()
-            self._voice_reply = reply
-            self._voice_converter = Converter(self._tts.audio, self._line_out)
-            self._voice = self._tts.reply(lambda event: self._post(_TtsItem(reply, event)))
+    def _speech(self) -> Voice:
+        if self._voice is None:
+            raise RuntimeError("the voice is used before the call has begun")
         return self._voice
 
-    def _drop_voice(self) -> None:
-        voice, self._voice = self._voice, None
-        if voice is not None:
-            voice.cancel()
-
-    def _voiced(self, item: _TtsItem) -> None:
+    def _voiced(self, item: Voiced) -> None:
         """An event of the voice. One of a reply that is over is dropped here."""
         reply, event = item.reply, item.event
         if reply != self._machine.live_reply:
             return
         if isinstance(event, TtsAudio):
-            self._play_speech(reply, self._voice_converter.process(event.payload))
+            self._play_speech(reply, self._speech().to_line(event.payload))
         elif isinstance(event, TtsWords):
             self._step(inputs.WordsCame(reply, event.words))
         elif isinstance(event, TtsDone):
-            self._play_speech(reply, self._voice_converter.flush())
+            self._play_speech(reply, self._speech().tail())
             self._record.event(
                 "tts_usage", self.leg.now_ms(), {"reply": reply, "characters": event.characters}
             )
@@ -335,7 +283,7 @@ class Session:
     def _play_speech(self, reply: int, audio: bytes) -> None:
         if not audio:
             return
-        duration_ms = self._line_out.duration_ms(len(audio))
+        duration_ms = self._line.duration_ms(len(audio))
         self._step(inputs.AudioCame(reply, duration_ms))
         if reply != self._machine.live_reply:
             return
@@ -348,20 +296,10 @@ class Session:
     # Beginning and end
 
     def _begin(self) -> None:
-        self._tts = self.agent.tts.open(self._line_out, spawn=self._spawn)
-        self._open_stt()
+        self._voice = Voice(self.agent.tts, self._line, self._spawn, self._post)
+        self._hearing.open(self._spawn)
         self._record.event("call_started", 0, self._call_facts())
         self._post(inputs.CallStarted())
-
-    def _open_stt(self) -> None:
-        if self._stt is not None:
-            self._stt.close()
-        opened_ms = self._caller_ms
-
-        def heard(event: SttEvent) -> None:
-            self._post(inputs.Heard(_shifted(event, opened_ms)))
-
-        self._stt = self.agent.stt.open(self._stt_format, sink=heard, spawn=self._spawn)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         if self._group is None or self._over.done():
@@ -392,25 +330,22 @@ class Session:
             self._timer = None
         self._inbox.clear()
         self._stop_llm()
-        self._drop_voice()
-        if self._stt is not None:
-            self._stt.close()
-            self._stt = None
-        if (tts := getattr(self, "_tts", None)) is not None:
-            tts.close()
+        self._hearing.close()
+        if self._voice is not None:
+            self._voice.close()
         for task in list(self._tasks):
             task.cancel()
 
     async def _last_words(self) -> None:
         """After a bug: excuse ourselves from the cache, then hang up. Never dead air."""
         self._record.event("call_ended", self.leg.now_ms(), {"reason": self.ended_reason})
-        spoken = self.agent.phrase(self.agent.conduct.turns.phrases.fallback, self._line_out)
+        spoken = self.agent.phrase(self.agent.conduct.turns.phrases.fallback, self._line)
         if spoken is not None and self.leg.is_open:
             self.leg.clear(self._machine.live_reply or 0)
             self.leg.play(LAST_WORDS, spoken.audio)
             self.leg.finish(LAST_WORDS)
             heard = self._loop.create_future()
-            duration_ms = self._line_out.duration_ms(len(spoken.audio))
+            duration_ms = self._line.duration_ms(len(spoken.audio))
             self.leg.call_at(self.leg.now_ms() + duration_ms, lambda: heard.set_result(None))
             await heard
         self.leg.hang_up()
@@ -428,13 +363,3 @@ class Session:
 
     def _log_keys(self) -> dict[str, str]:
         return {"call_id": self.leg.started.call_id, "carrier": self.leg.started.carrier}
-
-
-def _shifted(event: SttEvent, by_ms: int) -> SttEvent:
-    """The event with its words' times counted from the start of the call."""
-    if not isinstance(event, SttFinal) or not event.words or not by_ms:
-        return event
-    words = tuple(
-        Word(word.text, word.start_ms + by_ms, word.end_ms + by_ms) for word in event.words
-    )
-    return structs.replace(event, words=words)

@@ -9,24 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import structlog
-from aiohttp import web
 
 from control.clock import MonotonicClock
-from control.http.media_app import media_app
-from control.http.media_entrance import MediaEntrance
 from control.logs import configure_logs
-from control.metrics import Metrics
+from control.media_server import MediaServer
 from control.settings import Settings, read_secrets, read_settings
 from media.audio.format import MULAW_8K
-from media.transport import Leg
 from voicecore.adapters.registry import VendorConfigError
 from voicecore.agents.load import AgentFileError, load_agent
 from voicecore.answering import AnsweringAgent
-from voicecore.call_record import CallRecords
-from voicecore.calls import Calls
 from voicecore.prepare import prepare
 from voicecore.providers.errors import VendorError
-from voicecore.session import Session
 from voicecore.tools.http import HttpToolRunner
 
 log = structlog.get_logger("control.answer")
@@ -104,65 +97,38 @@ async def _answer_calls(
     agent: AnsweringAgent,
     http_tools: HttpToolRunner,
 ) -> int:
-    clock = MonotonicClock(asyncio.get_running_loop())
-    metrics = Metrics()
-    records = CallRecords(
-        None if args.no_files else args.calls_dir,
-        clock=clock,
-        observer=metrics.on_event,
-        on_damage=lambda damage: log.error(
-            "a call's file is damaged", code=damage.code, detail=damage.detail
-        ),
+    server = MediaServer(
+        agent,
+        settings,
+        http_tools,
+        MonotonicClock(asyncio.get_running_loop()),
+        calls_dir=None if args.no_files else args.calls_dir,
     )
-
-    def answer(leg: Leg) -> Session:
-        record = records.open(leg.started, record_audio=agent.conduct.record)
-        return Session(leg, agent, record, http_tools)
-
-    def ended(session: Session) -> None:
-        started = session.leg.started
-        log.info("call ended", call_id=started.call_id, reason=session.ended_reason)
-
-    calls = Calls(answer, limit=settings.max_calls, on_ended=ended)
-    entrance = MediaEntrance(calls, settings, metrics, clock, carrier_options={})
-    runner = web.AppRunner(media_app(entrance), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, args.host, args.port, backlog=1024).start()
-    port = runner.addresses[0][1]
-    media_port = None
+    drain_timeout_s = 0.0
     try:
+        port = await server.listen(args.host, args.port)
         log.info("loading", agent=agent.conduct.name, port=port)
         await agent.start(MULAW_8K, lambda step: log.info("loading", step=step))
         # What is loaded lives for ever: the collector need not look at it during calls.
         gc.collect()
         gc.freeze()
-        entrance.ready = True
+        server.entrance.ready = True
         if args.media_port is not None:
-            media_port = await _open_media_port(entrance, args.host, args.media_port)
+            media_port = await server.listen_for_media(args.host, args.media_port)
+            log.info("media port", url=f"ws://{args.host}:{media_port}/media/twilio")
         log.info("ready", url=f"ws://{args.host}:{port}/media/twilio", port=port)
         await _until_signal()
-        entrance.ready = False
-        log.info("draining", calls=len(calls), timeout_s=settings.drain_timeout_s)
-        await calls.drain(settings.drain_timeout_s)
+        drain_timeout_s = settings.drain_timeout_s
+        log.info("draining", calls=len(server.calls), timeout_s=drain_timeout_s)
     except VendorError as error:
         log.error("not ready", vendor=error.vendor, code=error.code, detail=error.detail)
         return 1
+    except (OSError, ModuleNotFoundError) as error:
+        log.error("cannot listen", detail=str(error))
+        return 1
     finally:
-        if media_port is not None:
-            media_port.close()
-        await runner.cleanup()
-        await records.close()
+        await server.stop(drain_timeout_s)
     return 0
-
-
-async def _open_media_port(entrance: MediaEntrance, host: str, port: int) -> asyncio.Server:
-    # picows is an extra of its own.
-    from control.http.media_port import open_media_port
-
-    server = await open_media_port(entrance, host, port)
-    bound = server.sockets[0].getsockname()[1]
-    log.info("media port", url=f"ws://{host}:{bound}/media/twilio", port=bound)
-    return server
 
 
 async def _until_signal() -> None:

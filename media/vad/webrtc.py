@@ -1,11 +1,20 @@
-"""WebRTC's voice activity detector (a Gaussian mixture over six bands), 2 us a frame."""
+"""WebRTC's voice activity detector (a Gaussian mixture over six bands), 2 us a frame.
+
+It knows nothing of loudness until it has heard the line for a second, and takes the hiss of a
+quiet line for speech meanwhile. So a frame must also be louder than any such hiss.
+"""
 
 import webrtcvad
 
 from media.audio.format import AudioFormat, Encoding
 from media.audio.g711 import decode_alaw, decode_mulaw
+from media.audio.levels import mean_square, mean_square_of_dbfs
 
 _DECODE = {Encoding.MULAW: decode_mulaw, Encoding.ALAW: decode_alaw}
+
+FLOOR = mean_square_of_dbfs(-52)
+"""Below this nothing is speech. Speech on a telephone line lies between -45 and -15 dB of full
+scale, the idle noise of most lines below -55 dB."""
 
 
 class WebRtcVad:
@@ -18,4 +27,6 @@ class WebRtcVad:
 
     def voiced(self, frame: bytes) -> bool:
         pcm = self._decode(frame) if self._decode else frame
-        return bool(self._is_speech(pcm, self._rate_hz))
+        if not self._is_speech(pcm, self._rate_hz):
+            return False
+        return mean_square(pcm) >= FLOOR

@@ -19,8 +19,12 @@ from voicecore.local.child import EngineRefused, JobFailed, Result, serve
 SCRIPT = str(Path(__file__).resolve())
 
 
-def _wait_for(path: str) -> None:
+def wait_for_file(path: str, patience_s: float = 60) -> None:
+    """Block until there is a file at ``path``."""
+    give_up = time.monotonic() + patience_s
     while not Path(path).exists():
+        if time.monotonic() > give_up:
+            raise TimeoutError(path)
         time.sleep(0.005)
 
 
@@ -37,7 +41,7 @@ def _crash_once(path: str) -> None:
 class FakeEngine:
     def __init__(self, settings: dict[str, Any]) -> None:
         self.parallel = int(settings.get("parallel", 1))
-        self.info: dict[str, Any] = {"pid": os.getpid(), "nice": os.nice(0)}
+        self.info = {"pid": os.getpid(), "nice": os.nice(0), **settings.get("info", {})}
         self.settings = settings
 
     def run(self, args: dict[str, Any], body: bytes) -> Iterator[Result]:
@@ -45,7 +49,7 @@ class FakeEngine:
             _crash_once(str(crash))
         if hold := self.settings.get("hold"):
             Path(f"{hold}.begun").touch()
-            _wait_for(str(hold))
+            wait_for_file(str(hold))
         if "text" in args:
             return self._speak(args)
         if "encoding" in args:
@@ -70,10 +74,13 @@ class FakeEngine:
         yield {"size": len(body)}, body
 
     def do_wait(self, args: dict[str, Any], body: bytes) -> Iterator[Result]:
-        yield {"begun": True}, b""
-        _wait_for(args["path"])
-        yield {"ended": True}, b""
-        Path(args["path"] + ".after").touch()
+        try:
+            yield {"begun": True}, b""
+            wait_for_file(args["path"])
+            yield {"ended": True}, b""
+            Path(args["path"] + ".after").touch()
+        finally:
+            Path(args["path"] + ".closed").touch()
 
     def do_die(self, args: dict[str, Any], body: bytes) -> Iterator[Result]:
         _say("out of luck")

@@ -248,7 +248,8 @@ def _bytes(step: bytes | str | dict[str, Any]) -> bytes:
 
 
 def _refuse(status: Status) -> web.Response:
-    return web.json_response({"error": status.error}, status=status.status)
+    headers = {"Location": "/v1/chat/completions"} if status.status == 307 else {}
+    return web.json_response({"error": status.error}, status=status.status, headers=headers)
 
 
 def _field_fault(body: dict[str, Any], known: dict[str, Any], needed: tuple[str, ...]) -> str:

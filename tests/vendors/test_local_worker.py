@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.local_worker import SCRIPT
+from tests.support.local_worker import SCRIPT, wait_for_file
 from voicecore.local import wire
 from voicecore.local import worker as worker_module
 from voicecore.local.worker import (
@@ -75,16 +75,17 @@ async def test_a_failed_job_leaves_the_worker_alone(start):
 
 
 async def test_a_cancelled_job_says_nothing_more(start, tmp_path):
-    worker = await start()
-    hold = tmp_path / "hold"
-    job = Job(worker, do="wait", path=str(hold))
+    worker = await start(parallel=2)
+    job = Job(worker, do="wait", path=str(tmp_path / "hold"))
     assert await job.next() == WorkerOutput({"begun": True}, b"")
     worker.cancel(job.id)
     worker.cancel(job.id)
-    hold.touch()
+    # Requests are read in order: this answer means that the cancellation has been read.
     assert await Job(worker, do="echo").next()
-    assert job.events.empty()
+    (tmp_path / "hold").touch()
+    await asyncio.to_thread(wait_for_file, str(tmp_path / "hold.closed"), 10)
     assert not tmp_path.joinpath("hold.after").exists(), "the engine is not asked for more"
+    assert job.events.empty()
 
 
 @pytest.mark.parametrize(

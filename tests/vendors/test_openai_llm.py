@@ -28,6 +28,7 @@ from tests.support.openai_server import (
     tool,
     usage,
 )
+from voicecore.adapters import openai_llm
 from voicecore.adapters.openai_llm import Answer, OpenAiLlm
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_llm
 from voicecore.providers.errors import VendorError
@@ -232,6 +233,7 @@ async def test_end_without_reason(server: OpenAiServer) -> None:
 
 
 STATUSES = [
+    (Status(307), "bad_request", False),
     (Status(400, None, "invalid_request_error"), "bad_request", False),
     (Status(400, "model_not_found"), "model_not_found", False),
     (Status(401, "invalid_api_key"), "auth_failed", False),
@@ -399,6 +401,18 @@ async def test_one_connection_serves_start_and_every_answer(server: OpenAiServer
         for _ in range(3):
             await collect(llm)
     assert len(server.connections) == 1
+
+
+async def test_idle_connections_are_kept_as_long_as_told(
+    server: OpenAiServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert openai_llm._IDLE_CONNECTION_S > 60
+    monkeypatch.setattr(openai_llm, "_IDLE_CONNECTION_S", 0.0)
+    server.plans.extend(answer("Hi") for _ in range(2))
+    async with started(server) as llm:
+        for _ in range(2):
+            await collect(llm)
+    assert len(server.connections) > 1
 
 
 async def test_start_refuses_a_wrong_key(server: OpenAiServer) -> None:

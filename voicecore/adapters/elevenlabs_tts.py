@@ -329,10 +329,8 @@ class WordTimes:
     def _complete(self) -> list[Word]:
         token, self._token = self._token, ""
         key = _key(token)
-        if not key:
-            return []
         for skipped, word in enumerate(islice(self._expected, _LOOK_AHEAD_WORDS)):
-            if _key(word) == key:
+            if (key and _key(word) == key) or (not skipped and word == token):
                 words = self._spread(skipped, self._token_start_ms)
                 start_ms = max(self._placed_ms, self._token_start_ms)
                 self._placed_ms = max(start_ms, self._token_end_ms)

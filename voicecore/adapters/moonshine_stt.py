@@ -177,11 +177,11 @@ class MoonshineStream:
             self._emit(SttFinal("", flushed=True))
 
     def _submit_interim(self) -> None:
-        self._interim_at_ms = self._speech.speech_ms + self._settings.interim_ms
         if not self._spare_wanted or self._lanes.spare < self._spare_wanted:
             return
         if self._interims.busy or self._pending:
             return
+        self._interim_at_ms = self._speech.speech_ms + self._settings.interim_ms
         try:
             self._interims.submit(
                 self._args, self._speech.so_far(_INTERIM_LAST_MS), self._on_interim

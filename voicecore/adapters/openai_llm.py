@@ -12,9 +12,11 @@ and generation goes on being billed, so every way out of ``stream`` closes it.
 
 import asyncio
 import contextlib
+import functools
 import importlib
 import json
 import logging
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -35,6 +37,7 @@ from voicecore.providers.llm import (
 )
 
 if TYPE_CHECKING:
+    import httpx2
     import openai
 
 VENDOR = "openai"
@@ -45,6 +48,8 @@ _MAX_TOOL_CALLS = 64
 _MAX_ARGUMENT_CHARACTERS = 256 * 1024
 _MAX_ANSWER_CHARACTERS = 256 * 1024
 _USAGE_GRACE_S = 0.5
+_IDLE_CONNECTION_S = 120.0
+"""A caller may talk for longer than the five seconds that the HTTP client would wait."""
 _END = object()
 
 _log = logging.getLogger(__name__)
@@ -147,7 +152,7 @@ class OpenAiConnection:
         if not self._key.isascii() or not self._key.isprintable():
             detail = f"{self._link.api_key_env} holds characters that no key has"
             raise VendorError(VENDOR, "auth_failed", detail, retryable=False)
-        await asyncio.to_thread(_import_sdk)
+        tls = await asyncio.to_thread(_load_sdk)
         import httpx2
         import openai
 
@@ -157,6 +162,10 @@ class OpenAiConnection:
             base_url=self._link.base_url or _OPENAI_URL,
             max_retries=0,
             timeout=httpx2.Timeout(longest_wait_ms / 1000 + 1, connect=connect_s, pool=connect_s),
+            # Redirects are not followed: what people say goes where it was configured to go.
+            http_client=openai.DefaultAsyncHttpxClient(
+                verify=tls, follow_redirects=False, limits=_limits()
+            ),
         )
         # The SDK takes these two from the environment, which is not its to read here.
         client.organization = client.project = None
@@ -202,6 +211,16 @@ class OpenAiConnection:
             _log.warning("%s: model %s will be shut down on %s", VENDOR, model, shutdown)
 
 
+def _limits() -> "httpx2.Limits":
+    import httpx2
+
+    return httpx2.Limits(
+        max_connections=1000,
+        max_keepalive_connections=100,
+        keepalive_expiry=_IDLE_CONNECTION_S,
+    )
+
+
 def _shutdown_date(listed: object, model: str) -> str:
     """``shutdown_date`` of a model in the answer to ``GET /models``, if the vendor gives one."""
     entries = listed.get("data") if isinstance(listed, dict) else None
@@ -211,11 +230,17 @@ def _shutdown_date(listed: object, model: str) -> str:
     return ""
 
 
-def _import_sdk() -> None:
+@functools.cache
+def _load_sdk() -> ssl.SSLContext:
+    """Everything that would hold the event loop up: imports, and the certificate store, which
+    every client would otherwise load again."""
     for module in ("openai", "openai.resources.chat", "openai.resources.audio"):
         importlib.import_module(module)
     # At DEBUG the SDK logs every request's body, which here is what people say.
     logging.getLogger("openai").setLevel(logging.WARNING)
+    import httpx2
+
+    return httpx2.create_ssl_context()
 
 
 def _classify(error: Exception, timeout_code: str) -> tuple[str, bool]:

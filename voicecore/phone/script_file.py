@@ -23,9 +23,8 @@ from voicecore.phone.script import (
     WaitCondition,
     leaves,
 )
-from voicecore.phone.yaml_reader import ScriptError, Value, read_yaml
+from voicecore.phone.yaml_reader import ScriptError, Value, read_script
 
-MAX_SCRIPT_CHARS = 1_000_000
 _FIELDS = (
     "carrier", "codec", "agent_codec", "byte_order", "voice", "parameters", "from", "to",
     "noise_dbfs", "audible_dbfs", "quiet_ms", "wait_timeout_ms", "timeout_s", "repeat", "loop_s",
@@ -46,7 +45,7 @@ def load_script(text: str, *, folder: str = ".", carrier: str | None = None) -> 
     script's.
 
     :raises ScriptError: with the field and the line of the first mistake."""
-    root = read_yaml(text[:MAX_SCRIPT_CHARS])
+    root = read_script(text)
     return _Loader(folder).script(root, carrier)
 
 

@@ -1,9 +1,9 @@
-"""YAML with positions: every wrong field is reported by its path and its line."""
+"""One value of a YAML file, its path and its line: what makes a script's errors exact."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-import yaml
+from voicecore.yaml_lines import FieldPath, YamlDocument, YamlFileError, dotted, parse_yaml
 
 T = TypeVar("T", int, float, str, bool)
 
@@ -25,28 +25,26 @@ class Value:
     """One value of the document, where it stands, and what may be made of it. All methods
     raise ``ScriptError``."""
 
-    def __init__(self, node: yaml.Node | None, field: str, line: int) -> None:
-        self._node = node
-        self.field = field
-        self.line = line
+    def __init__(self, document: YamlDocument, path: FieldPath, value: Any) -> None:
+        self._document = document
+        self._path = path
+        self._value = value
+        self.field = dotted(path)
+        self.line = document.places[path].line
 
     def error(self, detail: str) -> ScriptError:
         return ScriptError(self.field, self.line, detail)
 
     @property
     def is_map(self) -> bool:
-        return isinstance(self._node, yaml.MappingNode)
-
-    @property
-    def is_list(self) -> bool:
-        return isinstance(self._node, yaml.SequenceNode)
+        return isinstance(self._value, dict)
 
     def plain(self) -> Any:
         """As Python objects."""
-        return None if self._node is None else _construct(self._node)
+        return self._value
 
     def scalar(self, kind: type[T]) -> T:
-        got = self.plain()
+        got = self._value
         if kind is float and isinstance(got, int) and not isinstance(got, bool):
             got = float(got)
         if not isinstance(got, kind) or (kind is not bool and isinstance(got, bool)):
@@ -54,10 +52,11 @@ class Value:
         return got
 
     def written(self) -> str:
-        """A scalar exactly as it is written: ``007`` stays what it is."""
-        if not isinstance(self._node, yaml.ScalarNode):
-            raise self.error("must be text")
-        return str(self._node.value)
+        """Text, or a whole number as text."""
+        got = self._value
+        if not isinstance(got, str | int) or isinstance(got, bool):
+            raise self.error(f"must be text, not {_shown(got)}; put it in quotes")
+        return str(got)
 
     def number(self, low: int, high: int) -> int:
         got = self.scalar(int)
@@ -72,62 +71,48 @@ class Value:
         return got
 
     def choice(self, allowed: tuple[str, ...]) -> str:
-        got = self.plain()
+        got = self._value
         if got not in allowed:
             raise self.error(f"must be one of {', '.join(allowed)}, not {_shown(got)}")
         return str(got)
 
     def items(self) -> list["Value"]:
-        if not isinstance(self._node, yaml.SequenceNode):
-            raise self.error(f"must be a list, not {_shown(self.plain())}")
+        if not isinstance(self._value, list):
+            raise self.error(f"must be a list, not {_shown(self._value)}")
         return [
-            Value(node, f"{self.field}[{index}]", node.start_mark.line + 1)
-            for index, node in enumerate(self._node.value)
+            Value(self._document, (*self._path, index), item)
+            for index, item in enumerate(self._value)
         ]
 
     def fields(self, known: tuple[str, ...] | None = None) -> dict[str, "Value"]:
         """The entries of a map. With ``known``, no others may be there."""
-        if not isinstance(self._node, yaml.MappingNode):
-            raise self.error(f"must be a map, not {_shown(self.plain())}")
-        found: dict[str, Value] = {}
-        for key_node, value_node in self._node.value:
-            key, line = _construct(key_node), key_node.start_mark.line + 1
-            field = f"{self.field}.{key}" if self.field else str(key)
+        if not isinstance(self._value, dict):
+            raise self.error(f"must be a map, not {_shown(self._value)}")
+        found = {
+            key: Value(self._document, (*self._path, key), value)
+            for key, value in self._value.items()
+        }
+        for key, value in found.items():
             if known is not None and key not in known:
-                raise ScriptError(field, line, f"unknown field; known: {', '.join(known)}")
-            if key in found:
-                raise ScriptError(field, line, "given twice")
-            found[str(key)] = Value(value_node, field, line)
+                raise value.error(f"unknown field; known: {', '.join(known)}")
         return found
 
     def texts(self) -> Mapping[str, str]:
-        """A map of texts; numbers are taken as they are written."""
+        """A map of texts; whole numbers are taken as text."""
         return {key: value.written() for key, value in self.fields().items()}
 
 
-def read_yaml(text: str) -> Value:
+def read_script(text: str) -> Value:
     """The document's root.
 
-    :raises ScriptError: it is no YAML, or empty."""
+    :raises ScriptError: it is not the YAML that is accepted (see ``yaml_lines``), or empty."""
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise ScriptError("", line, f"not YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ScriptError("", 1, f"not YAML: {error}") from error
-    if node is None:
-        raise ScriptError("", 1, "the script is empty")
-    return Value(node, "", node.start_mark.line + 1)
-
-
-def _construct(node: yaml.Node) -> Any:
-    maker = yaml.constructor.SafeConstructor()
-    try:
-        return maker.construct_document(node)
-    except (yaml.constructor.ConstructorError, ValueError) as error:
-        raise ScriptError("", node.start_mark.line + 1, f"not understood: {error}") from error
+        document = parse_yaml(text, "script")
+    except YamlFileError as error:
+        problem = error.problems[0]
+        line = problem.place.line if problem.place else 1
+        raise ScriptError(dotted(problem.path), line, problem.detail) from error
+    return Value(document, (), document.value)
 
 
 def _shown(value: object) -> str:

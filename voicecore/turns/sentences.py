@@ -7,15 +7,19 @@ _ABBREVIATIONS = frozenset(
 )
 _END = re.compile(r"[.!?…]+[\"')\]]*(?=\s)|[。！？]+|\n+")
 _CLAUSE = re.compile(r"[,;:–—](?=\s)|[、，；：]")
-_MARKUP = re.compile(r"[*_`#~]+|^\s*(?:[-•]|\d+[.)])\s+", re.MULTILINE)
-_UNSPEAKABLE = re.compile("[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\x00-\x08\x0b-\x1f\x7f]")
+_MARKUP = re.compile(r"[*_`#~]+|^\s*[-•]\s+", re.MULTILINE)
+_UNSPEAKABLE = re.compile(
+    "[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]"
+)
+_SOUNDLESS = re.compile(r"""[\s.!?…,;:–—\-'"()\[\]。！？、，；：]*""")
 
 LONGEST_CHARS = 240
 """A piece is cut at a space here, whatever the model writes."""
 
 
 def speakable(text: str) -> str:
-    """Text without what a voice cannot say: Markdown, emoji, control characters."""
+    """Text without what a voice cannot say: Markdown, emoji, control characters, and lone
+    surrogates, which no vendor's protocol can carry. Numbers stay, those of lists too."""
     return " ".join(_UNSPEAKABLE.sub("", _MARKUP.sub("", text)).split())
 
 
@@ -30,10 +34,10 @@ class SentenceStream:
 
     def push(self, delta: str) -> list[str]:
         """Take the next piece of text; return the sentences it completes."""
-        self._pending += delta
+        self._pending = (self._pending + delta).lstrip(" ")
         pieces: list[str] = []
         while (end := self._next_cut()) is not None:
-            piece = speakable(self._pending[:end])
+            piece = _spoken(self._pending[:end])
             self._pending = self._pending[end:].lstrip(" ")
             if piece:
                 self._cut_any = True
@@ -42,22 +46,31 @@ class SentenceStream:
 
     def flush(self) -> list[str]:
         """The rest, at the end of the text."""
-        piece, self._pending = speakable(self._pending), ""
+        piece, self._pending = _spoken(self._pending), ""
         return [piece] if piece else []
 
     def _next_cut(self) -> int | None:
         text = self._pending
         for match in _END.finditer(text):
+            if match.end() > LONGEST_CHARS:
+                break
             if match.group()[0] != "." or not _is_abbreviation(text, match.start()):
                 return match.end()
         if not self._cut_any:
             for match in _CLAUSE.finditer(text):
-                if match.end() >= self._first_clause_chars:
+                if self._first_clause_chars <= match.end() <= LONGEST_CHARS:
                     return match.end()
         if len(text) > LONGEST_CHARS:
             space = text.rfind(" ", 1, LONGEST_CHARS)
             return space if space > 0 else LONGEST_CHARS
         return None
+
+
+def _spoken(text: str) -> str:
+    """``speakable`` text; empty where nothing of it makes a sound, as a voice that is asked to
+    say only "..." may answer with nothing at all."""
+    piece = speakable(text)
+    return "" if _SOUNDLESS.fullmatch(piece) else piece
 
 
 def _is_abbreviation(text: str, dot: int) -> bool:

@@ -108,7 +108,7 @@ def test_repeating_some_steps() -> None:
     ("text", "line", "field", "detail"),
     [
         ("", 1, "", "empty"),
-        ("steps: [", 1, "", "not YAML"),
+        ("steps: [", 1, "", "not valid YAML"),
         ("- a", 1, "", "must be a map"),
         ("carrier: twilio", 1, "", "steps is missing"),
         ("steps: []", 1, "steps", "at least one"),
@@ -118,7 +118,7 @@ def test_repeating_some_steps() -> None:
         ("steps:\n  - cough:\n    silence: 20", 2, "steps[0]", "exactly one of"),
         ("steps:\n  - cough:\n    why: x", 3, "steps[0].why", "unknown field"),
         ("stepz: 1\nsteps: [cough: ]", 1, "stepz", "unknown field"),
-        ("steps: [cough: ]\nsteps: [cough: ]", 2, "steps", "given twice"),
+        ("steps: [cough: ]\nsteps: [cough: ]", 2, "steps", "the key appears twice"),
         ("carrier: pigeon\nsteps: [cough: ]", 1, "carrier", "must be one of twilio, telnyx"),
         ("codec: alaw\nsteps: [cough: ]", 1, "codec", "twilio does not stream alaw"),
         ("codec: opus\nsteps: [cough: ]", 1, "codec", "must be one of"),
@@ -159,9 +159,12 @@ def test_long_parameters_are_refused_where_the_carrier_refuses_them() -> None:
     assert load_script(text, carrier="telnyx").parameters["token"] == "x" * 495
 
 
-def test_steps_nested_without_end_are_refused() -> None:
-    with pytest.raises(ScriptError, match="deep"):
-        load_script("steps: &loop\n  - repeat: 2\n    steps: *loop\n")
+def test_steps_nested_too_deep_are_refused() -> None:
+    text = "steps:\n"
+    for depth in range(12):
+        text += f"{'  ' * depth}- repeat: 2\n{'  ' * depth}  steps:\n"
+    with pytest.raises(ScriptError, match="nested more than 8 deep"):
+        load_script(f"{text}{'  ' * 12}- cough:\n")
 
 
 def test_the_script_of_the_document_is_valid() -> None:

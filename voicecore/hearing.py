@@ -1,0 +1,102 @@
+"""The caller's audio of one call: frames to the VAD and to the speech-to-text.
+
+A frame is handled within the socket's callback and is done with when it returns; only what it
+leads to is posted.
+"""
+
+from collections.abc import Callable
+
+from msgspec import structs
+
+from media.audio.convert import Converter
+from media.audio.format import FRAME_MS, AudioFormat
+from media.vad import DETECTORS
+from media.vad.edges import SpeechEdges, SpeechStarted, SpeechSustained
+from voicecore.answering import AnsweringAgent
+from voicecore.providers.stt import Spawn, SttEvent, SttFinal, SttStream
+from voicecore.providers.words import Word
+from voicecore.turns import inputs
+
+MAX_DRIFT_MS = 500
+"""The line's own time may differ so far from ours before it is set anew."""
+
+
+class Hearing:
+    """One call's ears. Times are milliseconds of the call."""
+
+    def __init__(
+        self,
+        line: AudioFormat,
+        agent: AnsweringAgent,
+        *,
+        record: Callable[[int, bytes], None],
+        post: Callable[[inputs.Input], None],
+    ) -> None:
+        settings = agent.conduct.vad
+        self._vad = DETECTORS[settings.vendor](line, settings.mode)
+        self._edges = SpeechEdges(
+            start_ms=settings.start_ms,
+            sustain_ms=settings.sustain_ms,
+            stop_ms=settings.stop_ms,
+        )
+        self._vendor = agent.stt
+        self._format = agent.stt.accepts(line)
+        self._converter = None if self._format == line else Converter(line, self._format)
+        self._record = record
+        self._post = post
+        self._line_ms = 0
+        self._stt: SttStream | None = None
+
+    def open(self, spawn: Spawn) -> None:
+        """Open the speech-to-text, or another one in place of one that died."""
+        self.close()
+        opened_ms = self._line_ms
+
+        def heard(event: SttEvent) -> None:
+            self._post(inputs.Heard(_shifted(event, opened_ms)))
+
+        self._stt = self._vendor.open(self._format, sink=heard, spawn=spawn)
+        if self._edges.speaking:
+            self._stt.speech_started()
+
+    def frame(self, now_ms: int, frame: bytes) -> None:
+        """Take 20 ms of the caller."""
+        if not -MAX_DRIFT_MS < now_ms - self._line_ms < MAX_DRIFT_MS:
+            self._line_ms = now_ms  # the line lost or withheld audio: stay aligned
+        self._record(self._line_ms, frame)
+        self._line_ms += FRAME_MS
+        stt = self._stt
+        if stt is not None:
+            convert = self._converter
+            stt.push(frame if convert is None else convert.process(frame))
+        edge = self._edges.receive(self._vad.voiced(frame))
+        if edge is None:
+            return
+        if isinstance(edge, SpeechStarted):
+            if stt is not None:
+                stt.speech_started()
+            self._post(inputs.SpeechStarted(now_ms - edge.ago_ms))
+        elif isinstance(edge, SpeechSustained):
+            self._post(inputs.SpeechSustained())
+        else:
+            self._post(inputs.SpeechStopped(now_ms - edge.ago_ms))
+
+    def finalize(self) -> None:
+        """The caller stopped: have the text finished."""
+        if self._stt is not None:
+            self._stt.finalize()
+
+    def close(self) -> None:
+        stt, self._stt = self._stt, None
+        if stt is not None:
+            stt.close()
+
+
+def _shifted(event: SttEvent, by_ms: int) -> SttEvent:
+    """The event with its words' times counted from the start of the call."""
+    if not isinstance(event, SttFinal) or not event.words or not by_ms:
+        return event
+    words = tuple(
+        Word(word.text, word.start_ms + by_ms, word.end_ms + by_ms) for word in event.words
+    )
+    return structs.replace(event, words=words)
