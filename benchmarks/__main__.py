@@ -87,7 +87,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--out", type=Path, default=ROOT / "var" / "bench", help="where results are left")
     args = parser.parse_args(argv)
     if unknown := set(args.measurements) - set(MEASUREMENTS):
-        parser.error(f"no measurement {', '.join(sorted(unknown))}; known: {', '.join(MEASUREMENTS)}")
+        parser.error(
+            f"no measurement {', '.join(sorted(unknown))}; known: {', '.join(MEASUREMENTS)}"
+        )
     return args
 
 

@@ -51,7 +51,9 @@ def show_bars(bars: Sequence[Bar]) -> str:
     rows = [("bar", "measured", "limit", "", "beside")]
     for bar in bars:
         value = "-" if bar.value is None else f"{_number(bar.value)} {bar.unit}"
-        rows.append((bar.name, value, f"{_number(bar.limit)} {bar.unit}", bar.verdict, bar.baseline))
+        rows.append(
+            (bar.name, value, f"{_number(bar.limit)} {bar.unit}", bar.verdict, bar.baseline)
+        )
     return table(rows)
 
 

@@ -140,8 +140,8 @@ def instrument(stopwatch: Stopwatch) -> None:
         stopwatch.joined()
         connection(self, *args, **kwargs)
 
-    uvloop.new_event_loop = new_loop
-    setattr(MonotonicClock, "call_at", timed_call_at)  # noqa: B010 - mypy forbids assignment
+    setattr(uvloop, "new_event_loop", new_loop)  # noqa: B010 - mypy forbids assignment
+    setattr(MonotonicClock, "call_at", timed_call_at)  # noqa: B010
     setattr(Connection, "__init__", connected)  # noqa: B010
 
 

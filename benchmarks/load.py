@@ -118,9 +118,7 @@ def lateness(samples: ServerSamples, began_s: float, ended_s: float) -> Lateness
     """:raises ProcessFailed: nothing was sampled in that time."""
 
     def inside(at_s: Sequence[float], values: Sequence[float]) -> list[float]:
-        return [
-            value for at, value in zip(at_s, values, strict=True) if began_s <= at <= ended_s
-        ]
+        return [value for at, value in zip(at_s, values, strict=True) if began_s <= at <= ended_s]
 
     stalls = map(own_stall_ms, samples.ticks_late_ms, samples.ticks_cpu_ms)
     work_us = inside(samples.work_at_s, samples.work_us)

