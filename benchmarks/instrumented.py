@@ -6,10 +6,14 @@ Everything after the first argument goes to the ``voicecore`` command. Three thi
 from outside: a timer of 10 ms (what a paced frame would suffer), the lateness of every chunk of
 outgoing audio against its own deadline, and the moments at which streams joined. Together they
 take under 0.5 % of a core at 200 calls. They are written to ``OUT.json`` when the server ends.
+
+With ``BENCHMARK_CALLBACKS=1`` the server runs on asyncio's own event loop instead of uvloop, and
+every single callback is timed: slower, but it shows which piece of work holds the loop longest.
 """
 
 import asyncio
 import gc
+import os
 import sys
 import time
 from array import array
@@ -28,6 +32,9 @@ from media.transport import Connection
 EVERY_S = 0.01
 CALIBRATE_EVERY = 10
 SAMPLES_LIMIT = 4_000_000
+CALLBACKS_VARIABLE = "BENCHMARK_CALLBACKS"
+SLOW_MS = 0.5
+"""Shorter callbacks are only counted."""
 
 
 class ServerSamples(msgspec.Struct, frozen=True):
@@ -36,7 +43,7 @@ class ServerSamples(msgspec.Struct, frozen=True):
     ``ticks_*``: the 10 ms timer, how late it ran and how much CPU time the loop's thread used
     since the one before. ``frames_*``: outgoing chunks by when they were due, and how late they
     left. ``work_*``: the fixed work's CPU time while the calls went on. ``gc_*``: pauses of the
-    garbage collector."""
+    garbage collector. ``slow_*``: callbacks that used over ``SLOW_MS`` of CPU time."""
 
     ticks_at_s: list[float]
     ticks_late_ms: list[float]
@@ -48,13 +55,18 @@ class ServerSamples(msgspec.Struct, frozen=True):
     joins_at_s: list[float]
     gc_at_s: list[float]
     gc_ms: list[float]
+    slow_at_s: list[float]
+    slow_ms: list[float]
+    slow_names: list[str]
 
 
 class Stopwatch:
     """Collects samples in flat arrays: nothing for the garbage collector to look at."""
 
     def __init__(self) -> None:
-        self._arrays = {field: array("d") for field in ServerSamples.__struct_fields__}
+        fields = [name for name in ServerSamples.__struct_fields__ if name != "slow_names"]
+        self._arrays = {name: array("d") for name in fields}
+        self._slow_names: list[str] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._due_s = 0.0
         self._cpu_ns = 0
@@ -62,7 +74,8 @@ class Stopwatch:
         self._gc_began_s = 0.0
 
     def samples(self) -> ServerSamples:
-        return ServerSamples(**{name: values.tolist() for name, values in self._arrays.items()})
+        values = {name: values.tolist() for name, values in self._arrays.items()}
+        return ServerSamples(**values, slow_names=self._slow_names)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -77,6 +90,13 @@ class Stopwatch:
         now_s = time.monotonic()
         self._put("frames_due_s", due_ms / 1000)
         self._put("frames_late_ms", max(now_s * 1000 - due_ms, 0.0))
+
+    def slow(self, handle: asyncio.Handle, cpu_ms: float) -> None:
+        """A callback has held the loop."""
+        if len(self._slow_names) < SAMPLES_LIMIT:
+            self._put("slow_at_s", time.monotonic())
+            self._put("slow_ms", cpu_ms)
+            self._slow_names.append(repr(handle)[:200])
 
     def _arm(self) -> None:
         if self._loop is not None:
@@ -145,9 +165,26 @@ def instrument(stopwatch: Stopwatch) -> None:
     setattr(Connection, "__init__", connected)  # noqa: B010
 
 
+def time_callbacks(stopwatch: Stopwatch) -> None:
+    """Run on asyncio's loop, whose callbacks can be timed."""
+    run = asyncio.Handle._run
+
+    def timed_run(self: asyncio.Handle) -> None:
+        began_ns = time.thread_time_ns()
+        run(self)
+        cpu_ms = (time.thread_time_ns() - began_ns) / 1e6
+        if cpu_ms >= SLOW_MS:
+            stopwatch.slow(self, cpu_ms)
+
+    setattr(asyncio.Handle, "_run", timed_run)  # noqa: B010
+    setattr(uvloop, "new_event_loop", asyncio.new_event_loop)  # noqa: B010
+
+
 def main(arguments: list[str]) -> int:
     out, *command = arguments
     stopwatch = Stopwatch()
+    if os.environ.pop(CALLBACKS_VARIABLE, ""):
+        time_callbacks(stopwatch)
     instrument(stopwatch)
     try:
         return cli.main(command)

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from benchmarks.instrumented import ServerSamples
+from benchmarks.instrumented import CALLBACKS_VARIABLE, ServerSamples
 from benchmarks.processes import Child, ProcessFailed, child
 
 READY_TIMEOUT_S = 60.0
@@ -97,8 +97,10 @@ def serving(
     media_port: bool,
     nice: int = 0,
     ready_timeout_s: float = READY_TIMEOUT_S,
+    time_callbacks: bool = False,
 ) -> Iterator[Server]:
     """``voicecore answer AGENT`` on free loopback ports, ready for calls; ended on leaving.
+    ``time_callbacks``: on a slower event loop that shows each callback's time.
 
     :raises ProcessFailed: it does not get ready."""
     samples_path, calls_dir = folder / "samples.json", folder / "calls"
@@ -111,6 +113,7 @@ def serving(
         "VOICECORE_STREAM_SECRET": "",
         "VOICECORE_TWILIO_AUTH_TOKEN": "",
         "VOICECORE_DRAIN_TIMEOUT_S": "0",
+        CALLBACKS_VARIABLE: "1" if time_callbacks else "",
     }
     with child(
         "server", arguments, folder=folder, core=core, environment=environment, nice=nice

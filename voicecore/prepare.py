@@ -17,7 +17,7 @@ def prepare(agent: Agent, secrets: Mapping[str, str]) -> AnsweringAgent:
     :raises UnresolvedSecretError: a setting refers to a secret that is missing."""
     stt = make_stt(agent.vendor("stt", secrets)[0], secrets)
     return AnsweringAgent(
-        conduct_of(agent, vendor_ends_turns=bool(getattr(stt, "ends_turns", False))),
+        conduct_of(agent, vendor_ends_turns=stt.ends_turns),
         stt=stt,
         llm=make_llm(agent.vendor("llm", secrets)[0], secrets),
         tts=make_tts(agent.vendor("tts", secrets)[0], secrets),

@@ -37,9 +37,11 @@ class Show:
             self._line(at_ms, "agent", Text(data["text"], style="green"))
         elif type_ == "agent_turn" and data["ended"] == "interrupted":
             heard = Text("interrupted; heard: ", style="dim green")
-            for word in data["words"]:
-                style = {True: "dim green", "cut": "yellow", False: "dim strike"}[word["heard"]]
-                heard.append(f"{word['text']} ", style=style)
+            heard.append(data["heard_text"] or "(nothing)", style="green")
+            unheard = [word["text"] for word in data["words"] if word["heard"] is False]
+            if unheard:
+                heard.append(" | not heard: ", style="dim green")
+                heard.append(" ".join(unheard), style="dim")
             self._line(at_ms, "", heard)
         elif type_ == "vendor_failed":
             self._line(at_ms, "", Text(f"{data['kind']} failed: {data['code']}", style="red"))

@@ -12,7 +12,7 @@ from media.audio.format import L16_16K, MULAW_8K
 from voicecore.adapters import registry
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_stt
 from voicecore.providers.errors import VendorError
-from voicecore.providers.stt import SttFailed, SttFinal, SttInterim
+from voicecore.providers.stt import Stt, SttFailed, SttFinal, SttInterim, SttStream
 from voicecore.providers.words import Word
 
 GUIDE = Path(__file__).parents[2] / "docs" / "adding-a-vendor.md"
@@ -54,6 +54,14 @@ async def test_its_own_tests_pass(acme, tmp_path, monkeypatch):
     assert len(names) == 2
     for name in names:
         await getattr(tests, name)()
+
+
+@pytest.mark.parametrize(("protocol", "name"), [(Stt, "AcmeStt"), (SttStream, "AcmeStream")])
+def test_it_has_all_that_the_protocol_has(acme, protocol, name):
+    members = {*vars(protocol), *protocol.__annotations__}
+    wanted = {member for member in members if not member.startswith("_")}
+    assert wanted
+    assert not wanted - set(dir(getattr(acme, name)))
 
 
 async def test_it_needs_a_key(acme):

@@ -74,6 +74,20 @@ async def test_a_failed_job_leaves_the_worker_alone(start):
     assert worker.starts == 1
 
 
+async def test_a_callback_that_raises_harms_no_other_job(start):
+    worker = await start()
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+
+    def bug(event: WorkerEvent) -> None:
+        raise ZeroDivisionError
+
+    worker.submit({"do": "echo"}, b"", bug)
+    assert isinstance(await Job(worker, do="echo").next(), WorkerOutput)
+    assert all(isinstance(context["exception"], ZeroDivisionError) for context in told)
+    assert told
+
+
 async def test_a_cancelled_job_says_nothing_more(start, tmp_path):
     worker = await start(parallel=2)
     job = Job(worker, do="wait", path=str(tmp_path / "hold"))

@@ -28,8 +28,9 @@ from tests.support.openai_server import (
     tool,
     usage,
 )
-from voicecore.adapters import openai_llm
-from voicecore.adapters.openai_llm import Answer, OpenAiLlm
+from voicecore.adapters import openai_client
+from voicecore.adapters.openai_answer import Answer
+from voicecore.adapters.openai_llm import OpenAiLlm
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_llm
 from voicecore.providers.errors import VendorError
 from voicecore.providers.llm import (
@@ -406,8 +407,8 @@ async def test_one_connection_serves_start_and_every_answer(server: OpenAiServer
 async def test_idle_connections_are_kept_as_long_as_told(
     server: OpenAiServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert openai_llm._IDLE_CONNECTION_S > 60
-    monkeypatch.setattr(openai_llm, "_IDLE_CONNECTION_S", 0.0)
+    assert openai_client._IDLE_CONNECTION_S > 60
+    monkeypatch.setattr(openai_client, "_IDLE_CONNECTION_S", 0.0)
     server.plans.extend(answer("Hi") for _ in range(2))
     async with started(server) as llm:
         for _ in range(2):

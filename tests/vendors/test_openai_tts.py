@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from media.audio.format import L16_8K, L16_24K, MULAW_8K
 from tests.support.openai_server import Drop, End, Head, OpenAiServer, Seen, Status, Step, Wait
 from voicecore.adapters import openai_tts
-from voicecore.adapters.openai_tts import OpenAiTts, OpenAiTtsSession, WavHead
+from voicecore.adapters.openai_tts import OpenAiTts, OpenAiTtsSession
+from voicecore.adapters.openai_wav import WavHead
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_tts
 from voicecore.providers.errors import VendorError
 from voicecore.providers.tts import TtsAudio, TtsDone, TtsEvent, TtsFailed, TtsWords

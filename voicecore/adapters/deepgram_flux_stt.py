@@ -71,6 +71,7 @@ class DeepgramFluxStt:
     """One configured Flux model; ``open`` makes a stream for each call."""
 
     name = VENDOR
+    ends_turns = True
 
     def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
         self._settings = s = check_settings(FluxSettings, config.settings)

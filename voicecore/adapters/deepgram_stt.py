@@ -78,6 +78,7 @@ class DeepgramNovaStt:
     """One configured Nova model; ``open`` makes a stream for each call."""
 
     name = VENDOR
+    ends_turns = False
 
     def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
         self._settings = check_settings(NovaSettings, config.settings)

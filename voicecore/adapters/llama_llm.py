@@ -31,7 +31,7 @@ _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=40, pattern=r"^[\w 
 
 class LlamaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``slots`` answers at a time, each with a prompt cache of ``context_tokens``; ``threads``
-    0 is as many as there are cores, eight at most. ``speakers`` are the caller and the agent
+    0 is half of the cores, eight at most. ``speakers`` are the caller and the agent
     as base models see them, and as the examples in the instructions should name them.
     ``transcript`` writes to any model that way. ``tools`` offers tools to a model of one's
     own. ``cache_dir`` is where a packaged model is put together (default: the user's

@@ -51,6 +51,8 @@ class MoonshineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 class MoonshineStt:
     """Implements ``Stt``."""
 
+    ends_turns = False
+
     def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
         if config.language.split("-")[0].lower() != "en":
             raise VendorConfigError("language", "the model understands English only")

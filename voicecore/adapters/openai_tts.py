@@ -17,8 +17,11 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from media.audio.format import AudioFormat, Encoding
-from voicecore.adapters.openai_llm import VENDOR, OpenAiConnection, OpenAiLink, read_settings
-from voicecore.adapters.registry import VendorConfig, VendorConfigError
+from voicecore.adapters.openai_client import VENDOR, OpenAiConnection, OpenAiLink, check_extra_body
+from voicecore.adapters.openai_wav import WavHead
+from voicecore.adapters.registry import VendorConfig
+from voicecore.adapters.settings import read_settings, require_names
+from voicecore.adapters.tts_pieces import WholeSamples, is_spoken, split_text
 from voicecore.providers.errors import VendorError
 from voicecore.providers.stt import Spawn
 from voicecore.providers.tts import TtsAudio, TtsDone, TtsEvent, TtsFailed, TtsWords
@@ -27,8 +30,6 @@ from voicecore.providers.words import spread_words
 _MAX_INPUT_CHARACTERS = 4096
 _MAX_QUEUED_CHARACTERS = 100_000
 _MAX_CHUNKS_AHEAD = 16
-_MAX_WAV_HEAD_BYTES = 4096
-_MAX_WAV_SIZE = 0x7FFF_FF00
 _NOT_SAMPLES = ("application/json", "text/", "audio/mpeg", "audio/ogg", "audio/aac", "audio/flac")
 _RESERVED = frozenset({"model", "voice", "input", "response_format", "stream_format"})
 
@@ -51,10 +52,7 @@ class OpenAiTtsSettings(OpenAiLink):
     @field_validator("extra_body")
     @classmethod
     def _adds_only(cls, body: dict[str, Any]) -> dict[str, Any]:
-        taken = sorted(_RESERVED & body.keys())
-        if taken:
-            raise ValueError(f"may not set {', '.join(taken)}")
-        return body
+        return check_extra_body(body, _RESERVED)
 
 
 class OpenAiTts:
@@ -62,13 +60,11 @@ class OpenAiTts:
     at ``settings.rate_hz``, whatever is wanted."""
 
     def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
-        for field, value in (("model", config.model), ("voice", config.voice)):
-            if not value:
-                raise VendorConfigError(field, f"must name a {field}")
+        require_names(config, "model", "voice")
         self.name = f"{VENDOR}/{config.model}"
         self._model = config.model
         self._voice = config.voice
-        self._settings = read_settings(OpenAiTtsSettings, config.settings)
+        self._settings = read_settings(config, OpenAiTtsSettings)
         self._connection = OpenAiConnection(self._settings, secrets)
 
     async def start(self) -> None:
@@ -146,69 +142,6 @@ def _check_type(content_type: str) -> None:
         raise VendorError(VENDOR, "garbage", detail, retryable=True)
 
 
-class WavHead:
-    """Takes a RIFF header (Microsoft's "Multimedia Programming Interface", 1991) off the front
-    of a stream of samples, also where a server sends one for ``pcm``. What follows the samples
-    is dropped too, if the header gives their size."""
-
-    def __init__(self, rate_hz: int, *, required: bool = False) -> None:
-        self._rate_hz = rate_hz
-        self._required = required
-        self._head = b""
-        self._open = True
-        self._left: int | None = None
-
-    def strip(self, chunk: bytes) -> bytes:
-        """The samples in ``chunk``; nothing while the header is incomplete.
-
-        :raises VendorError: ``garbage``: the header is broken, or tells of another format."""
-        if self._open:
-            self._head += chunk
-            if b"RIFF".startswith(self._head[:4]) and len(self._head) < 4:
-                return b""
-            if self._head.startswith(b"RIFF"):
-                begin = self._read()
-                if begin is None:
-                    return b""
-                chunk = self._head[begin:]
-            elif self._required:
-                raise VendorError(VENDOR, "garbage", "not a WAV stream", retryable=True)
-            else:
-                chunk = self._head
-            self._open, self._head = False, b""
-        if self._left is not None:
-            chunk = chunk[: self._left]
-            self._left -= len(chunk)
-        return chunk
-
-    def _read(self) -> int | None:
-        at, head, known = 12, self._head, False
-        while at + 8 <= len(head):
-            name, size = head[at : at + 4], int.from_bytes(head[at + 4 : at + 8], "little")
-            at += 8
-            if name == b"data":
-                if not known:
-                    raise VendorError(VENDOR, "garbage", "WAV without a format", retryable=True)
-                # Servers that stream write 0 or the largest number where they know no size.
-                self._left = size if 0 < size < _MAX_WAV_SIZE else None
-                return at
-            if name == b"fmt " and at + 16 <= len(head):
-                self._check(head[at : at + 16])
-                known = True
-            at += size + size % 2
-        if len(head) > _MAX_WAV_HEAD_BYTES:
-            raise VendorError(VENDOR, "garbage", "WAV header does not end", retryable=True)
-        return None
-
-    def _check(self, fmt: bytes) -> None:
-        channels = int.from_bytes(fmt[2:4], "little")
-        rate_hz = int.from_bytes(fmt[4:8], "little")
-        bits = int.from_bytes(fmt[14:16], "little")
-        if (channels, rate_hz, bits) != (1, self._rate_hz, 16):
-            detail = f"sends WAV of {channels} channels, {rate_hz} Hz, {bits} bits"
-            raise VendorError(VENDOR, "garbage", detail, retryable=False)
-
-
 class OpenAiTtsSession:
     """Nothing is open between replies but the vendor's shared pool of connections."""
 
@@ -283,7 +216,7 @@ class OpenAiTtsReply:
     def say(self, text: str) -> None:
         if self._finished or self._over:
             return
-        for part in _parts(text):
+        for part in split_text(text, _MAX_INPUT_CHARACTERS):
             self._queued_characters += len(part)
             if self._queued_characters > _MAX_QUEUED_CHARACTERS:
                 self._finished = True
@@ -336,7 +269,7 @@ class OpenAiTtsReply:
                 raise _ReplyFailed(text)
             self._queued_characters -= len(text)
             sentence = _Sentence(text)
-            if any(character.isalnum() for character in text):
+            if is_spoken(text):
                 if latest is not None:
                     await latest.begun.wait()
                 if before is not None:
@@ -351,16 +284,13 @@ class OpenAiTtsReply:
 
     async def _pass_on(self, sentence: _Sentence) -> None:
         start_ms = self._audio.duration_ms(self._audio_bytes)
-        odd = b""
+        whole = WholeSamples(self._audio.sample_bytes)
         while (chunk := await sentence.chunks.get()) is not None:
             if isinstance(chunk, VendorError):
                 raise _ReplyFailed(chunk)
-            samples = odd + chunk
-            whole = len(samples) - len(samples) % self._audio.sample_bytes
-            odd = samples[whole:]
-            if whole:
-                self._audio_bytes += whole
-                self._tell(TtsAudio(samples[:whole]))
+            if samples := whole.take(chunk):
+                self._audio_bytes += len(samples)
+                self._tell(TtsAudio(samples))
         end_ms = self._audio.duration_ms(self._audio_bytes)
         self._tell(TtsWords(spread_words(sentence.text, start_ms, end_ms)))
 
@@ -372,15 +302,3 @@ class OpenAiTtsReply:
 def _first_failure(group: BaseExceptionGroup[_ReplyFailed]) -> _ReplyFailed:
     inner = group.exceptions[0]
     return _first_failure(inner) if isinstance(inner, BaseExceptionGroup) else inner
-
-
-def _parts(text: str) -> list[str]:
-    """``text`` in pieces that the route takes, cut between words where there are any."""
-    parts: list[str] = []
-    rest = text.strip()
-    while len(rest) > _MAX_INPUT_CHARACTERS:
-        cut = rest.rfind(" ", 1, _MAX_INPUT_CHARACTERS + 1)
-        cut = cut if cut > 0 else _MAX_INPUT_CHARACTERS
-        parts.append(rest[:cut])
-        rest = rest[cut:].lstrip()
-    return [*parts, rest] if rest else parts

@@ -84,6 +84,7 @@ class ScriptedStt:
     """Implements ``Stt``."""
 
     name = VENDOR
+    ends_turns = False
 
     def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
         self.settings = read_settings(config, SttSettings)

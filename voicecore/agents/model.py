@@ -35,16 +35,16 @@ class Agent(Block):
         default="en", description="The language of the call, as a tag such as `en` or `pt-BR`."
     )
     stt: SttVendors = Field(
-        description="Speech-to-text: one vendor, or a list in which later ones replace a failed "
-        "one."
+        description="Speech-to-text: one vendor, or a list in order of preference, of which the "
+        "first is used."
     )
     llm: LlmVendors = Field(
-        description="The language model: one vendor, or a list in which later ones replace a "
-        "failed one."
+        description="The language model: one vendor, or a list in order of preference, of which "
+        "the first is used."
     )
     tts: TtsVendors = Field(
-        description="Text-to-speech: one vendor, or a list in which later ones replace a failed "
-        "one."
+        description="Text-to-speech: one vendor, or a list in order of preference, of which the "
+        "first is used."
     )
     turn_taking: TurnTaking = Field(default=TurnTaking(), description="Who speaks when.")
     tools: tuple[Tool, ...] = Field(

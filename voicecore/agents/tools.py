@@ -77,7 +77,8 @@ class TransferTarget(Block):
 
 
 class TransferCallTool(Block):
-    """Lets the model transfer the call to a person."""
+    """Lets the model ask for the call to be transferred to a person: the event
+    ``transfer_requested`` with the number."""
 
     type: Literal["transfer_call"] = Field(description="This tool.")
     description: Description = Field(

@@ -99,7 +99,7 @@ SttVendors = Annotated[
     BeforeValidator(as_list, json_schema_input_type=SttVendor | tuple[SttVendor, ...]),
     _COUNT,
 ]
-"""One vendor, or several: the first is used, the others replace it in order if it fails."""
+"""One vendor, or several in order of preference: the first is used."""
 
 LlmVendors = Annotated[
     tuple[LlmVendor, ...],

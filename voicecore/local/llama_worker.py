@@ -42,7 +42,9 @@ class LlamaEngine:
 
 
 def _parameters(xllamacpp: Any, path: Path, settings: dict[str, Any]) -> Any:
-    threads = int(settings["threads"]) or min(8, os.cpu_count() or 1)
+    # Its threads spin while they wait for one another: where one of them loses its core to
+    # another process, an answer takes thirty times as long. Half of the cores are safe.
+    threads = int(settings["threads"]) or max(1, min(8, (os.cpu_count() or 1) // 2))
     slots = int(settings["slots"])
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(path)

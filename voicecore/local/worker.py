@@ -245,22 +245,27 @@ class WorkerProcess:
 
     def _dispatch(self, response: Response, body: bytes) -> None:
         if isinstance(response, Output):
-            if on_event := self._jobs.get(response.id):
-                on_event(WorkerOutput(response.facts, body))
+            self._report_soon(response.id, WorkerOutput(response.facts, body))
         elif isinstance(response, Done):
-            if on_event := self._jobs.pop(response.id, None):
-                on_event(WorkerDone())
-        elif isinstance(response, Failed) and (on_event := self._jobs.pop(response.id, None)):
-            on_event(
-                WorkerFailed(
-                    VendorError(
-                        self.spec.vendor,
-                        response.code,
-                        response.detail,
-                        retryable=response.retryable,
-                    )
-                )
+            self._report_soon(response.id, WorkerDone())
+        elif isinstance(response, Failed):
+            error = VendorError(
+                self.spec.vendor, response.code, response.detail, retryable=response.retryable
             )
+            self._report_soon(response.id, WorkerFailed(error))
+
+    def _report_soon(self, job_id: int, event: WorkerEvent) -> None:
+        """From the event loop itself: what goes wrong in one call's callback must not end the
+        reading of everybody's answers."""
+        asyncio.get_running_loop().call_soon(self._report, job_id, event)
+
+    def _report(self, job_id: int, event: WorkerEvent) -> None:
+        if isinstance(event, WorkerOutput):
+            on_event = self._jobs.get(job_id)
+        else:
+            on_event = self._jobs.pop(job_id, None)
+        if on_event is not None:
+            on_event(event)
 
     async def _read(self) -> tuple[Response, bytes]:
         assert self._process is not None
@@ -291,16 +296,18 @@ class WorkerProcess:
         return f"the worker died ({status})" + (f": {last[-1]}" if last else "")
 
     async def _end(self) -> None:
-        """Make sure that the process is gone: close its pipe, then kill it."""
+        """Make sure that the process is gone: close its pipe, then kill it. One that is not
+        serving is not waited for."""
         process, self._process = self._process, None
         if process is None:
             return
         assert process.stdin is not None
         process.stdin.close()
         try:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_STOP_GRACE_S):
-                    await process.wait()
+            if self.state == "ready":
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_STOP_GRACE_S):
+                        await process.wait()
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -312,9 +319,8 @@ class WorkerProcess:
                 await self._stderr
 
     def _fail_all(self, reason: str) -> None:
-        jobs, self._jobs = self._jobs, {}
-        for on_event in jobs.values():
-            on_event(WorkerFailed(self._error("disconnected", reason)))
+        for job_id in self._jobs:
+            self._report_soon(job_id, WorkerFailed(self._error("disconnected", reason)))
 
     def _error(self, code: str, detail: str) -> VendorError:
         return VendorError(self.spec.vendor, code, detail, retryable=True)

@@ -73,6 +73,10 @@ class Stt(Protocol):
 
     name: str
 
+    ends_turns: bool
+    """The vendor itself tells when the caller has finished (``SttFinal.end_of_turn``), from
+    more than silence, and is to be believed."""
+
     def accepts(self, offered: AudioFormat) -> AudioFormat:
         """The format to push for a line that offers ``offered``: the same where the vendor
         takes it, else what it must be converted to."""

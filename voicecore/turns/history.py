@@ -8,6 +8,11 @@ LONGEST_MESSAGES = 200
 STILL_RUNNING = '{"status": "still running"}'
 
 
+def carriable(text: str) -> str:
+    """Text with its lone surrogates replaced: JSON can hand them out, UTF-8 cannot carry them."""
+    return text.encode("utf-8", "replace").decode()
+
+
 class History:
     """Messages in order. While a reply is live its tool rounds are open; ``settle`` closes
     them with what was heard."""
@@ -21,7 +26,7 @@ class History:
     def caller_said(self, text: str) -> None:
         """The caller's turn. Directly after another one (the agent was not heard in between),
         it continues that one."""
-        text = _carriable(text)
+        text = carriable(text)
         if self._messages and self._messages[-1].role == "user":
             text = f"{self._messages.pop().text} {text}"
         self._messages.append(Message("user", text))
@@ -33,7 +38,7 @@ class History:
 
     def tool_answered(self, call_id: str, result: str) -> None:
         """A tool's result, whenever it comes."""
-        self._results[call_id] = _carriable(result)
+        self._results[call_id] = carriable(result)
 
     def settle(self, heard: str) -> None:
         """The live reply is over and ``heard`` is all that the caller heard of it. Nothing
@@ -60,8 +65,3 @@ class History:
                 result = self._results.get(call.id, STILL_RUNNING)
                 out.append(Message("tool", result, tool_call_id=call.id))
         return tuple(out)
-
-
-def _carriable(text: str) -> str:
-    """Text with its lone surrogates replaced: JSON can hand them out, UTF-8 cannot carry them."""
-    return text.encode("utf-8", "replace").decode()

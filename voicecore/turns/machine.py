@@ -80,6 +80,9 @@ class TurnMachine:
             settings, history, tools, guard, self._deadlines, self._out, played_ms
         )
         self._asks = 0
+        self._turn: CallerTurn | None = None
+        self._unanswered: CallerTurn | None = None
+        """The last turn, if its answer was dropped before it was heard."""
         self._digits = ""
         self._stt_failures = 0
 
@@ -194,8 +197,13 @@ class TurnMachine:
             return
         words = len(self._listener.text.split())
         if self._listener.sustained and words >= self._settings.interrupt_min_words:
-            why = "interrupted" if self._speaker.audible else "caller_went_on"
-            self._speaker.cut(now_ms, why)
+            if self._speaker.audible:
+                self._speaker.cut(now_ms, "interrupted")
+            else:
+                reply = self._speaker.reply
+                answers = reply is not None and reply.kind is ReplyKind.ANSWER
+                self._unanswered = self._turn if answers else None
+                self._speaker.cut(now_ms, "caller_went_on")
 
     def _turn_decided(self, now_ms: int, turn: CallerTurn) -> None:
         speaker = self._speaker
@@ -218,7 +226,11 @@ class TurnMachine:
                 },
             )
         )
-        speaker.answer(now_ms, turn)
+        self._answer(now_ms, turn)
+
+    def _answer(self, now_ms: int, turn: CallerTurn, *, again: bool = False) -> None:
+        self._turn, self._unanswered = turn, None
+        self._speaker.answer(now_ms, turn, again=again)
 
     def _takes_the_floor(self, text: str) -> bool:
         """Speech too short to interrupt by itself still does with enough words."""
@@ -251,7 +263,7 @@ class TurnMachine:
         self._out.append(
             Emit("caller_turn", {"text": text, "start_ms": now_ms, "end_ms": now_ms, "words": ()})
         )
-        self._speaker.answer(now_ms, CallerTurn(text, (), now_ms, now_ms, now_ms))
+        self._answer(now_ms, CallerTurn(text, (), now_ms, now_ms, now_ms))
 
     # Deadlines
 
@@ -304,6 +316,10 @@ class TurnMachine:
         if turn is not None and self.phase is Phase.TALKING:
             self._turn_decided(now_ms, turn)
         quiet = self._speaker.reply is None and self._listener.idle and not self._digits
+        if quiet and self._unanswered is not None and self.phase is Phase.TALKING:
+            # What made us wait was noise.
+            self._answer(now_ms, self._unanswered, again=True)
+            quiet = False
         if not quiet or self.phase is not Phase.TALKING:
             self._deadlines.clear(SILENCE)
         elif SILENCE not in self._deadlines:

@@ -34,6 +34,7 @@ PLAYOUT_SLACK_MS = 10_000
 """How much longer than its audio a reply may play before it is given up."""
 LONGEST_ANSWER_CHARS = 20_000
 """A model that goes on beyond this (twenty minutes of speech) is stopped."""
+MAX_CALLS_IN_ANSWER = 64
 MAX_LLM_FAILURES = 2
 MAX_VOICE_RESTARTS = 1
 
@@ -88,9 +89,10 @@ class Speaker:
         self._out.append(Emit("agent_saying", {"reply": reply.number, "text": text}))
         self._deadlines.set(FIRST_AUDIO, now_ms + self._settings.first_audio_timeout_ms)
 
-    def answer(self, now_ms: int, turn: CallerTurn) -> None:
-        """Have the model answer the caller's turn."""
-        self._history.caller_said(turn.text)
+    def answer(self, now_ms: int, turn: CallerTurn, *, again: bool = False) -> None:
+        """Have the model answer the caller's turn; ``again``: the history holds it already."""
+        if not again:
+            self._history.caller_said(turn.text)
         reply = self._begin(ReplyKind.ANSWER)
         reply.latency.mark("speech_end", turn.end_ms)
         reply.latency.mark("turn_decided", now_ms)
@@ -117,6 +119,8 @@ class Speaker:
         if reply is None or reply.llm_done:
             return
         event = thought.event
+        if isinstance(event, LlmText) and not event.text:
+            return  # no progress
         self._deadlines.clear(FIRST_TOKEN)
         self._progress(now_ms)
         if isinstance(event, LlmText):
@@ -124,13 +128,17 @@ class Speaker:
             reply.round_text += event.text
             for sentence in reply.sentences.push(event.text):
                 self.say(now_ms, reply, sentence)
-            if len(reply.round_text) > LONGEST_ANSWER_CHARS:
-                self._out.append(StopLlm(reply.number))
-                self._llm_done(now_ms, reply, LlmDone())
         elif isinstance(event, LlmToolCall):
-            reply.calls.append(event.call)
+            reply.calls.append(self._tools.own(event.call))
         elif isinstance(event, LlmDone):
             self._llm_done(now_ms, reply, event)
+            return
+        if (
+            len(reply.round_text) > LONGEST_ANSWER_CHARS
+            or len(reply.calls) >= MAX_CALLS_IN_ANSWER
+        ):
+            self._out.append(StopLlm(reply.number))
+            self._llm_done(now_ms, reply, LlmDone())
 
     def _llm_done(self, now_ms: int, reply: Reply, done: LlmDone) -> None:
         reply.llm_done = True
@@ -156,13 +164,16 @@ class Speaker:
             self._out.append(FinishSaying(reply.number))
         else:
             error = VendorError("llm", "garbage", "an empty answer", retryable=True)
-            self.thought_failed(now_ms, reply.number, error)
+            self._model_failed(now_ms, reply, error)
 
     def thought_failed(self, now_ms: int, number: int, error: VendorError) -> None:
-        """The model failed: finish what was begun, else apologise, else give up."""
+        """The model failed a reply; one that it has answered is none of its business."""
         reply = self._live(number)
-        if reply is None:
-            return
+        if reply is not None and not reply.llm_done:
+            self._model_failed(now_ms, reply, error)
+
+    def _model_failed(self, now_ms: int, reply: Reply, error: VendorError) -> None:
+        """Finish what was begun, else apologise, else give up."""
         self._llm_failures += 1
         self._emit_failure("llm", reply, error)
         if not error.retryable or self._llm_failures >= MAX_LLM_FAILURES:
@@ -170,6 +181,8 @@ class Speaker:
         elif reply.said:
             reply.llm_done = True
             self._deadlines.clear(FIRST_TOKEN)
+            if not reply.round_text.strip():  # "One moment, please", and then nothing
+                self.say(now_ms, reply, self._settings.phrases.apology)
             self._progress(now_ms)
             self._out.append(FinishSaying(reply.number))
         else:
@@ -247,6 +260,7 @@ class Speaker:
             self.give_up(now_ms, "tts_failed")
             return
         reply.voice_restarts += 1
+        reply.spoken.forget_places()
         self._deadlines.set(FIRST_AUDIO, now_ms + self._settings.first_audio_timeout_ms)
         self._out.append(RestartVoice(reply.number))
         if reply.is_phrase:
@@ -269,6 +283,7 @@ class Speaker:
         reply = self._live(number)
         if reply is None:
             return
+        self._tools.abandon(reply)
         self._history.settle(reply.spoken.text)
         self._close(reply, None, played_ms, "played")
         self.ended_reason = reply.end_reason
@@ -317,7 +332,7 @@ class Speaker:
         error = VendorError(kind, code, "nothing came in time", retryable=True)
         if kind == "llm":
             self._out.append(StopLlm(reply.number))
-            self.thought_failed(now_ms, reply.number, error)
+            self._model_failed(now_ms, reply, error)
         else:
             self.voice_failed(now_ms, reply.number, error)
 

@@ -1,5 +1,6 @@
 """Carrying out the tools that a reply asked for. Part of the turn machine."""
 
+import re
 from collections.abc import Sequence
 from typing import Protocol, assert_never
 
@@ -18,14 +19,17 @@ from voicecore.tools.requests import (
 )
 from voicecore.tools.toolset import ToolSet
 from voicecore.turns.deadlines import Deadlines
-from voicecore.turns.history import History
+from voicecore.turns.history import History, carriable
 from voicecore.turns.outputs import Emit, Output, PlayTones, RunHttpTool
 from voicecore.turns.reply import Reply
+from voicecore.turns.sentences import speakable
 from voicecore.turns.settings import TurnSettings
 
 TOOLS, COLLECT = "tools", "collect"
 TOOL_SLACK_MS = 2000
 """A tool keeps its own deadline; this much later its answer is given up."""
+
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class Voice(Protocol):
@@ -69,6 +73,20 @@ class Tooling:
         self._reply: Reply | None = None
         self._collecting: _Collecting | None = None
         self._meanwhile_count = 0
+        self._ids: set[str] = set()
+        self._until_ms = 0
+
+    def own(self, call: ToolCall) -> ToolCall:
+        """The call as it goes into the history, which the model's server must take back: with
+        an id of its own (some servers count anew in each answer, or give none) and a name of
+        the permitted characters (OpenAI refuses requests with others)."""
+        id_, number = carriable(call.id), len(self._ids)
+        while not id_ or id_ in self._ids:
+            number += 1
+            id_ = f"call_{number}"
+        self._ids.add(id_)
+        name = _NOT_IN_NAMES.sub("_", call.name)[:64] or "unnamed"
+        return ToolCall(id_, name, carriable(call.arguments))
 
     def new_turn(self) -> None:
         self._guard.turn_started()
@@ -83,20 +101,16 @@ class Tooling:
         self._guard.round_started()
         self._reply = reply
         calls = tuple(reply.calls)
-        self._history.tools_called(reply.round_text.strip(), calls)
+        self._history.tools_called(speakable(reply.round_text), calls)
         reply.waiting_for = {call.id for call in calls}
-        timeouts_ms = [0]
+        self._until_ms = now_ms
         for call in calls:
             self._calls[call.id] = call
             problem = self._guard.admit(call)
             request = problem or self._tools.validate(call)
             data = {"reply": reply.number, "name": call.name[:64], "call_id": call.id}
             self._out.append(Emit("tool_called", {**data, "arguments": call.arguments[:4000]}))
-            if isinstance(request, HttpCall | CollectDigits):
-                timeouts_ms.append(request.timeout_ms)
             self._carry_out(now_ms, reply, call, request)
-        if reply.waiting_for and TOOLS not in self._deadlines:
-            self._deadlines.set(TOOLS, now_ms + max(timeouts_ms) + TOOL_SLACK_MS)
 
     def _carry_out(
         self, now_ms: int, reply: Reply, call: ToolCall, request: ToolRequest | ToolProblem
@@ -105,6 +119,7 @@ class Tooling:
             case ToolProblem():
                 self._finish(now_ms, request.result())
             case HttpCall():
+                self._wait_until(now_ms + request.timeout_ms)
                 self._say_meanwhile(now_ms, reply, request.say_while)
                 self._out.append(RunHttpTool(call.id, request))
             case EndCall():
@@ -126,6 +141,11 @@ class Tooling:
                 self._collect(now_ms, reply, request)
             case _:
                 assert_never(request)
+
+    def _wait_until(self, at_ms: int) -> None:
+        """Give the round's answers up a little after this, or later if one may take longer."""
+        self._until_ms = max(self._until_ms, at_ms + TOOL_SLACK_MS)
+        self._deadlines.set(TOOLS, self._until_ms)
 
     def _say_meanwhile(self, now_ms: int, reply: Reply, own: Sequence[str] | None) -> None:
         sentences = self._settings.phrases.tool_meanwhile if own is None else own
@@ -173,6 +193,8 @@ class Tooling:
         if name == COLLECT:
             self._collected(now_ms, "timeout")
             return
+        self._collecting = None
+        self._deadlines.clear(COLLECT)
         reply = self._reply
         for call_id in sorted(reply.waiting_for) if reply is not None else ():
             self._finish(now_ms, failed(call_id, "", "timeout", "the tool did not answer in time"))
@@ -193,7 +215,7 @@ class Tooling:
             self._collected(now_ms, "complete")
         else:
             self._deadlines.set(COLLECT, now_ms + request.timeout_ms)
-            self._deadlines.set(TOOLS, now_ms + request.timeout_ms + TOOL_SLACK_MS)
+            self._wait_until(now_ms + request.timeout_ms)
         return True
 
     def _collect(self, now_ms: int, reply: Reply, request: CollectDigits) -> None:
@@ -201,9 +223,9 @@ class Tooling:
             self._voice.say(now_ms, reply, request.prompt)
         self._collecting = _Collecting(request, reply)
         # The wait counts from the end of what is being said, which is not known yet.
-        spoken_ms = 80 * len(request.prompt)
-        self._deadlines.set(COLLECT, now_ms + request.timeout_ms + spoken_ms)
-        self._deadlines.set(TOOLS, now_ms + request.timeout_ms + spoken_ms + TOOL_SLACK_MS)
+        until_ms = now_ms + request.timeout_ms + 80 * len(request.prompt)
+        self._deadlines.set(COLLECT, until_ms)
+        self._wait_until(until_ms)
 
     def _collected(self, now_ms: int, status: str) -> None:
         collecting, self._collecting = self._collecting, None

@@ -153,7 +153,6 @@ def test_pieces_do_not_depend_on_the_deltas(text: str, places: list[int]) -> Non
 def test_nothing_is_lost_or_said_twice(text: str, places: list[int], clause: int) -> None:
     pieces = pieces_of(cut_at(text, places), first_clause_chars=clause)
     assert bare("".join(pieces)) == bare(speakable(text))
-    assert all(piece == speakable(piece) for piece in pieces)
     assert all(piece and len(piece) <= LONGEST_CHARS for piece in pieces)
     for piece in pieces:
         piece.encode()

@@ -1,0 +1,267 @@
+"""When the caller has finished, from edges and transcripts alone."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.machine_driver import Driver
+from voicecore.providers.stt import SttEager, SttFinal, SttInterim, SttResumed
+from voicecore.providers.words import Word
+from voicecore.turns import inputs
+from voicecore.turns import outputs as out
+from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.listening import ENDPOINT, FLUSH, LATE_FINAL_MS, CallerTurn, Listener
+from voicecore.turns.settings import TurnSettings
+
+
+class Ear:
+    """A listener with its deadlines, on a clock that is only a number."""
+
+    def __init__(self, **settings: int | bool) -> None:
+        self.now_ms = 0
+        self.deadlines = Deadlines()
+        self.listener = Listener(TurnSettings(**settings), self.deadlines)  # type: ignore[arg-type]
+        self.turns: list[CallerTurn] = []
+
+    def settle(self) -> None:
+        if (turn := self.listener.decide()) is not None:
+            self.turns.append(turn)
+
+    def wait(self, duration_ms: int) -> None:
+        until_ms = self.now_ms + duration_ms
+        while (name := self.deadlines.take_due(until_ms)) is not None:
+            assert name in (ENDPOINT, FLUSH)
+            self.listener.due(self.now_ms, name)
+            self.settle()
+        self.now_ms = until_ms
+
+    def starts(self) -> None:
+        self.listener.speech_started(self.now_ms)
+        self.settle()
+
+    def stops(self) -> None:
+        self.listener.speech_stopped(self.now_ms, self.now_ms - 200)
+        self.settle()
+
+    def hears(self, event: SttFinal | SttInterim | SttEager | SttResumed) -> None:
+        self.listener.heard(self.now_ms, event)
+        self.settle()
+
+    @property
+    def texts(self) -> list[str]:
+        return [turn.text for turn in self.turns]
+
+
+def says(ear: Ear, text: str, for_ms: int = 1000) -> None:
+    ear.starts()
+    ear.wait(for_ms)
+    ear.stops()
+    ear.hears(SttFinal(text, flushed=True))
+
+
+class TestTurns:
+    def test_a_turn_holds_text_words_and_times(self) -> None:
+        ear = Ear(min_silence_ms=400)
+        words = (Word("Hello.", 100, 500),)
+        ear.wait(500)
+        ear.starts()
+        ear.wait(1000)
+        ear.stops()
+        ear.wait(100)
+        ear.hears(SttFinal("Hello.", words, flushed=True))
+        ear.wait(400)
+        assert ear.turns == [CallerTurn("Hello.", words, 500, 1300, 1600)]
+
+    def test_finals_follow_one_another(self) -> None:
+        ear = Ear()
+        ear.starts()
+        ear.hears(SttFinal("What are"))
+        ear.hears(SttInterim("your"))
+        assert ear.listener.text == "What are your"
+        ear.hears(SttFinal("your hours?"))
+        ear.stops()
+        ear.hears(SttFinal("", flushed=True))
+        ear.wait(1000)
+        assert ear.texts == ["What are your hours?"]
+
+    def test_the_final_alone_is_not_enough(self) -> None:
+        ear = Ear(min_silence_ms=600, flush_timeout_ms=700)
+        says(ear, "Hello")
+        ear.wait(399)
+        assert not ear.turns
+        ear.wait(1)
+        assert ear.texts == ["Hello"]
+
+    def test_silence_alone_is_not_enough(self) -> None:
+        ear = Ear(min_silence_ms=200, flush_timeout_ms=700)
+        ear.starts()
+        ear.hears(SttInterim("hello"))
+        ear.stops()
+        ear.wait(699)
+        assert not ear.turns
+        ear.wait(1)
+        assert ear.texts == ["hello"]
+
+    def test_speech_that_goes_on_waits(self) -> None:
+        ear = Ear(min_silence_ms=600)
+        says(ear, "Well,")
+        ear.wait(300)
+        ear.starts()
+        ear.wait(5000)
+        assert not ear.turns
+        ear.stops()
+        ear.hears(SttFinal("yes.", flushed=True))
+        ear.wait(600)
+        assert ear.texts == ["Well, yes."]
+
+    def test_the_next_turn_starts_clean(self) -> None:
+        ear = Ear()
+        says(ear, "One.")
+        ear.wait(1000)
+        says(ear, "Two.")
+        ear.wait(1000)
+        assert ear.texts == ["One.", "Two."]
+        assert ear.turns[1].start_ms == 2000
+
+
+class TestLateText:
+    def late(self, *, interim: str) -> Ear:
+        ear = Ear(min_silence_ms=200, flush_timeout_ms=700)
+        ear.starts()
+        ear.wait(1000)
+        if interim:
+            ear.hears(SttInterim(interim))
+        ear.stops()
+        ear.wait(900)
+        return ear
+
+    def test_a_late_final_does_not_repeat_the_turn(self) -> None:
+        ear = self.late(interim="are you open")
+        ear.hears(SttFinal("Are you open?", flushed=True))
+        ear.wait(3000)
+        assert ear.texts == ["are you open"]
+
+    def test_late_text_of_a_vendor_without_interims_is_not_lost(self) -> None:
+        ear = self.late(interim="")
+        assert not ear.turns
+        ear.hears(SttFinal("Are you open?", flushed=True))
+        ear.wait(1000)
+        assert ear.texts == ["Are you open?"]
+
+    def test_much_later_text_is_a_turn_of_its_own(self) -> None:
+        ear = self.late(interim="are you open")
+        ear.wait(LATE_FINAL_MS)
+        ear.hears(SttFinal("Hello?"))
+        ear.wait(1000)
+        assert ear.texts == ["are you open", "Hello?"]
+
+
+class TestVendorsOpinion:
+    def test_is_believed_where_it_is_to_be(self) -> None:
+        ear = Ear(vendor_ends_turns=True)
+        ear.starts()
+        ear.hears(SttFinal("Hi.", end_of_turn=True))
+        assert ear.texts == ["Hi."]
+
+    def test_is_ignored_otherwise(self) -> None:
+        ear = Ear(min_silence_ms=1000)
+        ear.starts()
+        ear.hears(SttFinal("Hi.", end_of_turn=True))
+        assert not ear.turns
+
+    def test_an_end_without_text_is_none(self) -> None:
+        ear = Ear(vendor_ends_turns=True)
+        ear.starts()
+        ear.hears(SttFinal("", end_of_turn=True))
+        assert not ear.turns
+        ear.hears(SttFinal("Hi.", end_of_turn=True))
+        assert ear.texts == ["Hi."]
+
+    def test_an_eager_end_is_text_and_no_more(self) -> None:
+        ear = Ear(vendor_ends_turns=True)
+        ear.starts()
+        ear.hears(SttEager("Hi"))
+        ear.hears(SttResumed())
+        assert not ear.turns
+        assert ear.listener.text == "Hi"
+
+    def test_a_vendor_that_never_ends_a_turn_does_not_hang_it(self) -> None:
+        ear = Ear(vendor_ends_turns=True)
+        ear.starts()
+        ear.hears(SttInterim("hello"))
+        ear.stops()
+        ear.wait(1000)
+        assert ear.texts == ["hello"]
+
+
+EVENT = st.one_of(
+    st.just(("starts", "")),
+    st.just(("stops", "")),
+    st.tuples(st.just("wait"), st.integers(1, 900)),
+    st.tuples(st.just("final"), st.sampled_from(["", "a", "b"])),
+    st.tuples(st.just("flushed"), st.sampled_from(["", "c"])),
+    st.tuples(st.just("interim"), st.sampled_from(["", "d"])),
+    st.tuples(st.just("ended"), st.sampled_from(["", "e"])),
+)
+
+
+@given(st.lists(EVENT, max_size=60), st.booleans())
+def test_any_order(events: list[tuple[str, str | int]], vendor_ends_turns: bool) -> None:
+    ear = Ear(vendor_ends_turns=vendor_ends_turns)
+    for name, value in events:
+        match name:
+            case "starts":
+                ear.starts()
+            case "stops":
+                ear.stops()
+            case "wait":
+                ear.wait(int(value))
+            case "interim":
+                ear.hears(SttInterim(str(value)))
+            case _:
+                ear.hears(
+                    SttFinal(
+                        str(value), flushed=name == "flushed", end_of_turn=name == "ended"
+                    )
+                )
+    ear.stops()
+    ear.wait(5000)
+    assert ear.listener.idle
+    assert not ear.listener.text, "nothing that was said waits for ever"
+    assert all(turn.text and turn.start_ms <= ear.now_ms for turn in ear.turns)
+    said = [str(value) for name, value in events if name in ("final", "flushed", "ended") if value]
+    heard = " ".join(ear.texts).split()
+    assert len(heard) <= len(said) + sum(name == "interim" for name, _ in events)
+
+
+def test_noise_while_the_agent_thinks_does_not_swallow_the_answer() -> None:
+    driver = Driver()
+    reply = driver.caller_turn("What are your hours?")
+    driver.caller_speaks(400)
+    driver.caller_stops()
+    driver.final("")
+    driver.pass_ms(3000)
+    asked = driver.last(out.StartLlm)
+    assert driver.machine.live_reply == asked.reply
+    assert asked.request.messages[-1].text == "What are your hours?"
+    assert reply <= asked.reply
+
+
+def test_text_may_come_before_its_speech() -> None:
+    driver = Driver()
+    driver.send(inputs.Heard(SttInterim("hello")))
+    driver.caller_says("Hello there.")
+    driver.pass_ms(1000)
+    assert driver.last(out.StartLlm).request.messages[-1].text == "Hello there."
+
+
+def test_noise_before_a_prompt_does_not_answer_an_old_turn_again() -> None:
+    driver = Driver()
+    reply = driver.caller_turn("What are your hours?")
+    driver.full_reply(reply, "Nine to five.")
+    driver.pass_ms(8000)
+    assert driver.machine.live_reply == reply + 1
+    driver.caller_speaks(400)
+    driver.caller_stops()
+    driver.final("")
+    driver.pass_ms(3000)
+    assert len(driver.of(out.StartLlm)) == 1
