@@ -11,7 +11,6 @@ one piece of work.
 import shutil
 import time
 from bisect import bisect_left
-from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec

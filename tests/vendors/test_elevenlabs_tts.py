@@ -20,16 +20,16 @@ from media.audio.format import (
     Encoding,
 )
 from tests.support.elevenlabs_server import KEY, Connection, ElevenLabsServer, aligned
-from voicecore.adapters import elevenlabs_tts
-from voicecore.adapters.elevenlabs_tts import (
+from voicecore.adapters import elevenlabs_contexts, elevenlabs_session
+from voicecore.adapters.elevenlabs_messages import (
     Alignment,
-    ElevenLabsTts,
-    ElevenLabsTtsSession,
     ServerMessage,
-    WordTimes,
     read_alignment,
     read_message,
 )
+from voicecore.adapters.elevenlabs_session import ElevenLabsTtsSession
+from voicecore.adapters.elevenlabs_tts import ElevenLabsTts
+from voicecore.adapters.elevenlabs_words import WordTimes
 from voicecore.adapters.live_socket import LiveSocket
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_tts
 from voicecore.providers.errors import VendorError
@@ -285,7 +285,7 @@ async def test_a_lost_turn_is_a_failure(server: ElevenLabsServer) -> None:
 async def test_last_text_without_audio_does_not_hang(
     server: ElevenLabsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(elevenlabs_tts, "_CLOSE_GRACE_S", 0.05)
+    monkeypatch.setattr(elevenlabs_session, "_CLOSE_GRACE_S", 0.05)
     sink = Sink()
     async with calling(server) as call:
         reply = call.session.reply(sink)
@@ -460,14 +460,14 @@ async def test_quick_interruptions_never_open_a_sixth_context(server: ElevenLabs
 async def test_old_contexts_stop_counting(
     server: ElevenLabsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(elevenlabs_tts, "_CLOSING_S", -1.0)
+    monkeypatch.setattr(elevenlabs_contexts, "_CLOSING_MS", -1000)
     server.speech.confirm = False
     async with calling(server) as call:
         for _ in range(3):
             reply = call.session.reply(Sink())
             reply.say("Hi.")
             reply.cancel()
-            assert len(call.session._contexts) <= 2
+            assert len(call.session._contexts._known) <= 2
 
 
 def broken_by(message: dict[str, Any] | str | bytes) -> Callable[[Connection], Any]:
@@ -657,7 +657,7 @@ async def test_an_unused_context_that_times_out_is_replaced(
         heard.set()
         return read_message(data)
 
-    monkeypatch.setattr(elevenlabs_tts, "read_message", read)
+    monkeypatch.setattr(elevenlabs_session, "read_message", read)
     sink = Sink()
     async with calling(server) as call:
         connection = await server.connection()
@@ -676,7 +676,7 @@ async def test_keepalives_hold_an_open_context(server: ElevenLabsServer) -> None
         call = await stack.enter_async_context(calling(server, voice_settings={"speed": 1.0}))
         call.session.close()
         quick = msgspec.structs.replace(call.session._options, keepalive_idle_ms=20)
-        call.session = ElevenLabsTtsSession(MULAW_8K, call.session.settings, quick, call.spawn)
+        call.session = ElevenLabsTtsSession(MULAW_8K, call.session.speech, quick, call.spawn)
         connection = await server.connection(1)
         alive = {"text": "", "context_id": "c1"}
         await connection.until(lambda: connection.received.count(alive) >= 2)
@@ -698,17 +698,17 @@ async def test_keepalives_hold_an_open_context(server: ElevenLabsServer) -> None
 async def test_an_idle_break_is_mended_ahead(
     server: ElevenLabsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(elevenlabs_tts, "_SETTLED_S", 0.0)
+    monkeypatch.setattr(elevenlabs_session, "_SETTLED_S", 0.0)
     async with calling(server) as call:
         connection = await server.connection()
         await connection.until(lambda: bool(connection.received))
         sink = Sink()
         reply = call.session.reply(sink)
-        monkeypatch.setattr(elevenlabs_tts, "_SETTLED_S", 0.0)
+        monkeypatch.setattr(elevenlabs_session, "_SETTLED_S", 0.0)
         connection.drop()
         again = await server.connection(2)
         await again.until(lambda: bool(again.received))
-        monkeypatch.setattr(elevenlabs_tts, "_SETTLED_S", 60.0)
+        monkeypatch.setattr(elevenlabs_session, "_SETTLED_S", 60.0)
         reply.say("Still here.")
         reply.finish()
         assert await sink.ended() == TtsDone(11)

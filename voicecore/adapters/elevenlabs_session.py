@@ -1,34 +1,73 @@
-class _Context:
-    """``waiting``: no audio has come since its last text. ``closed_at``: when it was closed, on
-    the loop's clock."""
+"""One call's speech over ElevenLabs' socket: its contexts, and the replies that they carry.
 
-    def __init__(self, id_: str) -> None:
-        self.id = id_
-        self.waiting = False
-        self.heard = False
-        self.closed_at: float | None = None
+Each reply is a context of its own; the next reply's context is opened ahead, so that there is
+always one to keep alive. What practice adds to the vendor's documents:
+
+- A context closed before its first audio may be dropped in silence, so a finished reply's
+  context is closed when audio has come after its last text.
+- A sixth context closes the socket. Contexts are counted until the server says that they are
+  final; where five hang, a new socket takes over.
+- Times of an alignment count from its chunk, need not fit that chunk's audio, and may be
+  missing. Their sum fits. They only place words; which words there are is known from the text.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from media.audio.format import AudioFormat
+from voicecore.adapters.elevenlabs_contexts import Context, Contexts
+from voicecore.adapters.elevenlabs_messages import (
+    CLOSE_SOCKET,
+    VENDOR,
+    ServerMessage,
+    close_context,
+    flush,
+    keep_alive,
+    objection,
+    open_context,
+    read_message,
+    speak,
+)
+from voicecore.adapters.elevenlabs_words import WordTimes
+from voicecore.adapters.live_socket import LiveSocket, SocketOptions
+from voicecore.adapters.tts_pieces import WholeSamples, is_spoken
+from voicecore.providers.errors import VendorError
+from voicecore.providers.stt import Spawn
+from voicecore.providers.tts import TtsAudio, TtsDone, TtsEvent, TtsFailed, TtsWords
+
+_CLOSE_GRACE_S = 1.0
+"""How long a finished reply waits for audio after its last text, if it had audio before."""
+_SETTLED_S = 5.0
+"""A socket that lived this long is replaced at once when it breaks, a younger one when needed."""
+_MAX_UNSENT_CHARACTERS = 200
+
+
+class SpeechOptions(msgspec.Struct, frozen=True):
+    """``voice_settings`` as the vendor names them. ``first_audio_timeout_ms`` runs from a text
+    to the next audio, ``stall_timeout_ms`` is the longest gap after the last text."""
+
+    voice_settings: Mapping[str, Any]
+    first_audio_timeout_ms: int
+    stall_timeout_ms: int
 
 
 class ElevenLabsTtsSession:
     """One call's socket and its contexts."""
 
     def __init__(
-        self,
-        audio: AudioFormat,
-        settings: ElevenLabsTtsSettings,
-        options: SocketOptions,
-        spawn: Spawn,
+        self, audio: AudioFormat, speech: SpeechOptions, options: SocketOptions, spawn: Spawn
     ) -> None:
         self.audio = audio
-        self.settings = settings
+        self.speech = speech
         self._options = options
         self._spawn = spawn
         self._loop = asyncio.get_running_loop()
         self._closed = False
         self._reply: ElevenLabsTtsReply | None = None
-        self._contexts: dict[str, _Context] = {}
-        self._next: _Context | None = None
-        self._count = 0
+        self._contexts = Contexts()
         self.socket = self._connect()
         self.prepare()
 
@@ -48,37 +87,37 @@ class ElevenLabsTtsSession:
         self._closed = True
         if self._reply is not None:
             self._reply.cancel()
-        self.socket.close(_encode({"close_socket": True}))
-        self._forget()
+        self.socket.close(CLOSE_SOCKET)
+        self._contexts.forget()
 
-    def take(self) -> _Context:
+    def take(self) -> Context:
         """The context for a reply's text: the one opened ahead, or a new one."""
         if self.socket.closed:
             self._replace()
-        context = self._next or self._begin()
-        self._next = None
+        context = self._contexts.prepared or self._begin()
+        self._contexts.prepared = None
         return context
 
     def prepare(self) -> None:
         """Open the next reply's context ahead, if there is room for it."""
-        if self._closed or self.socket.closed or self._next is not None:
+        if self._closed or self.socket.closed or self._contexts.prepared is not None:
             return
-        if len(self._hanging()) < _MAX_CONTEXTS:
-            self._next = self._begin()
+        if not self._contexts.full(self._now_ms()):
+            self._contexts.prepared = self._begin()
 
-    def end_context(self, context: _Context) -> None:
+    def end_context(self, context: Context) -> None:
         """Close it, now; it counts until the server calls it final."""
-        if context.closed_at is None:
-            context.closed_at = self._loop.time()
-            self.send({"context_id": context.id, "close_context": True})
+        if context.closed_at_ms is None:
+            context.closed_at_ms = self._now_ms()
+            self.socket.send(close_context(context.id))
 
     def ended(self, reply: "ElevenLabsTtsReply") -> None:
         if self._reply is reply:
             self._reply = None
             self.prepare()
 
-    def send(self, message: dict[str, Any]) -> None:
-        self.socket.send(_encode(message))
+    def _now_ms(self) -> int:
+        return int(self._loop.time() * 1000)
 
     def _connect(self) -> LiveSocket:
         self._connected_at = self._loop.time()
@@ -91,50 +130,25 @@ class ElevenLabsTtsSession:
         )
 
     def _replace(self) -> None:
-        self.socket.close(_encode({"close_socket": True}))
-        self._forget()
+        self.socket.close(CLOSE_SOCKET)
+        self._contexts.forget()
         self.socket = self._connect()
 
-    def _forget(self) -> None:
-        self._contexts.clear()
-        self._next = None
-
-    def _begin(self) -> _Context:
-        if len(self._hanging()) >= _MAX_CONTEXTS:
+    def _begin(self) -> Context:
+        if self._contexts.full(self._now_ms()):
             self._replace()
-        context = self._new_context()
-        self.send(self._opening(context))
+        context = self._contexts.new()
+        self.socket.send(open_context(context.id, self.speech.voice_settings))
         return context
-
-    def _new_context(self) -> _Context:
-        self._count += 1
-        context = _Context(f"c{self._count}")
-        self._contexts[context.id] = context
-        return context
-
-    def _opening(self, context: _Context) -> dict[str, Any]:
-        message: dict[str, Any] = {"text": " ", "context_id": context.id}
-        voice = self.settings.voice_settings.model_dump(exclude_none=True)
-        if voice:
-            message["voice_settings"] = voice
-        return message
-
-    def _hanging(self) -> dict[str, _Context]:
-        """The contexts that the server may still count."""
-        long_ago = self._loop.time() - _CLOSING_S
-        for context in tuple(self._contexts.values()):
-            if context.closed_at is not None and context.closed_at < long_ago:
-                del self._contexts[context.id]
-        return self._contexts
 
     def _keepalive(self) -> str:
         """Keepalives need an open context: sent to another, they open it without its voice."""
-        held = self._next or (self._reply.context if self._reply is not None else None)
-        if held is not None and held.closed_at is None:
-            return _encode({"text": "", "context_id": held.id})
+        held = self._contexts.prepared or (self._reply.context if self._reply is not None else None)
+        if held is not None and held.closed_at_ms is None:
+            return keep_alive(held.id)
         # Whatever was closed was closed before this idle time, and counts no more.
-        self._next = self._new_context()
-        return _encode(self._opening(self._next))
+        self._contexts.prepared = context = self._contexts.new()
+        return open_context(context.id, self.speech.voice_settings)
 
     def _receive(self, data: str | bytes) -> None:
         try:
@@ -145,16 +159,11 @@ class ElevenLabsTtsSession:
             self.socket.close()
             self._lost(message.error)
             return
-        id_ = message.context_id
-        if id_ is None and len(self._contexts) == 1:
-            id_ = next(iter(self._contexts))
-        context = self._contexts.get(id_ or "")
+        context = self._contexts.find(message.context_id)
         if context is None:
             return
         if message.final:
-            del self._contexts[context.id]
-            if context is self._next:
-                self._next = None
+            self._contexts.remove(context)
         reply = self._reply
         if reply is not None and reply.context is context:
             reply.hear(message)
@@ -162,7 +171,7 @@ class ElevenLabsTtsSession:
     def _failed(self, error: VendorError) -> None:
         code = self.socket.close_code
         if error.code == "disconnected" and code == 1008:
-            error = _objection(self.socket.close_reason or error.detail)
+            error = objection(self.socket.close_reason or error.detail)
         elif error.code == "disconnected" and code == 1009:
             # How the vendor says that a voice does not go with a model.
             error = VendorError(VENDOR, "bad_request", error.detail, retryable=False)
@@ -170,7 +179,7 @@ class ElevenLabsTtsSession:
 
     def _lost(self, error: VendorError) -> None:
         reply = self._reply
-        self._forget()
+        self._contexts.forget()
         if self._loop.time() - self._connected_at >= _SETTLED_S:
             self.socket = self._connect()
         if reply is not None and reply.context is not None:
@@ -182,13 +191,13 @@ class ElevenLabsTtsReply:
     """One reply. It has a context from its first text to the server's last word on it."""
 
     def __init__(self, session: ElevenLabsTtsSession, sink: Callable[[TtsEvent], None]) -> None:
-        self.context: _Context | None = None
+        self.context: Context | None = None
         self._session = session
         self._sink = sink
         self._times = WordTimes()
         self._characters = 0
         self._audio_bytes = 0
-        self._odd = b""
+        self._samples = WholeSamples(session.audio.sample_bytes)
         self._unsent = ""
         self._finished = False
         self._over = False
@@ -199,16 +208,15 @@ class ElevenLabsTtsReply:
         if self._over or self._finished or not text:
             return
         self._times.expect(text)
-        if not any(character.isalnum() for character in text):
-            self._unsent = (f"{self._unsent}{text} ")[-200:]  # marks alone make no audio
+        if not is_spoken(text):
+            self._unsent = f"{self._unsent}{text} "[-_MAX_UNSENT_CHARACTERS:]
             return
         text, self._unsent = self._unsent + text, ""
         if self.context is None:
             self.context = self._session.take()
             self._times.restart(self._audio_ms)
         self._characters += len(text)
-        # Text has to end with a space, or the last word may be joined with the next.
-        self._session.send({"text": f"{text} ", "context_id": self.context.id})
+        self._session.socket.send(speak(self.context.id, text))
         if not self.context.waiting:
             self.context.waiting = True
             self._watch("first_output_timeout")
@@ -221,7 +229,7 @@ class ElevenLabsTtsReply:
         if self.context is None:
             self._timer = loop.call_soon(self._complete)
             return
-        self._session.send({"context_id": self.context.id, "flush": True})
+        self._session.socket.send(flush(self.context.id))
         if not self.context.waiting:
             self._close_context()
         elif self.context.heard:
@@ -264,12 +272,10 @@ class ElevenLabsTtsReply:
 
     def _pass_on(self, message: ServerMessage) -> None:
         before_ms = self._audio_ms
-        samples = self._odd + message.audio
-        whole = len(samples) - len(samples) % self._session.audio.sample_bytes
-        self._odd = samples[whole:]
-        self._audio_bytes += whole
-        if whole:
-            self._tell(TtsAudio(samples[:whole]))
+        samples = self._samples.take(message.audio)
+        self._audio_bytes += len(samples)
+        if samples:
+            self._tell(TtsAudio(samples))
         if message.alignment is not None:
             words = self._times.place(message.alignment, before_ms)
             if words:
@@ -284,10 +290,10 @@ class ElevenLabsTtsReply:
 
     def _context_gone(self) -> None:
         context, self.context = self.context, None
-        self._odd = b""
+        self._samples.reset()
         if context is None:
             return
-        if context.waiting and not (context.heard and context.closed_at is not None):
+        if context.waiting and not (context.heard and context.closed_at_ms is not None):
             detail = "the context ended without its audio"
             self.fail(VendorError(VENDOR, "vendor_error", detail, retryable=True))
         elif self._finished:
@@ -305,9 +311,9 @@ class ElevenLabsTtsReply:
             self._sink(TtsDone(self._characters))
 
     def _watch(self, code: str) -> None:
-        settings = self._session.settings
+        speech = self._session.speech
         first = code == "first_output_timeout"
-        after_ms = settings.first_audio_timeout_ms if first else settings.stall_timeout_ms
+        after_ms = speech.first_audio_timeout_ms if first else speech.stall_timeout_ms
         self._session.socket.arm(code, after_ms, f"no audio for {after_ms} ms")
 
     def _unwatch(self) -> None:
@@ -327,5 +333,3 @@ class ElevenLabsTtsReply:
     def _tell(self, event: TtsEvent) -> None:
         if not self._over:
             self._sink(event)
-
-

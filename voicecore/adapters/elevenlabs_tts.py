@@ -7,15 +7,16 @@ share the socket: ``elevenlabs_session``.
 
 from collections.abc import Mapping
 from typing import Literal
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from media.audio.format import ALAW_8K, L16_16K, L16_24K, MULAW_8K, AudioFormat, Encoding
 from voicecore.adapters.elevenlabs_messages import VENDOR
-from voicecore.adapters.elevenlabs_session import ElevenLabsTtsSession, SpeechTiming
+from voicecore.adapters.elevenlabs_session import ElevenLabsTtsSession, SpeechOptions
 from voicecore.adapters.keys import check_key, read_key
 from voicecore.adapters.live_socket import SocketOptions
+from voicecore.adapters.live_url import live_url
 from voicecore.adapters.registry import VendorConfig, VendorConfigError
 from voicecore.adapters.settings import read_settings, require_names
 from voicecore.providers.stt import Spawn
@@ -94,12 +95,12 @@ class ElevenLabsTts:
             keepalive_idle_ms=min(_MAX_KEEPALIVE_MS, settings.inactivity_timeout_s * 1000 // 3),
             max_message_bytes=_MAX_MESSAGE_BYTES,
         )
-        timing = SpeechTiming(
+        speech = SpeechOptions(
+            voice_settings=settings.voice_settings.model_dump(exclude_none=True),
             first_audio_timeout_ms=settings.first_audio_timeout_ms,
             stall_timeout_ms=settings.stall_timeout_ms,
         )
-        voice = settings.voice_settings.model_dump(exclude_none=True)
-        return ElevenLabsTtsSession(audio, voice, timing, options, spawn)
+        return ElevenLabsTtsSession(audio, speech, options, spawn)
 
     def _url(self, output_format: str) -> str:
         settings = self._settings
@@ -107,26 +108,22 @@ class ElevenLabsTts:
         if language is None and self._config.model.endswith("v2_5"):
             spoken = self._config.language.partition("-")[0].lower()
             language = spoken if spoken.isalpha() and len(spoken) in (2, 3) else None
-        query: dict[str, str | int | bool | None] = {
-            "model_id": self._config.model,
-            "output_format": output_format,
-            "auto_mode": True,
-            "sync_alignment": True,
-            "inactivity_timeout": settings.inactivity_timeout_s,
-            "language_code": language,
-            "apply_text_normalization": settings.apply_text_normalization,
-            "enable_ssml_parsing": settings.enable_ssml_parsing,
-            "enable_logging": settings.enable_logging,
-            "seed": settings.seed,
-        }
-        pairs = {
-            name: str(value).lower() if isinstance(value, bool) else value
-            for name, value in query.items()
-            if value is not None
-        }
-        voice = quote(self._config.voice, safe="")
-        path = f"/v1/text-to-speech/{voice}/multi-stream-input"
-        return f"{settings.base_url}{path}?{urlencode(pairs)}"
+        return live_url(
+            settings.base_url,
+            f"/v1/text-to-speech/{quote(self._config.voice, safe='')}/multi-stream-input",
+            (
+                ("model_id", self._config.model),
+                ("output_format", output_format),
+                ("auto_mode", True),
+                ("sync_alignment", True),
+                ("inactivity_timeout", settings.inactivity_timeout_s),
+                ("language_code", language),
+                ("apply_text_normalization", settings.apply_text_normalization),
+                ("enable_ssml_parsing", settings.enable_ssml_parsing),
+                ("enable_logging", settings.enable_logging),
+                ("seed", settings.seed),
+            ),
+        )
 
 
 def _nearest(wanted: AudioFormat) -> AudioFormat:
