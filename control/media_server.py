@@ -8,6 +8,7 @@ from aiohttp import web
 
 from control.http.media_app import media_app
 from control.http.media_entrance import MediaEntrance
+from control.loop_lag import LoopLag
 from control.metrics import Metrics
 from control.settings import Settings, carrier_options
 from media.clock import Clock
@@ -49,9 +50,11 @@ class MediaServer:
         )
         self._runner = web.AppRunner(media_app(self.entrance), access_log=None)
         self._media_port: asyncio.Server | None = None
+        self._lag = LoopLag(asyncio.get_running_loop(), self.metrics.loop_lag.observe)
 
     async def listen(self, host: str, port: int) -> int:
         """Listen for HTTP and media; returns the port, which is a free one for 0."""
+        self._lag.start()
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port, backlog=BACKLOG).start()
         return int(self._runner.addresses[0][1])
@@ -73,6 +76,7 @@ class MediaServer:
             self._media_port.close()
         await self._runner.cleanup()
         await self._records.close()
+        self._lag.stop()
 
     def _answer(self, leg: Leg) -> Session:
         record = self._records.open(leg.started, record_audio=self._agent.conduct.record)

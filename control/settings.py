@@ -29,10 +29,9 @@ class Settings(BaseSettings):
     telnyx_public_key: str = Field(
         default="", description="When set, Telnyx' signature is checked on webhooks."
     )
-    telnyx_outbound_codec: Literal["PCMU", "PCMA", "L16", "inbound"] = Field(
+    telnyx_outbound_codec: Literal["PCMU", "PCMA", "L16"] = Field(
         default="PCMU",
-        description="What `stream_bidirectional_codec` asks Telnyx for; `inbound`: the same as "
-        "comes in.",
+        description="What Telnyx is asked to take: its `stream_bidirectional_codec`.",
     )
     telnyx_l16_byte_order: Literal["big", "little"] = Field(
         default="big", description="Byte order of Telnyx' L16; its documents do not say."

@@ -8,7 +8,7 @@ import msgspec
 from media.audio.convert import convert_all
 from media.audio.format import AudioFormat
 from voicecore.providers.errors import VendorError
-from voicecore.providers.llm import Llm, LlmRequest, Message
+from voicecore.providers.llm import Llm, LlmRequest, Message, Warmable
 from voicecore.providers.stt import Stt
 from voicecore.providers.tts import (
     Tts,
@@ -25,6 +25,8 @@ from voicecore.tools.toolset import ToolSet
 from voicecore.turns.settings import TurnSettings
 
 PHRASE_TIMEOUT_S = 30.0
+WARM_TIMEOUT_S = 60.0
+WARM_TIMEOUT_S = 60.0
 
 
 class SpokenPhrase(msgspec.Struct, frozen=True):
@@ -85,11 +87,17 @@ class AnsweringAgent:
             progress(f"loading {kind} {vendor.name}")
             await vendor.start()
         progress("speaking the fixed phrases")
-        async with asyncio.TaskGroup() as tasks:
-            session = self.tts.open(line, spawn=tasks.create_task)
-            for text in self._fixed_phrases():
-                self._originals[text] = await _speak(self.tts.name, session, text)
-            session.close()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                session = self.tts.open(line, spawn=tasks.create_task)
+                for text in self._fixed_phrases():
+                    self._originals[text] = await _speak(self.tts.name, session, text)
+                session.close()
+        except BaseExceptionGroup as group:
+            failures, others = group.split(VendorError)
+            if failures is None or others is not None:
+                raise
+            raise failures.exceptions[0] from None
         progress("warming up the language model")
         await self._warm_llm()
 
@@ -126,12 +134,17 @@ class AnsweringAgent:
             (Message("system", self.conduct.instructions), Message("user", "Hello.")),
             self.tools.specs,
         )
-        events = self.llm.stream(request)
-        async with asyncio.timeout(60):
-            async for _ in events:
-                break
-        if (close := getattr(events, "aclose", None)) is not None:
-            await close()
+        try:
+            async with asyncio.timeout(WARM_TIMEOUT_S):
+                if isinstance(self.llm, Warmable):
+                    await self.llm.warm(request)
+                async for _ in self.llm.stream(request):
+                    pass
+        except TimeoutError:
+            raise VendorError(
+                self.llm.name, "first_output_timeout", "no answer to the first request",
+                retryable=True,
+            ) from None  # fmt: skip
 
 
 async def _speak(vendor: str, session: TtsSession, text: str) -> tuple[AudioFormat, SpokenPhrase]:

@@ -44,29 +44,32 @@ class Hearing:
         self._converter = None if self._format == line else Converter(line, self._format)
         self._record = record
         self._post = post
-        self._line_ms = 0
+        self._line_ms: int | None = None
+        """Where the next frame lies in the call; None before the first."""
+        self._stt_from_ms: int | None = None
+        """Where the first frame lies that the open stream was given."""
         self._stt: SttStream | None = None
 
     def open(self, spawn: Spawn) -> None:
         """Open the speech-to-text, or another one in place of one that died."""
         self.close()
-        opened_ms = self._line_ms
-
-        def heard(event: SttEvent) -> None:
-            self._post(inputs.Heard(_shifted(event, opened_ms)))
-
-        self._stt = self._vendor.open(self._format, sink=heard, spawn=spawn)
+        self._stt_from_ms = None
+        self._stt = self._vendor.open(self._format, sink=self._heard, spawn=spawn)
         if self._edges.speaking:
             self._stt.speech_started()
 
     def frame(self, now_ms: int, frame: bytes) -> None:
         """Take 20 ms of the caller."""
-        if not -MAX_DRIFT_MS < now_ms - self._line_ms < MAX_DRIFT_MS:
-            self._line_ms = now_ms  # the line lost or withheld audio: stay aligned
-        self._record(self._line_ms, frame)
-        self._line_ms += FRAME_MS
+        line_ms = self._line_ms
+        began_ms = now_ms - FRAME_MS
+        if line_ms is None or not -MAX_DRIFT_MS < began_ms - line_ms < MAX_DRIFT_MS:
+            line_ms = max(began_ms, 0)  # the line lost or withheld audio: stay aligned
+        self._record(line_ms, frame)
+        self._line_ms = line_ms + FRAME_MS
         stt = self._stt
         if stt is not None:
+            if self._stt_from_ms is None:
+                self._stt_from_ms = line_ms
             convert = self._converter
             stt.push(frame if convert is None else convert.process(frame))
         edge = self._edges.receive(self._vad.voiced(frame))
@@ -80,6 +83,9 @@ class Hearing:
             self._post(inputs.SpeechSustained())
         else:
             self._post(inputs.SpeechStopped(now_ms - edge.ago_ms))
+
+    def _heard(self, event: SttEvent) -> None:
+        self._post(inputs.Heard(_shifted(event, self._stt_from_ms or 0)))
 
     def finalize(self) -> None:
         """The caller stopped: have the text finished."""

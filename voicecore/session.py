@@ -93,6 +93,9 @@ class Session:
             self._release()
             await self._last_words()
         finally:
+            if not self.ended_reason:  # the process does not wait for the call any longer
+                self.ended_reason = "cancelled"
+                self._record.event("call_ended", self.leg.now_ms(), {"reason": "cancelled"})
             self._release()
             self._record.close()
 
@@ -103,7 +106,10 @@ class Session:
     # From the leg
 
     def on_frame(self, frame: bytes) -> None:
-        self._hearing.frame(self.leg.now_ms(), frame)
+        try:
+            self._hearing.frame(self.leg.now_ms(), frame)
+        except Exception as error:
+            self._crash(error)
 
     def on_dtmf(self, digit: str) -> None:
         self._post(inputs.DigitPressed(digit))
@@ -199,9 +205,10 @@ class Session:
             case outputs.CancelReply():
                 self._stop_llm()
                 self._speech().drop()
+                # Its audio may be in the playout though the machine does not know of it yet.
+                self._silence(output.reply)
             case outputs.ClearPlayout():
-                self.leg.clear(output.reply)
-                self._record.cut_agent_audio(self.leg.now_ms())
+                self._silence(output.reply)
             case outputs.FinalizeStt():
                 self._hearing.finalize()
             case outputs.ReopenStt():
@@ -218,6 +225,10 @@ class Session:
                 self._record.event(output.type, self.leg.now_ms(), dict(output.data))
             case _:
                 assert_never(output)
+
+    def _silence(self, reply: int) -> None:
+        self.leg.clear(reply)
+        self._record.cut_agent_audio(self.leg.now_ms())
 
     def _say_phrase(self, reply: int, text: str) -> None:
         spoken = self.agent.phrase(text, self._line)
@@ -261,7 +272,7 @@ class Session:
     def _voiced(self, item: Voiced) -> None:
         """An event of the voice. One of a reply that is over is dropped here."""
         reply, event = item.reply, item.event
-        if reply != self._machine.live_reply:
+        if reply != self._machine.live_reply or not self._speech().says(item):
             return
         if isinstance(event, TtsAudio):
             self._play_speech(reply, self._speech().to_line(event.payload))

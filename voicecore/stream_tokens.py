@@ -29,6 +29,8 @@ class TokenGate:
 
     def admit(self, token: str, now_s: int) -> bool:
         """Whether the token is genuine, in time and new. It is used up by this."""
+        if not token.isascii():
+            return False
         claim, _, signature = token.rpartition(".")
         expiry, _, nonce = claim.partition(".")
         if not hmac.compare_digest(_sign(self._secret, claim).encode(), signature.encode()):

@@ -11,10 +11,12 @@ from voicecore.providers.tts import Tts, TtsEvent, TtsReply
 
 
 class Voiced(msgspec.Struct, frozen=True):
-    """An event of the voice, for the reply that it belongs to."""
+    """An event of the voice, for the reply that it belongs to. ``attempt`` counts the times that
+    the voice was begun."""
 
     reply: int
     event: TtsEvent
+    attempt: int
 
 
 class Voice:
@@ -27,6 +29,7 @@ class Voice:
         self._line = line
         self._post = post
         self._number = 0
+        self._attempt = 0
         self._reply: TtsReply | None = None
         self._converter = Converter(self._session.audio, line)
 
@@ -45,6 +48,10 @@ class Voice:
         """What the resampler still holds at the end of the current reply."""
         return self._converter.flush()
 
+    def says(self, voiced: Voiced) -> bool:
+        """Whether an event is of the voice as it speaks now, not of one that was dropped."""
+        return voiced.attempt == self._attempt and self._reply is not None
+
     def drop(self) -> None:
         """Stop the current reply; nothing more of it comes."""
         reply, self._reply = self._reply, None
@@ -61,6 +68,7 @@ class Voice:
             self._number = number
             # A cut reply must leave nothing in the next one.
             self._converter = Converter(self._session.audio, self._line)
-            post = self._post
-            self._reply = self._session.reply(lambda event: post(Voiced(number, event)))
+            self._attempt += 1
+            post, attempt = self._post, self._attempt
+            self._reply = self._session.reply(lambda event: post(Voiced(number, event, attempt)))
         return self._reply

@@ -5,7 +5,7 @@ import time
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from control.http.media_entrance import MediaEntrance, Refusal, Upgrade
+from control.http.media_entrance import TOKEN_PARAMETER, MediaEntrance, Refusal, Upgrade
 from control.http.media_socket import AiohttpSocket, serve_media
 from media.carriers import CARRIERS, CarrierKind
 from media.carriers.answer import StreamRequest
@@ -69,7 +69,12 @@ def _answer_handler(entrance: MediaEntrance, kind: CarrierKind) -> Handler:
             return _refused(entrance.bad_signature(kind))
         stream_url = "wss://" + public.partition("://")[2] + kind.path
         options = entrance.carrier_options.get(kind.name, {})
-        document = kind.answer(StreamRequest(stream_url, entrance.mint()), options)
+        try:
+            document = kind.answer(StreamRequest(stream_url, entrance.mint()), options)
+        except ValueError:
+            if entrance.settings.public_url:
+                raise
+            return _refused(Refusal(400, "bad_host", "the Host header is no host's name"))
         return web.Response(body=document.body, headers={"Content-Type": document.content_type})
 
     return answer

@@ -44,6 +44,8 @@ class CarrierKind(msgspec.Struct, frozen=True):
     - ``verify_webhook``: is this webhook the carrier's?
     - ``verify_upgrade``: is this WebSocket the carrier's? None where upgrades are not signed.
     - ``start_timeout_ms``: how long after the upgrade the stream may take to start.
+    - ``token_in_path``: the token that lets a stream in goes into the URL's path, because the
+      carrier does not promise to bring parameters back.
     - ``reorder_frames``: messages held back to put audio in order; 0 where order is promised.
     """
 
@@ -55,4 +57,5 @@ class CarrierKind(msgspec.Struct, frozen=True):
     verify_webhook: Verify
     verify_upgrade: Verify | None
     start_timeout_ms: int
+    token_in_path: bool = False
     reorder_frames: int = 0

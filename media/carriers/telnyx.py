@@ -422,7 +422,8 @@ def _answer(request: StreamRequest, settings: Mapping[str, str]) -> AnswerDocume
     chosen = choose(settings, _OPTIONS)["outbound_codec"]
     if chosen == "inbound":
         raise ValueError("outbound_codec must name a codec: inbound's is not known beforehand")
-    return texml(request, _CODECS[chosen])
+    # Closing the socket is how the server hangs up: Telnyx must not open it again.
+    return texml(request, _CODECS[chosen], reconnect=False)
 
 
 KIND = CarrierKind(
@@ -436,5 +437,7 @@ KIND = CarrierKind(
     verify_upgrade=None,
     # The socket opens while an outbound call still rings, and start comes only at the answer.
     start_timeout_ms=90_000,
+    # Where parameters come back in its start message is not documented.
+    token_in_path=True,
     reorder_frames=3,
 )

@@ -8,7 +8,7 @@ than it was sent, and does by itself only what has no choice in it. The rest is 
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +17,8 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+
+from tests.support.vendor_calls import News
 
 KEY = "test-key"
 SAMPLE_BYTES = {"linear16": 2, "mulaw": 1, "alaw": 1}
@@ -122,8 +124,8 @@ class Connection:
     def heard_s(self) -> float:
         return len(self.audio) / self.bytes_per_s
 
-    async def until(self, condition: Callable[[], bool], timeout_s: float = 3.0) -> None:
-        await self.server.until(condition, timeout_s)
+    async def until(self, condition: Callable[[], bool]) -> None:
+        await self.server.news.until(condition)
 
     async def send(self, message: dict[str, Any] | str | bytes) -> None:
         await self.socket.send(json.dumps(message) if isinstance(message, dict) else message)
@@ -157,14 +159,14 @@ class Connection:
                 if not self.server.reading.is_set():
                     await self.server.reading.wait()
                 await self._take(await self.socket.recv())
-                await self.server.changed()
+                self.server.news.tell()
         except ConnectionClosed:
             pass
         finally:
             if self._speaking is not None:
                 self._speaking.cancel()
             self.closed.set()
-            await self.server.changed()
+            self.server.news.tell()
 
     async def _take(self, message: str | bytes) -> None:
         if isinstance(message, bytes):
@@ -281,7 +283,7 @@ class DeepgramServer:
         self.plan = SpeechPlan()
         self.plan.gate.set()
         self.connections: list[Connection] = []
-        self._condition = asyncio.Condition()
+        self.news = News()
         self._server: Server | None = None
 
     async def __aenter__(self) -> "DeepgramServer":
@@ -304,16 +306,8 @@ class DeepgramServer:
         assert self._server is not None
         return f"ws://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
-    async def changed(self) -> None:
-        async with self._condition:
-            self._condition.notify_all()
-
-    async def until(self, condition: Callable[[], bool], timeout_s: float = 3.0) -> None:
-        async with asyncio.timeout(timeout_s), self._condition:
-            await self._condition.wait_for(condition)
-
     async def connection(self, number: int = 0) -> Connection:
-        await self.until(lambda: len(self.connections) > number)
+        await self.news.until(lambda: len(self.connections) > number)
         return self.connections[number]
 
     async def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
@@ -334,7 +328,7 @@ class DeepgramServer:
         assert socket.request is not None
         connection = Connection(self, socket, socket.request)
         self.connections.append(connection)
-        await self.changed()
+        self.news.tell()
         await connection.run()
 
 
@@ -448,52 +442,3 @@ INTERRUPTED = {
     "audio_played_ms": 0,
     "metadata": {key: value for key, value in speech_metadata("", 0).items() if key != "type"},
 }
-
-
-class Recorder:
-    """A sink that keeps what it gets and lets a test wait for it."""
-
-    def __init__(self) -> None:
-        self.events: list[Any] = []
-        self._arrived = asyncio.Event()
-
-    def __call__(self, event: Any) -> None:
-        self.events.append(event)
-        self._arrived.set()
-
-    def of(self, *kinds: type) -> list[Any]:
-        return [event for event in self.events if isinstance(event, kinds)]
-
-    async def until(self, condition: Callable[[], bool], timeout_s: float = 3.0) -> None:
-        async with asyncio.timeout(timeout_s):
-            while not condition():
-                self._arrived.clear()
-                await self._arrived.wait()
-
-    async def count(self, number: int, timeout_s: float = 3.0) -> None:
-        await self.until(lambda: len(self.events) >= number, timeout_s)
-
-
-class Call:
-    """Owns tasks as a call does: they end with it, and a failure among them is the test's."""
-
-    def __init__(self) -> None:
-        self.tasks: list[asyncio.Task[None]] = []
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self.tasks.append(asyncio.create_task(work))
-
-    async def __aenter__(self) -> "Call":
-        return self
-
-    async def settled(self, timeout_s: float = 3.0) -> None:
-        """Wait until every task has ended by itself."""
-        _done, pending = await asyncio.wait(self.tasks, timeout=timeout_s)
-        assert not pending, pending
-
-    async def __aexit__(self, *_: object) -> None:
-        for task in self.tasks:
-            task.cancel()
-        results = await asyncio.gather(*self.tasks, return_exceptions=True)
-        bugs = [r for r in results if isinstance(r, Exception)]
-        assert not bugs, bugs

@@ -19,6 +19,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from tests.support.vendor_calls import News
+
 KEY = "test-key"
 MS_PER_CHARACTER = 20
 MAX_CONTEXTS = 5
@@ -109,11 +111,10 @@ class Connection:
         self.most_contexts = 0
         self._socket = socket
         self._speech = speech
-        self._news = asyncio.Condition()
+        self._news = News()
 
     async def until(self, found: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5), self._news:
-            await self._news.wait_for(found)
+        await self._news.until(found)
 
     async def send(self, message: dict[str, Any] | str | bytes) -> None:
         if isinstance(message, dict):
@@ -140,11 +141,7 @@ class Connection:
                 if context.task is not None:
                     context.task.cancel()
             self.closed.set()
-            await self._tell()
-
-    async def _tell(self) -> None:
-        async with self._news:
-            self._news.notify_all()
+            self._news.tell()
 
     async def _object(self, text: str) -> None:
         name, _, rest = text.partition(": ")
@@ -162,7 +159,7 @@ class Connection:
             await self._socket.close(1000)
         else:
             self._dispatch(message)
-        await self._tell()
+        self._news.tell()
 
     def _dispatch(self, message: dict[str, Any]) -> None:
         id_ = message.get("context_id", "default")
@@ -213,7 +210,7 @@ class Connection:
                 name = "is_final" if speech.snake_case else "isFinal"
                 await self.send({name: True, **self._name(context)})
                 del self.contexts[context.id]
-            await self._tell()
+            self._news.tell()
         except ConnectionClosed:
             return
 
@@ -252,7 +249,7 @@ class ElevenLabsServer:
         self.refusal: int | None = None
         self.handshake: asyncio.Event | None = None
         self.connections: list[Connection] = []
-        self._news = asyncio.Condition()
+        self._news = News()
 
     async def __aenter__(self) -> Self:
         self._server = await serve(
@@ -275,8 +272,7 @@ class ElevenLabsServer:
 
     async def connection(self, number: int = 1) -> Connection:
         """Wait for so many connections; the last of them."""
-        async with asyncio.timeout(5), self._news:
-            await self._news.wait_for(lambda: len(self.connections) >= number)
+        await self._news.until(lambda: len(self.connections) >= number)
         return self.connections[number - 1]
 
     async def _admit(self, socket: ServerConnection, request: Request) -> Response | None:
@@ -301,7 +297,6 @@ class ElevenLabsServer:
     async def _serve(self, socket: ServerConnection) -> None:
         assert socket.request is not None
         connection = Connection(socket, socket.request.path, self.speech)
-        async with self._news:
-            self.connections.append(connection)
-            self._news.notify_all()
+        self.connections.append(connection)
+        self._news.tell()
         await connection.run()

@@ -13,6 +13,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from tests.support.vendor_calls import News
+
 CHAT_FIELDS: dict[str, type | tuple[type, ...]] = {
     "model": str,
     "messages": list,
@@ -142,7 +144,7 @@ class OpenAiServer:
         self.models: Step | list[dict[str, Any]] = [{"id": "m"}]
         self.seen: list[Seen] = []
         self.connections: set[object] = set()
-        self._news = asyncio.Condition()
+        self._news = News()
 
     async def __aenter__(self) -> Self:
         app = web.Application()
@@ -167,8 +169,7 @@ class OpenAiServer:
 
     async def requests(self, count: int) -> list[Seen]:
         """Wait until so many chat or speech requests came."""
-        async with asyncio.timeout(5), self._news:
-            await self._news.wait_for(lambda: len(self.seen) >= count)
+        await self._news.until(lambda: len(self.seen) >= count)
         return self.seen
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
@@ -196,9 +197,8 @@ class OpenAiServer:
         self.connections.add(request.transport)
         body = json.loads(await request.read())
         seen = Seen(request.path, dict(request.headers), body)
-        async with self._news:
-            self.seen.append(seen)
-            self._news.notify_all()
+        self.seen.append(seen)
+        self._news.tell()
         if self.key is not None and request.headers.get("Authorization") != f"Bearer {self.key}":
             return _refuse(Status(401, "invalid_api_key", text="Incorrect API key provided"))
         wrong = fault(body)

@@ -1,37 +1,8 @@
-"""Runs coroutines on a loop whose clock jumps from timer to timer, and collects events."""
+"""What the tests of the scripted vendors share."""
 
 import asyncio
-import selectors
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
-
-T = TypeVar("T")
-
-
-class _JumpingSelector(selectors.SelectSelector):
-    now_s = 0.0
-
-    def select(self, timeout: float | None = None) -> Any:
-        ready = super().select(0)
-        if not ready:
-            if timeout is None:
-                raise RuntimeError("the loop has nothing left to wait for")
-            self.now_s += max(0.0, timeout)
-        return ready
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now_s
-
-
-def run_virtual(coroutine: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(coroutine)
+from typing import Any
 
 
 class Timed:

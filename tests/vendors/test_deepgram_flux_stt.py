@@ -1,14 +1,17 @@
 """Deepgram Flux against our strict server."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from media.audio.format import L16_16K, MULAW_8K
-from tests.support.deepgram_server import KEY, Call, Connection, DeepgramServer, Recorder
-from voicecore.adapters import deepgram_flux_stt as adapter
+from tests.support import deepgram_line
+from tests.support.deepgram_line import FRAME, SECRETS, change_sockets
+from tests.support.deepgram_server import KEY, DeepgramServer
+from tests.support.vendor_calls import Call, Recorder
 from voicecore.adapters.live_socket import LiveSocket, SocketOptions
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_stt
 from voicecore.providers.stt import (
@@ -17,12 +20,10 @@ from voicecore.providers.stt import (
     SttFinal,
     SttInterim,
     SttResumed,
-    SttStream,
 )
 from voicecore.providers.words import Word
 
-FRAME = b"\xff" * 160
-SECRETS = {"DEEPGRAM_API_KEY": KEY}
+Line = functools.partial(deepgram_line.Line, model="flux-general-en")
 
 
 @pytest.fixture
@@ -35,26 +36,6 @@ async def server() -> AsyncIterator[DeepgramServer]:
 async def call() -> AsyncIterator[Call]:
     async with Call() as running:
         yield running
-
-
-class Line:
-    def __init__(self, server: DeepgramServer, call: Call, **settings: Any) -> None:
-        self.server = server
-        self.sink = Recorder()
-        settings = {"base_url": server.url, **settings}
-        config = VendorConfig("deepgram", model="flux-general-en", settings=settings)
-        self.stream: SttStream = make_stt(config, SECRETS).open(
-            MULAW_8K, sink=self.sink, spawn=call.spawn
-        )
-
-    def speak(self, duration_ms: int) -> None:
-        for _ in range(duration_ms // 20):
-            self.stream.push(FRAME)
-
-    async def heard(self, duration_ms: int, number: int = 0) -> Connection:
-        there = await self.server.connection(number)
-        await there.until(lambda: len(there.audio) >= duration_ms * 8)
-        return there
 
 
 async def test_the_request_carries_every_setting(server: DeepgramServer, call: Call) -> None:
@@ -351,12 +332,7 @@ async def test_close_within_the_sink_ends_it(server: DeepgramServer, call: Call)
 async def test_an_idle_flux_socket_is_sent_no_keepalive(
     server: DeepgramServer, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = adapter.SocketOptions
-    monkeypatch.setattr(
-        adapter,
-        "SocketOptions",
-        lambda **options: real(**options, keepalive_idle_ms=20, ping_interval_ms=20),
-    )
+    change_sockets(monkeypatch, keepalive_idle_ms=20, ping_interval_ms=20)
     line = Line(server, call)
     there = await server.connection()
     await asyncio.sleep(0.2)

@@ -43,7 +43,8 @@ from deepgram.speak.v2.types import (
 
 from media.audio.format import MULAW_8K
 from tests.support import deepgram_server as mock
-from tests.support.deepgram_server import KEY, Call, DeepgramServer, Recorder
+from tests.support.deepgram_server import KEY, DeepgramServer
+from tests.support.vendor_calls import Call, Recorder
 from voicecore.adapters import deepgram_flux, deepgram_nova, deepgram_speak
 from voicecore.adapters.registry import VendorConfig, make_stt, make_tts
 

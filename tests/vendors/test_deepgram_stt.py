@@ -7,17 +7,16 @@ from typing import Any
 
 import pytest
 
-from media.audio.format import ALAW_8K, L16_16K, MULAW_8K, AudioFormat
-from tests.support.deepgram_server import KEY, Call, Connection, DeepgramServer, Recorder
+from media.audio.format import ALAW_8K, L16_16K, MULAW_8K
+from tests.support.deepgram_line import FRAME, SECRETS, Line, change_sockets
+from tests.support.deepgram_server import KEY, Connection, DeepgramServer
+from tests.support.vendor_calls import Call, Recorder
 from voicecore.adapters.deepgram_flux_stt import DeepgramFluxStt
 from voicecore.adapters.deepgram_stt import DeepgramNovaStt, deepgram_stt
-from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_stt
+from voicecore.adapters.registry import VendorConfig, VendorConfigError
 from voicecore.providers.errors import VendorError
-from voicecore.providers.stt import SttFailed, SttFinal, SttInterim, SttStream
+from voicecore.providers.stt import SttFailed, SttFinal, SttInterim
 from voicecore.providers.words import Word
-
-FRAME = b"\xff" * 160
-SECRETS = {"DEEPGRAM_API_KEY": KEY}
 
 
 @pytest.fixture
@@ -32,32 +31,18 @@ async def call() -> AsyncIterator[Call]:
         yield running
 
 
-class Line:
-    """A stream with its sink, and the server's end of it."""
-
-    def __init__(
-        self, server: DeepgramServer, call: Call, audio: AudioFormat = MULAW_8K, **settings: Any
-    ) -> None:
-        self.server = server
-        self.sink = Recorder()
-        config = VendorConfig("deepgram", settings={"base_url": server.url, **settings})
-        stt = make_stt(config, SECRETS)
-        self.stream: SttStream = stt.open(audio, sink=self.sink, spawn=call.spawn)
-
-    def speak(self, duration_ms: int) -> None:
-        for _ in range(duration_ms // 20):
-            self.stream.push(FRAME)
-
-    async def heard(self, duration_ms: int, number: int = 0) -> Connection:
-        """The server's connection, once it got that much audio."""
-        there = await self.server.connection(number)
-        await there.until(lambda: len(there.audio) >= duration_ms * 8)
-        return there
-
-    async def said(self, *types: str, number: int = 0) -> Connection:
-        there = await self.server.connection(number)
-        await there.until(lambda: all(t in there.types for t in types))
-        return there
+async def timed_out(
+    server: DeepgramServer, call: Call, text: str, duration_s: float
+) -> tuple[Line, Connection]:
+    """A line on which an interim was delivered in place of the final that did not come."""
+    line = Line(server, call, finalize_timeout_ms=50)
+    line.speak(1000)
+    there = await line.heard(960)
+    await there.results(text, 0.0, duration_s)
+    await line.sink.count(1)
+    line.stream.finalize()
+    await line.sink.count(2)
+    return line, there
 
 
 async def test_the_request_carries_every_setting(server: DeepgramServer, call: Call) -> None:
@@ -175,13 +160,7 @@ async def test_an_empty_answer_to_finalize_is_passed_on(server: DeepgramServer, 
 
 
 async def test_a_turn_of_interims_alone_is_not_lost(server: DeepgramServer, call: Call) -> None:
-    line = Line(server, call, finalize_timeout_ms=50)
-    line.speak(1000)
-    there = await line.heard(960)
-    await there.results("seven three", 0.0, 0.8)
-    await line.sink.count(1)
-    line.stream.finalize()
-    await line.sink.count(2)
+    line, _ = await timed_out(server, call, "seven three", 0.8)
     assert line.sink.events == [
         SttInterim("seven three"),
         SttFinal("seven three", (Word("seven", 0, 400), Word("three", 400, 800)), flushed=True),
@@ -191,13 +170,7 @@ async def test_a_turn_of_interims_alone_is_not_lost(server: DeepgramServer, call
 async def test_what_the_timer_delivered_is_not_delivered_again(
     server: DeepgramServer, call: Call
 ) -> None:
-    line = Line(server, call, finalize_timeout_ms=50)
-    line.speak(1000)
-    there = await line.heard(960)
-    await there.results("seven three", 0.0, 0.8)
-    await line.sink.count(1)
-    line.stream.finalize()
-    await line.sink.count(2)
+    line, there = await timed_out(server, call, "seven three", 0.8)
     await there.results("Seven, three.", 0.0, 1.0, is_final=True, from_finalize=True)
     line.speak(1000)
     await line.heard(1900)
@@ -208,13 +181,7 @@ async def test_what_the_timer_delivered_is_not_delivered_again(
 
 
 async def test_a_late_final_adds_only_its_new_words(server: DeepgramServer, call: Call) -> None:
-    line = Line(server, call, finalize_timeout_ms=50)
-    line.speak(1000)
-    there = await line.heard(960)
-    await there.results("I want", 0.0, 0.9)
-    await line.sink.count(1)
-    line.stream.finalize()
-    await line.sink.count(2)
+    line, there = await timed_out(server, call, "I want", 0.9)
     words = [("I", 0.0, 0.2), ("want", 0.2, 0.5), ("a", 0.5, 0.6), ("flight.", 0.6, 0.95)]
     await there.results("I want a flight.", 0.0, 1.0, is_final=True, speech_final=True, words=words)
     await line.sink.count(3)
@@ -224,13 +191,7 @@ async def test_a_late_final_adds_only_its_new_words(server: DeepgramServer, call
 
 
 async def test_a_late_final_that_differs_is_cut_by_time(server: DeepgramServer, call: Call) -> None:
-    line = Line(server, call, finalize_timeout_ms=50)
-    line.speak(1000)
-    there = await line.heard(960)
-    await there.results("I won", 0.0, 0.5)
-    await line.sink.count(1)
-    line.stream.finalize()
-    await line.sink.count(2)
+    line, there = await timed_out(server, call, "I won", 0.5)
     words = [("I", 0.0, 0.2), ("want", 0.2, 0.5), ("two", 0.5, 0.9)]
     await there.results("I want two", 0.0, 1.0, is_final=True, words=words)
     await line.sink.count(3)
@@ -321,12 +282,7 @@ async def test_an_interim_taken_back_is_replaced_by_nothing(
 async def test_keepalive_while_the_line_is_silent(
     server: DeepgramServer, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import voicecore.adapters.deepgram_stt as adapter
-
-    real = adapter.SocketOptions
-    monkeypatch.setattr(
-        adapter, "SocketOptions", lambda **options: real(**options, keepalive_idle_ms=30)
-    )
+    change_sockets(monkeypatch, keepalive_idle_ms=30)
     line = Line(server, call)
     there = await line.said("KeepAlive")
     assert there.types[0] == "KeepAlive"

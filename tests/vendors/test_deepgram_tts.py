@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from media.audio.format import ALAW_8K, L16_16K, MULAW_8K, AudioFormat, Encoding
-from tests.support.deepgram_server import KEY, Call, DeepgramServer, Recorder, spoken
+from tests.support.deepgram_server import KEY, DeepgramServer, spoken
+from tests.support.vendor_calls import Call, SpeechRecorder, say_all
 from voicecore.adapters import deepgram_speak
-from voicecore.adapters.deepgram_speak import FlushBudget, split_text
+from voicecore.adapters.deepgram_speak import MAX_SPEAK_CHARS, FlushBudget
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_tts
+from voicecore.adapters.tts_pieces import split_text
 from voicecore.providers.errors import VendorError
 from voicecore.providers.tts import TtsAudio, TtsDone, TtsFailed, TtsSession, TtsWords
 from voicecore.providers.words import Word
@@ -44,17 +46,9 @@ def open_session(
     return make_tts(config, SECRETS).open(audio, spawn=call.spawn)
 
 
-def sound(sink: Recorder) -> bytes:
-    return b"".join(event.payload for event in sink.of(TtsAudio))
-
-
 def voice(text: str) -> bytes:
     """What the server says for a text at 10 ms a character, 8 kHz, one byte a sample."""
     return spoken(text, len(text.strip()) * 80)
-
-
-async def done(sink: Recorder) -> None:
-    await sink.until(lambda: bool(sink.of(TtsDone, TtsFailed)))
 
 
 @pytest.mark.parametrize(
@@ -124,15 +118,10 @@ async def test_a_reply(server: DeepgramServer, call: Call) -> None:
     session = open_session(server, call)
     there = await server.connection()
     assert there.texts == []
-    sink = Recorder()
-    reply = session.reply(sink)
-    reply.say("Hello there.")
-    reply.say("  ")
-    reply.say("Good day.")
-    reply.finish()
-    await done(sink)
+    sink = say_all(session, "Hello there.", "  ", "Good day.")
+    await sink.ended()
     assert there.types == ["Speak", "Flush", "Speak", "Flush"]
-    assert sound(sink) == voice("Hello there.") + voice("Good day.")
+    assert sink.audio == voice("Hello there.") + voice("Good day.")
     assert [words.words for words in sink.of(TtsWords)] == [
         (Word("Hello", 0, 55), Word("there.", 55, 120)),
         (Word("Good", 120, 165), Word("day.", 165, 210)),
@@ -144,17 +133,17 @@ async def test_the_first_sentence_is_spoken_before_the_reply_is_complete(
     server: DeepgramServer, call: Call
 ) -> None:
     session = open_session(server, call)
-    sink = Recorder()
+    sink = SpeechRecorder()
     reply = session.reply(sink)
     reply.say("Hello.")
-    await sink.until(lambda: bool(sink.of(TtsWords)))
-    assert sound(sink) == voice("Hello.")
+    await sink.first(TtsWords)
+    assert sink.audio == voice("Hello.")
     reply.finish()
     assert sink.events[-1] == TtsDone(characters=6)
 
 
 async def test_an_empty_reply_is_done_at_once(server: DeepgramServer, call: Call) -> None:
-    sink = Recorder()
+    sink = SpeechRecorder()
     open_session(server, call).reply(sink).finish()
     assert sink.events == [TtsDone()]
 
@@ -162,12 +151,9 @@ async def test_an_empty_reply_is_done_at_once(server: DeepgramServer, call: Call
 async def test_replies_follow_one_another_on_one_socket(server: DeepgramServer, call: Call) -> None:
     session = open_session(server, call)
     for text in ("One.", "Two, three.", "Four."):
-        sink = Recorder()
-        reply = session.reply(sink)
-        reply.say(text)
-        reply.finish()
-        await done(sink)
-        assert sound(sink) == voice(text)
+        sink = say_all(session, text)
+        await sink.ended()
+        assert sink.audio == voice(text)
         assert sink.of(TtsWords)[0].words[0].start_ms == 0
     assert len(server.connections) == 1
 
@@ -180,7 +166,7 @@ async def test_a_cancelled_reply_leaves_no_sound_behind(
     server.plan.late = b"\x77" * 800
     session = open_session(server, call, voice=kind)
     there = await server.connection()
-    old = Recorder()
+    old = SpeechRecorder()
     reply = session.reply(old)
     reply.say("This is never heard.")
     reply.finish()
@@ -189,14 +175,11 @@ async def test_a_cancelled_reply_leaves_no_sound_behind(
     reply.cancel()
     reply.say("Nor is this.")
     reply.finish()
-    new = Recorder()
-    answer = session.reply(new)
-    answer.say("Fresh.")
-    answer.finish()
+    new = say_all(session, "Fresh.")
     server.plan.gate.set()
-    await done(new)
+    await new.ended()
     assert old.events == []
-    assert sound(new) == voice("Fresh.")
+    assert new.audio == voice("Fresh.")
     clear = "Clear" if kind == "aura" else "Interrupt"
     assert there.types == ["Speak", "Flush", clear, "Speak", "Flush"]
 
@@ -204,17 +187,17 @@ async def test_a_cancelled_reply_leaves_no_sound_behind(
 async def test_a_reply_cut_in_the_middle(server: DeepgramServer, call: Call) -> None:
     server.plan.chunk_ms = 20
     session = open_session(server, call)
-    sink = Recorder()
+    sink = SpeechRecorder()
     reply = session.reply(sink)
     reply.say("A rather long sentence to be cut short.")
     await sink.count(2)
     reply.cancel()
     heard = len(sink.events)
-    new = Recorder()
+    new = SpeechRecorder()
     session.reply(new).finish()
     there = await server.connection()
     await there.until(lambda: "Clear" in there.types)
-    await done(new)
+    await new.ended()
     assert len(sink.events) == heard
     assert new.events == [TtsDone()]
 
@@ -223,32 +206,29 @@ async def test_a_cancel_after_the_last_sound_needs_no_clear(
     server: DeepgramServer, call: Call
 ) -> None:
     session = open_session(server, call)
-    sink = Recorder()
+    sink = SpeechRecorder()
     reply = session.reply(sink)
     reply.say("Hello.")
-    await sink.until(lambda: bool(sink.of(TtsWords)))
+    await sink.first(TtsWords)
     reply.cancel()
-    new = Recorder()
-    answer = session.reply(new)
-    answer.say("Next.")
-    answer.finish()
-    await done(new)
+    new = say_all(session, "Next.")
+    await new.ended()
     assert "Clear" not in (await server.connection()).types
-    assert sound(new) == voice("Next.")
+    assert new.audio == voice("Next.")
 
 
 async def test_a_new_reply_ends_the_old_one(server: DeepgramServer, call: Call) -> None:
     server.plan.gate.clear()
     session = open_session(server, call)
-    old, new = Recorder(), Recorder()
+    old, new = SpeechRecorder(), SpeechRecorder()
     session.reply(old).say("Old.")
     answer = session.reply(new)
     answer.say("New.")
     answer.finish()
     server.plan.gate.set()
-    await done(new)
+    await new.ended()
     assert old.events == []
-    assert sound(new) == voice("New.")
+    assert new.audio == voice("New.")
 
 
 async def test_an_unconfirmed_clear_costs_the_socket_not_the_reply(
@@ -259,17 +239,14 @@ async def test_an_unconfirmed_clear_costs_the_socket_not_the_reply(
     server.plan.gate.clear()
     session = open_session(server, call)
     there = await server.connection()
-    reply = session.reply(Recorder())
+    reply = session.reply(SpeechRecorder())
     reply.say("Old.")
     await there.until(lambda: "Flush" in there.types)
     reply.cancel()
     server.plan.gate.set()
-    new = Recorder()
-    answer = session.reply(new)
-    answer.say("New.")
-    answer.finish()
-    await done(new)
-    assert sound(new) == voice("New.")
+    new = say_all(session, "New.")
+    await new.ended()
+    assert new.audio == voice("New.")
     assert len(server.connections) == 2
     assert there.types[:3] == ["Speak", "Flush", "Clear"]
     assert [m["text"] for m in there.texts if m["type"] == "Speak"] == ["Old."]
@@ -283,12 +260,9 @@ async def test_a_socket_closed_between_replies_is_opened_again(
     await first.socket.close(1011, "NET-0001")
     await call.settled()
     assert len(server.connections) == 1, "not before it is needed"
-    sink = Recorder()
-    reply = session.reply(sink)
-    reply.say("Hello.")
-    reply.finish()
-    await done(sink)
-    assert sound(sink) == voice("Hello.")
+    sink = say_all(session, "Hello.")
+    await sink.ended()
+    assert sink.audio == voice("Hello.")
     assert len(server.connections) == 2
 
 
@@ -298,16 +272,12 @@ async def test_a_connection_lost_before_any_sound_is_replaced(
     server.plan.gate.clear()
     session = open_session(server, call)
     there = await server.connection()
-    sink = Recorder()
-    reply = session.reply(sink)
-    reply.say("Hello.")
-    reply.say("World.")
-    reply.finish()
+    sink = say_all(session, "Hello.", "World.")
     await there.until(lambda: there.types.count("Flush") == 2)
     await there.drop()
     server.plan.gate.set()
-    await done(sink)
-    assert sound(sink) == voice("Hello.") + voice("World.")
+    await sink.ended()
+    assert sink.audio == voice("Hello.") + voice("World.")
     assert isinstance(sink.events[-1], TtsDone)
 
 
@@ -316,21 +286,15 @@ async def test_a_connection_lost_amid_a_sentence_fails_the_reply(
 ) -> None:
     server.plan.drop_after = 800
     session = open_session(server, call)
-    sink = Recorder()
-    reply = session.reply(sink)
-    reply.say("A long enough sentence.")
-    reply.finish()
-    await done(sink)
+    sink = say_all(session, "A long enough sentence.")
+    await sink.ended()
     [failed] = sink.of(TtsFailed)
     assert (failed.error.code, failed.error.retryable) == ("disconnected", True)
-    assert 0 < len(sound(sink)) <= 800
+    assert 0 < len(sink.audio) <= 800
     server.plan.drop_after = None
-    again = Recorder()
-    reply = session.reply(again)
-    reply.say("Back.")
-    reply.finish()
-    await done(again)
-    assert sound(again) == voice("Back.")
+    again = say_all(session, "Back.")
+    await again.ended()
+    assert again.audio == voice("Back.")
 
 
 @pytest.mark.parametrize(
@@ -341,10 +305,10 @@ async def test_a_refused_connection_fails_the_reply(
 ) -> None:
     server.refuse = [status, status]
     session = open_session(server, call)
-    sink = Recorder()
+    sink = SpeechRecorder()
     reply = session.reply(sink)
     reply.say("Hello.")
-    await done(sink)
+    await sink.ended()
     assert [failed.error.code for failed in sink.events] == [code]
     reply.finish()
     assert len(sink.events) == 1
@@ -356,18 +320,18 @@ async def test_a_refusal_before_the_first_reply_is_found_by_it(
     server.refuse = [401, 401]
     session = open_session(server, call)
     await call.settled()
-    sink = Recorder()
+    sink = SpeechRecorder()
     session.reply(sink).say("Hello.")
-    await done(sink)
+    await sink.ended()
     assert [failed.error.code for failed in sink.events] == ["auth_failed"]
 
 
 async def test_no_first_sound(server: DeepgramServer, call: Call) -> None:
     server.plan.gate.clear()
     session = open_session(server, call, first_audio_timeout_ms=200)
-    sink = Recorder()
+    sink = SpeechRecorder()
     session.reply(sink).say("Hello.")
-    await done(sink)
+    await sink.ended()
     [failed] = sink.events
     assert (failed.error.code, failed.error.retryable) == ("first_output_timeout", True)
 
@@ -375,22 +339,22 @@ async def test_no_first_sound(server: DeepgramServer, call: Call) -> None:
 async def test_a_stall_amid_a_reply(server: DeepgramServer, call: Call) -> None:
     server.plan.confirm_flush = False
     session = open_session(server, call, stall_timeout_ms=200)
-    sink = Recorder()
+    sink = SpeechRecorder()
     session.reply(sink).say("Hello.")
-    await done(sink)
+    await sink.ended()
     assert sink.events[-1].error.code == "stalled"
 
 
 async def test_a_pause_between_sentences_is_no_stall(server: DeepgramServer, call: Call) -> None:
     session = open_session(server, call, stall_timeout_ms=200, first_audio_timeout_ms=200)
-    sink = Recorder()
+    sink = SpeechRecorder()
     reply = session.reply(sink)
     reply.say("Hello.")
-    await sink.until(lambda: bool(sink.of(TtsWords)))
+    await sink.first(TtsWords)
     await asyncio.sleep(0.25)
     reply.say("World.")
     reply.finish()
-    await done(sink)
+    await sink.ended()
     assert isinstance(sink.events[-1], TtsDone)
     assert len(server.connections) == 1
 
@@ -398,7 +362,7 @@ async def test_a_pause_between_sentences_is_no_stall(server: DeepgramServer, cal
 async def test_garbage_and_errors(server: DeepgramServer, call: Call) -> None:
     session = open_session(server, call)
     there = await server.connection()
-    sink = Recorder()
+    sink = SpeechRecorder()
     reply = session.reply(sink)
     for message in ("{", "5", '{"no":"type"}'):
         await there.send(message)
@@ -409,12 +373,12 @@ async def test_garbage_and_errors(server: DeepgramServer, call: Call) -> None:
     await (await there.socket.ping())
     reply.say("Hello.")
     reply.finish()
-    await done(sink)
-    assert sound(sink) == voice("Hello.")
-    sink = Recorder()
+    await sink.ended()
+    assert sink.audio == voice("Hello.")
+    sink = SpeechRecorder()
     session.reply(sink)
     await there.send({"type": "Error", "code": "C", "description": "bad"})
-    await done(sink)
+    await sink.ended()
     assert [failed.error.detail for failed in sink.events] == ["C bad"]
 
 
@@ -422,17 +386,14 @@ async def test_linear_audio_comes_in_whole_samples(server: DeepgramServer, call:
     server.plan.gate.clear()
     session = open_session(server, call, L16_16K)
     there = await server.connection()
-    sink = Recorder()
-    reply = session.reply(sink)
-    reply.say("Hi.")
-    reply.finish()
+    sink = say_all(session, "Hi.")
     await there.until(lambda: "Flush" in there.types)
     await there.send(b"\x01\x02\x03")
     await there.send(b"\x04")
     server.plan.gate.set()
-    await done(sink)
+    await sink.ended()
     assert [len(event.payload) % 2 for event in sink.of(TtsAudio)].count(1) == 0
-    assert sound(sink).startswith(b"\x01\x02\x03\x04")
+    assert sink.audio.startswith(b"\x01\x02\x03\x04")
 
 
 async def test_flushes_are_spared_when_they_run_out(
@@ -440,12 +401,12 @@ async def test_flushes_are_spared_when_they_run_out(
 ) -> None:
     session = open_session(server, call)
     there = await server.connection()
-    sink = Recorder()
+    sink = SpeechRecorder()
     reply = session.reply(sink)
     for number in range(30):
         reply.say(f"Sentence {number}.")
     reply.finish()
-    await done(sink)
+    await sink.ended()
     limit = deepgram_speak.FLUSH_LIMIT - deepgram_speak.FLUSH_RESERVE
     assert there.types.count("Flush") == limit + 1
     assert there.types.count("Speak") == 30
@@ -462,12 +423,9 @@ async def test_a_spent_budget_delays_the_end(
     session = open_session(server, call)
     there = await server.connection()
     for _ in range(21):
-        sink = Recorder()
-        reply = session.reply(sink)
-        reply.say("Hi.")
-        reply.finish()
-        await done(sink)
-        assert sound(sink) == voice("Hi."), there.types
+        sink = say_all(session, "Hi.")
+        await sink.ended()
+        assert sink.audio == voice("Hi."), there.types
     assert there.types.count("Flush") == 21
 
 
@@ -482,11 +440,11 @@ def test_the_budget() -> None:
 
 def test_long_text_is_split_between_words() -> None:
     text = "word " * 700
-    pieces = split_text(text)
+    pieces = split_text(text, MAX_SPEAK_CHARS)
     assert all(len(piece) <= 1500 for piece in pieces)
     assert " ".join(pieces) == text.strip()
-    assert [len(piece) for piece in split_text("x" * 3200)] == [1500, 1500, 200]
-    assert split_text("  ") == []
+    assert [len(piece) for piece in split_text("x" * 3200, 1500)] == [1500, 1500, 200]
+    assert split_text("  ", 1500) == []
 
 
 async def test_text_between_flushes_stays_below_the_limit(
@@ -494,14 +452,14 @@ async def test_text_between_flushes_stays_below_the_limit(
 ) -> None:
     server.plan.ms_per_char = 0
     session = open_session(server, call)
-    sink = Recorder()
+    sink = SpeechRecorder()
     reply = session.reply(sink)
     for _ in range(14):
         reply.say("Short.")
     for _ in range(5):
         reply.say("long " * 200)  # the server closes at 2,000 characters between flushes
     reply.finish()
-    await done(sink)
+    await sink.ended()
     assert sink.events[-1] == TtsDone(characters=14 * 6 + 5 * 999)
 
 
@@ -510,14 +468,10 @@ async def test_a_flux_reply(server: DeepgramServer, call: Call) -> None:
     there = await server.connection()
     assert there.path == "/v2/speak"
     for _ in range(2):
-        sink = Recorder()
-        reply = session.reply(sink)
-        reply.say("Hello there.")
-        reply.say("Good day.")
-        reply.finish()
-        await done(sink)
+        sink = say_all(session, "Hello there.", "Good day.")
+        await sink.ended()
         text = "Hello there. Good day."
-        assert sound(sink) == voice(text)
+        assert sink.audio == voice(text)
         [words] = sink.of(TtsWords)
         assert [word.text for word in words.words] == text.split()
         assert words.words[-1].end_ms == len(text) * 10
@@ -529,19 +483,16 @@ async def test_flux_interrupted_after_its_turn_ended(server: DeepgramServer, cal
     session = open_session(server, call, voice="flux")
     there = await server.connection()
     server.plan.gate.clear()
-    sink = Recorder()
+    sink = SpeechRecorder()
     reply = session.reply(sink)
     reply.say("Hello.")
     await there.until(lambda: "Speak" in there.types)
     there._buffer = ""
     reply.cancel()
     server.plan.gate.set()
-    new = Recorder()
-    answer = session.reply(new)
-    answer.say("Next.")
-    answer.finish()
-    await done(new)
-    assert sound(new) == voice("Next.")
+    new = say_all(session, "Next.")
+    await new.ended()
+    assert new.audio == voice("Next.")
     assert sink.events == []
 
 
@@ -549,7 +500,7 @@ async def test_nothing_after_close(server: DeepgramServer, call: Call) -> None:
     server.plan.gate.clear()
     session = open_session(server, call)
     there = await server.connection()
-    sink = Recorder()
+    sink = SpeechRecorder()
     reply = session.reply(sink)
     reply.say("Hello.")
     await there.until(lambda: "Flush" in there.types)
@@ -563,7 +514,7 @@ async def test_nothing_after_close(server: DeepgramServer, call: Call) -> None:
     assert sink.events == []
     await there.closed.wait()
     assert there.types[-1] == "Close"
-    after = Recorder()
+    after = SpeechRecorder()
     session.reply(after).finish()
     assert after.events == []
 
@@ -581,10 +532,7 @@ async def test_the_sink_may_cancel(server: DeepgramServer, call: Call) -> None:
     reply.finish()
     there = await server.connection()
     await there.until(lambda: "Clear" in there.types)
-    new = Recorder()
-    answer = session.reply(new)
-    answer.say("Next.")
-    answer.finish()
-    await done(new)
+    new = say_all(session, "Next.")
+    await new.ended()
     assert len(got) == 1
-    assert sound(new) == voice("Next.")
+    assert new.audio == voice("Next.")

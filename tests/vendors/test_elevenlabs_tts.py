@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
@@ -20,6 +20,7 @@ from media.audio.format import (
     Encoding,
 )
 from tests.support.elevenlabs_server import KEY, Connection, ElevenLabsServer, aligned
+from tests.support.vendor_calls import SpeechCall, SpeechRecorder, say_all
 from voicecore.adapters import elevenlabs_contexts, elevenlabs_session
 from voicecore.adapters.elevenlabs_messages import (
     Alignment,
@@ -33,68 +34,10 @@ from voicecore.adapters.elevenlabs_words import WordTimes
 from voicecore.adapters.live_socket import LiveSocket
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_tts
 from voicecore.providers.errors import VendorError
-from voicecore.providers.tts import TtsAudio, TtsDone, TtsEvent, TtsFailed, TtsWords
+from voicecore.providers.tts import TtsAudio, TtsDone, TtsFailed, TtsWords
 from voicecore.providers.words import Word
 
 SECRETS = {"ELEVENLABS_API_KEY": KEY}
-
-
-class Sink:
-    """Keeps a reply's events and lets a test wait for one."""
-
-    def __init__(self) -> None:
-        self.events: list[TtsEvent] = []
-        self.hook: Callable[[TtsEvent], None] | None = None
-        self._came = asyncio.Event()
-
-    def __call__(self, event: TtsEvent) -> None:
-        self.events.append(event)
-        self._came.set()
-        if self.hook is not None:
-            self.hook(event)
-
-    async def until(self, *kinds: type) -> TtsEvent:
-        async with asyncio.timeout(5):
-            while True:
-                for event in self.events:
-                    if isinstance(event, kinds):
-                        return event
-                self._came.clear()
-                await self._came.wait()
-
-    async def ended(self) -> TtsEvent:
-        return await self.until(TtsDone, TtsFailed)
-
-    async def failed(self) -> VendorError:
-        event = await self.ended()
-        assert isinstance(event, TtsFailed)
-        return event.error
-
-    @property
-    def audio(self) -> bytes:
-        return b"".join(each.payload for each in self.events if isinstance(each, TtsAudio))
-
-    @property
-    def words(self) -> list[Word]:
-        return [word for each in self.events if isinstance(each, TtsWords) for word in each.words]
-
-
-class Call:
-    """A call's tasks and its session with the vendor."""
-
-    def __init__(self, tts: ElevenLabsTts, wanted: AudioFormat) -> None:
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.session: ElevenLabsTtsSession = tts.open(wanted, spawn=self.spawn)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> object:
-        task = asyncio.get_running_loop().create_task(work)
-        self.tasks.add(task)
-        return task
-
-    async def settled(self) -> None:
-        """Wait for every task; a task that failed fails the test."""
-        async with asyncio.timeout(3):
-            await asyncio.gather(*self.tasks)
 
 
 @pytest.fixture
@@ -111,10 +54,10 @@ def make(server: ElevenLabsServer, model: str = "eleven_flash_v2_5", **given: An
 @contextlib.asynccontextmanager
 async def calling(
     server: ElevenLabsServer, wanted: AudioFormat = MULAW_8K, **given: Any
-) -> AsyncIterator[Call]:
+) -> AsyncIterator[SpeechCall]:
     tts = make(server, **given)
     await tts.start()
-    call = Call(tts, wanted)
+    call = SpeechCall(tts, wanted)
     try:
         yield call
     finally:
@@ -124,13 +67,9 @@ async def calling(
     assert [connection.fault for connection in server.connections if connection.fault] == []
 
 
-async def say(server: ElevenLabsServer, *texts: str, **given: Any) -> Sink:
-    sink = Sink()
+async def say(server: ElevenLabsServer, *texts: str, **given: Any) -> SpeechRecorder:
     async with calling(server, **given) as call:
-        reply = call.session.reply(sink)
-        for text in texts:
-            reply.say(text)
-        reply.finish()
+        sink = say_all(call.session, *texts)
         await sink.ended()
     return sink
 
@@ -215,7 +154,7 @@ async def test_language(
     server: ElevenLabsServer, model: str, language: str, own: dict[str, Any], sent: str | None
 ) -> None:
     config = VendorConfig("elevenlabs", model, "v", language, {"base_url": server.base_url, **own})
-    call = Call(ElevenLabsTts(config, SECRETS), MULAW_8K)
+    call = SpeechCall(ElevenLabsTts(config, SECRETS), MULAW_8K)
     assert (await server.connection()).query.get("language_code") == sent
     call.session.close()
     await call.settled()
@@ -230,10 +169,7 @@ async def test_the_session_is_warm_before_the_first_text(server: ElevenLabsServe
 async def test_one_socket_and_a_context_for_each_reply(server: ElevenLabsServer) -> None:
     async with calling(server) as call:
         for number in range(8):
-            sink = Sink()
-            reply = call.session.reply(sink)
-            reply.say(f"Reply {number}.")
-            reply.finish()
+            sink = say_all(call.session, f"Reply {number}.")
             assert await sink.ended() == TtsDone(8)
             assert sink.words[0].start_ms == 0
     assert len(server.connections) == 1
@@ -242,7 +178,7 @@ async def test_one_socket_and_a_context_for_each_reply(server: ElevenLabsServer)
 
 async def test_text_said_while_connecting_is_spoken(server: ElevenLabsServer) -> None:
     server.handshake = asyncio.Event()
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         reply.say("Early bird.")
@@ -255,7 +191,7 @@ async def test_the_context_is_closed_only_after_audio(server: ElevenLabsServer) 
     """The server drops a context that is closed before its first audio."""
     gate = asyncio.Event()
     server.speech.before = lambda context, chunk: gate.wait()
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         reply.say("One two three four.")
@@ -272,7 +208,7 @@ async def test_the_context_is_closed_only_after_audio(server: ElevenLabsServer) 
 
 async def test_a_lost_turn_is_a_failure(server: ElevenLabsServer) -> None:
     server.speech.mute = True
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         call.session.reply(sink).say("Hi.")
         connection = await server.connection()
@@ -286,11 +222,11 @@ async def test_last_text_without_audio_does_not_hang(
     server: ElevenLabsServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(elevenlabs_session, "_CLOSE_GRACE_S", 0.05)
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         reply.say("Hello.")
-        await sink.until(TtsAudio)
+        await sink.first(TtsAudio)
         connection = await server.connection()
         await connection.until(lambda: not connection.contexts["c1"].work.qsize())
         server.speech.mute = True
@@ -355,7 +291,7 @@ async def test_without_alignment_words_come_with_the_end(server: ElevenLabsServe
 
 
 async def test_samples_are_kept_whole(server: ElevenLabsServer) -> None:
-    sink = Sink()
+    sink = SpeechRecorder()
     server.speech.mute = True
     async with calling(server, L16_16K) as call:
         call.session.reply(sink).say("Hi.")
@@ -364,10 +300,7 @@ async def test_samples_are_kept_whole(server: ElevenLabsServer) -> None:
         for encoded in ("AQID", "BAUG", "Bw=="):
             await connection.send({"audio": encoded, "contextId": "c1"})
         await connection.send({"isFinal": True, "contextId": "c1"})
-        async with asyncio.timeout(3):
-            while sink.audio != b"\x01\x02\x03\x04\x05\x06":
-                sink._came.clear()
-                await sink._came.wait()
+        await sink.until(lambda: sink.audio == b"\x01\x02\x03\x04\x05\x06")
     assert all(len(e.payload) % 2 == 0 for e in sink.events if isinstance(e, TtsAudio))
 
 
@@ -380,11 +313,11 @@ async def test_cancel_closes_the_context_and_drops_late_audio(server: ElevenLabs
 
     server.speech.before = before
     server.speech.late = 3
-    first, second = Sink(), Sink()
+    first, second = SpeechRecorder(), SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(first)
         reply.say("A rather long sentence to interrupt.")
-        await first.until(TtsAudio)
+        await first.first(TtsAudio)
         reply.cancel()
         reply.cancel()
         count = len(first.events)
@@ -412,13 +345,13 @@ async def test_cancel_after_finish_and_before_any_text(server: ElevenLabsServer)
     gate = asyncio.Event()
     server.speech.before = lambda context, chunk: gate.wait()
     async with calling(server) as call:
-        unsaid = Sink()
+        unsaid = SpeechRecorder()
         call.session.reply(unsaid).cancel()
-        ended = Sink()
+        ended = SpeechRecorder()
         empty = call.session.reply(ended)
         empty.finish()
         empty.cancel()
-        flushed = Sink()
+        flushed = SpeechRecorder()
         reply = call.session.reply(flushed)
         reply.say("Hello.")
         reply.finish()
@@ -432,12 +365,12 @@ async def test_cancel_after_finish_and_before_any_text(server: ElevenLabsServer)
 
 
 async def test_cancel_from_within_the_sink(server: ElevenLabsServer) -> None:
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         sink.hook = lambda event: reply.cancel()
         reply.say("Hello there, caller.")
-        await sink.until(TtsAudio)
+        await sink.first(TtsAudio)
         connection = await server.connection()
         await connection.until(lambda: "c1" not in connection.contexts)
     assert len(sink.events) == 1
@@ -448,10 +381,10 @@ async def test_quick_interruptions_never_open_a_sixth_context(server: ElevenLabs
     server.speech.confirm = False
     async with calling(server) as call:
         for number in range(12):
-            sink = Sink()
+            sink = SpeechRecorder()
             reply = call.session.reply(sink)
             reply.say(f"Reply {number}.")
-            assert isinstance(await sink.until(TtsAudio, TtsFailed), TtsAudio)
+            assert isinstance(await sink.first(TtsAudio, TtsFailed), TtsAudio)
             reply.cancel()
     assert 2 <= len(server.connections) <= 3
     assert all(connection.most_contexts <= 5 for connection in server.connections)
@@ -464,7 +397,7 @@ async def test_old_contexts_stop_counting(
     server.speech.confirm = False
     async with calling(server) as call:
         for _ in range(3):
-            reply = call.session.reply(Sink())
+            reply = call.session.reply(SpeechRecorder())
             reply.say("Hi.")
             reply.cancel()
             assert len(call.session._contexts._known) <= 2
@@ -522,11 +455,11 @@ async def test_failures_mid_reply(
             await gate.wait()
 
     server.speech.before = before
-    sink, after = Sink(), Sink()
+    sink, after = SpeechRecorder(), SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         reply.say("Hello there, caller.")
-        await sink.until(TtsAudio)
+        await sink.first(TtsAudio)
         await breaks(await server.connection())
         error = await sink.failed()
         assert (error.vendor, error.code, error.retryable) == ("elevenlabs", code, retryable)
@@ -595,12 +528,12 @@ async def test_a_quiet_reply_waits_for_its_text(
 
     monkeypatch.setattr(LiveSocket, "arm", note_arm)
     monkeypatch.setattr(LiveSocket, "disarm", note_disarm)
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         reply.say("One.")
         assert armed == {"first_output_timeout"}
-        await sink.until(TtsWords)
+        await sink.first(TtsWords)
         assert armed == set()
         reply.say("Two.")
         reply.say("Three.")
@@ -632,11 +565,11 @@ async def test_a_missing_final_after_all_audio_is_forgiven(server: ElevenLabsSer
 
 async def test_a_context_that_times_out_is_followed_by_another(server: ElevenLabsServer) -> None:
     server.speech.align = lambda text: aligned(text.strip())
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         reply.say("One.")
-        await sink.until(TtsWords)
+        await sink.first(TtsWords)
         connection = await server.connection()
         connection.contexts["c1"].work.put_nowait(None)
         # The next context is opened when the news has come.
@@ -658,7 +591,7 @@ async def test_an_unused_context_that_times_out_is_replaced(
         return read_message(data)
 
     monkeypatch.setattr(elevenlabs_session, "read_message", read)
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         connection = await server.connection()
         await connection.until(lambda: "c1" in connection.contexts)
@@ -680,10 +613,10 @@ async def test_keepalives_hold_an_open_context(server: ElevenLabsServer) -> None
         connection = await server.connection(1)
         alive = {"text": "", "context_id": "c1"}
         await connection.until(lambda: connection.received.count(alive) >= 2)
-        sink = Sink()
+        sink = SpeechRecorder()
         reply = call.session.reply(sink)
         reply.say("One.")
-        await sink.until(TtsWords)
+        await sink.first(TtsWords)
         count = connection.received.count(alive)
         await connection.until(lambda: connection.received.count(alive) >= count + 2)
         await connection.send({"isFinal": True, "contextId": "c1"})
@@ -702,7 +635,7 @@ async def test_an_idle_break_is_mended_ahead(
     async with calling(server) as call:
         connection = await server.connection()
         await connection.until(lambda: bool(connection.received))
-        sink = Sink()
+        sink = SpeechRecorder()
         reply = call.session.reply(sink)
         monkeypatch.setattr(elevenlabs_session, "_SETTLED_S", 0.0)
         connection.drop()
@@ -723,11 +656,11 @@ async def test_nothing_after_close(server: ElevenLabsServer) -> None:
             await gate.wait()
 
     server.speech.before = before
-    sink, late = Sink(), Sink()
+    sink, late = SpeechRecorder(), SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         reply.say("Hello there, caller.")
-        await sink.until(TtsAudio)
+        await sink.first(TtsAudio)
         call.session.close()
         call.session.close()
         count = len(sink.events)
@@ -747,7 +680,7 @@ async def test_nothing_after_close(server: ElevenLabsServer) -> None:
 
 
 async def test_a_reply_without_text_is_over_with_its_session(server: ElevenLabsServer) -> None:
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         call.session.close()
@@ -759,7 +692,7 @@ async def test_a_reply_without_text_is_over_with_its_session(server: ElevenLabsS
 
 async def test_memory_is_bounded_where_the_server_never_reads(server: ElevenLabsServer) -> None:
     server.handshake = asyncio.Event()
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         for _ in range(1000):

@@ -11,7 +11,7 @@ from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from tests.support.deepgram_server import Call, Recorder
+from tests.support.vendor_calls import Call, Recorder
 from voicecore.adapters.live_socket import LiveSocket, SocketOptions
 from voicecore.providers.errors import VendorError
 

@@ -130,9 +130,13 @@ async def test_long_speech_is_understood_in_parts_and_only_the_last_is_flushed(m
 
 
 async def test_interims_come_while_the_worker_is_idle(make):
-    line = Line(await make({"interim_ms": 400, "interims": "auto"}, parallel=2))
+    stt = await make({"interim_ms": 400, "interims": "auto"})
+    line, other = Line(stt), Line(stt)
     line.say(20, finalize=False)
     assert await line.next() == SttInterim(text(20))
+    # The one place at the worker is free again when somebody else's final has come.
+    other.say(5)
+    await other.final()
     line.say(19, finalize=False)
     assert line.events.empty()
     line.stream.push(SPEECH)

@@ -5,7 +5,7 @@ import contextlib
 import io
 import itertools
 import wave
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any
 
 import pytest
@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from media.audio.format import L16_8K, L16_24K, MULAW_8K
 from tests.support.openai_server import Drop, End, Head, OpenAiServer, Seen, Status, Step, Wait
+from tests.support.vendor_calls import SpeechCall, SpeechRecorder, say_all
 from voicecore.adapters import openai_tts
-from voicecore.adapters.openai_tts import OpenAiTts, OpenAiTtsSession
+from voicecore.adapters.openai_tts import OpenAiTts
 from voicecore.adapters.openai_wav import WavHead
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_tts
 from voicecore.providers.errors import VendorError
@@ -25,70 +26,20 @@ from voicecore.providers.words import spread_words
 SECOND = bytes(48_000)
 
 
-class Sink:
-    """Keeps a reply's events; ``until`` waits for one that satisfies."""
-
-    def __init__(self) -> None:
-        self.events: list[TtsEvent] = []
-        self._changed = asyncio.Condition()
-
-    def __call__(self, event: TtsEvent) -> None:
-        self.events.append(event)
-        asyncio.get_running_loop().create_task(self._tell())
-
-    async def _tell(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
-
-    async def until(self, found: Callable[[TtsEvent], bool]) -> TtsEvent:
-        async with asyncio.timeout(5), self._changed:
-            await self._changed.wait_for(lambda: any(map(found, self.events)))
-        return next(filter(found, self.events))
-
-    async def ended(self) -> TtsEvent:
-        return await self.until(lambda event: isinstance(event, TtsDone | TtsFailed))
-
-    @property
-    def audio(self) -> bytes:
-        return b"".join(each.payload for each in self.events if isinstance(each, TtsAudio))
-
-    @property
-    def words(self) -> list[Any]:
-        return [word for each in self.events if isinstance(each, TtsWords) for word in each.words]
-
-
 @pytest.fixture
 async def server() -> AsyncIterator[OpenAiServer]:
     async with OpenAiServer() as running:
         yield running
 
 
-class Call:
-    """A call's tasks and its session with the vendor."""
-
-    def __init__(self, tts: OpenAiTts) -> None:
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.session: OpenAiTtsSession = tts.open(MULAW_8K, spawn=self.spawn)
-
-    def spawn(self, work: Coroutine[Any, Any, None]) -> object:
-        task = asyncio.get_running_loop().create_task(work)
-        self.tasks.add(task)
-        return task
-
-    async def settled(self) -> None:
-        """Wait for every task; a task that failed fails the test."""
-        async with asyncio.timeout(3):
-            await asyncio.gather(*self.tasks)
-
-
 @contextlib.asynccontextmanager
-async def calling(server: OpenAiServer, **settings: Any) -> AsyncIterator[Call]:
+async def calling(server: OpenAiServer, **settings: Any) -> AsyncIterator[SpeechCall]:
     config = VendorConfig(
         "openai", "m", voice="v", settings={"base_url": server.base_url, **settings}
     )
     tts = OpenAiTts(config, {"OPENAI_API_KEY": "test-key"})
     await tts.start()
-    call = Call(tts)
+    call = SpeechCall(tts, MULAW_8K)
     try:
         yield call
         call.session.close()
@@ -101,14 +52,12 @@ def spoken(audio: bytes) -> list[Step]:
     return [audio, End()]
 
 
-async def say(server: OpenAiServer, plans: list[list[Step]], *texts: str, **settings: Any) -> Sink:
+async def say(
+    server: OpenAiServer, plans: list[list[Step]], *texts: str, **settings: Any
+) -> SpeechRecorder:
     server.plans.extend(plans)
-    sink = Sink()
     async with calling(server, **settings) as call:
-        reply = call.session.reply(sink)
-        for text in texts:
-            reply.say(text)
-        reply.finish()
+        sink = say_all(call.session, *texts)
         await sink.ended()
     return sink
 
@@ -186,12 +135,12 @@ async def test_samples_are_kept_whole(server: OpenAiServer) -> None:
 async def test_audio_is_passed_on_as_it_comes(server: OpenAiServer) -> None:
     wait = Wait()
     server.plans.append([b"\x01\x00" * 10, wait, b"\x02\x00" * 10])
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         reply.say("Hi.")
         reply.finish()
-        await sink.until(lambda event: isinstance(event, TtsAudio))
+        await sink.first(TtsAudio)
         assert sink.audio == b"\x01\x00" * 10
         wait.gate.set()
         await sink.ended()
@@ -200,7 +149,7 @@ async def test_audio_is_passed_on_as_it_comes(server: OpenAiServer) -> None:
 async def test_next_request_starts_while_the_former_streams(server: OpenAiServer) -> None:
     first, held, second = Wait(), Wait(), Wait()
     server.plans.extend([[first, b"\x01\x00", held], [b"\x02\x00", second], spoken(b"\x03\x00")])
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         for text in ("One.", "Two.", "Three."):
@@ -221,11 +170,11 @@ async def test_next_request_starts_while_the_former_streams(server: OpenAiServer
 
 async def test_a_sentence_said_late_is_spoken(server: OpenAiServer) -> None:
     server.plans.extend([spoken(SECOND), spoken(SECOND)])
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         reply.say("One.")
-        await sink.until(lambda event: isinstance(event, TtsWords))
+        await sink.first(TtsWords)
         reply.say("Two.")
         reply.finish()
         await sink.ended()
@@ -312,7 +261,7 @@ async def test_stalled(server: OpenAiServer) -> None:
 async def test_a_later_sentence_fails_after_the_earlier_is_delivered(server: OpenAiServer) -> None:
     held = Wait()
     server.plans.extend([[b"\x01\x00" * 10, held, b"\x02\x00" * 10], [Status(500)]])
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         reply.say("One.")
@@ -327,13 +276,13 @@ async def test_a_later_sentence_fails_after_the_earlier_is_delivered(server: Ope
 
 async def test_cancel_closes_both_requests_at_once(server: OpenAiServer) -> None:
     server.plans.extend([[b"\x01\x00", Wait()], [b"\x01\x00", Wait()]])
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         reply.say("One.")
         reply.say("Two.")
         await server.requests(2)
-        await sink.until(lambda event: isinstance(event, TtsAudio))
+        await sink.first(TtsAudio)
         reply.cancel()
         reply.cancel()
         count = len(sink.events)
@@ -349,7 +298,7 @@ async def test_cancel_closes_both_requests_at_once(server: OpenAiServer) -> None
 async def test_cancel_before_anything_and_from_within_the_sink(server: OpenAiServer) -> None:
     server.plans.append([SECOND, SECOND, Wait()])
     async with calling(server) as call:
-        silent = Sink()
+        silent = SpeechRecorder()
         reply = call.session.reply(silent)
         reply.say("Never.")
         reply.cancel()
@@ -370,10 +319,10 @@ async def test_cancel_before_anything_and_from_within_the_sink(server: OpenAiSer
 
 async def test_close_ends_the_reply_and_later_ones_are_silent(server: OpenAiServer) -> None:
     server.plans.append([SECOND, Wait()])
-    sink, late = Sink(), Sink()
+    sink, late = SpeechRecorder(), SpeechRecorder()
     async with calling(server) as call:
         call.session.reply(sink).say("One.")
-        await sink.until(lambda event: isinstance(event, TtsAudio))
+        await sink.first(TtsAudio)
         call.session.close()
         count = len(sink.events)
         reply = call.session.reply(late)
@@ -387,10 +336,10 @@ async def test_close_ends_the_reply_and_later_ones_are_silent(server: OpenAiServ
 
 async def test_the_calls_end_cancels_the_request(server: OpenAiServer) -> None:
     server.plans.append([SECOND, Wait()])
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         call.session.reply(sink).say("One.")
-        await sink.until(lambda event: isinstance(event, TtsAudio))
+        await sink.first(TtsAudio)
         (task,) = call.tasks
         call.tasks.clear()
         task.cancel()
@@ -415,7 +364,7 @@ async def test_a_bug_in_the_sink_is_not_swallowed(server: OpenAiServer) -> None:
 
 async def test_queued_text_is_bounded(server: OpenAiServer) -> None:
     server.plans.append([Wait()])
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         for _ in range(200):
@@ -431,7 +380,7 @@ async def test_text_that_was_spoken_waits_no_more(
 ) -> None:
     monkeypatch.setattr(openai_tts, "_MAX_QUEUED_CHARACTERS", 10)
     server.plans.extend(spoken(SECOND) for _ in range(4))
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         for number in range(4):
@@ -446,7 +395,7 @@ async def test_audio_ahead_is_bounded(server: OpenAiServer) -> None:
     held, flood = Wait(), Wait()
     big = bytes(64 * 1024)
     server.plans.extend([[b"\x01\x00", held], [*([big] * 400), flood, End()]])
-    sink = Sink()
+    sink = SpeechRecorder()
     async with calling(server) as call:
         reply = call.session.reply(sink)
         reply.say("One.")

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.scripted import Timed, run_virtual
+from tests.support.scripted import Timed
+from tests.support.virtual_loop import run_virtual
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_llm
 from voicecore.adapters.scripted_faults import CONTROL_TEXT, HUGE_TEXT, VENDOR
 from voicecore.providers.errors import VendorError
@@ -42,7 +43,7 @@ async def text(llm: Any, asked: LlmRequest) -> str:
 
 
 def test_first_token_then_the_others_and_done_last() -> None:
-    sink = run_virtual(answer(vendor(), request("hello")))
+    sink = run_virtual(lambda: answer(vendor(), request("hello")))
     assert sink.times(LlmText) == [200 + 5 * n for n in range(20)]
     sentences = "".join(event.text for event in sink.of(LlmText)).split(". ")
     assert [len(sentence.split()) for sentence in sentences] == [8, 12]
@@ -53,20 +54,21 @@ def test_first_token_then_the_others_and_done_last() -> None:
 
 def test_tokens_join_to_the_reply_exactly() -> None:
     reply = "Well,  yes:\n3 items - no more."
-    assert run_virtual(text(vendor(replies=[reply]), request("x"))) == reply
+    assert run_virtual(lambda: text(vendor(replies=[reply]), request("x"))) == reply
 
 
 def test_a_slow_consumer_does_not_delay_the_vendor() -> None:
     async def check() -> None:
         times = []
         loop = asyncio.get_running_loop()
+        begun = loop.time()
         async for _ in vendor(replies=["a b c"], token_interval_ms=100).stream(request("x")):
-            times.append(round(loop.time() * 1000))
+            times.append(round((loop.time() - begun) * 1000))
             if len(times) == 1:
                 await asyncio.sleep(0.15)
         assert times == [200, 350, 400, 400]
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 def test_replies_follow_the_callers_turns_whichever_call_asks() -> None:
@@ -78,7 +80,7 @@ def test_replies_follow_the_callers_turns_whichever_call_asks() -> None:
         assert await text(llm, request("a", "b")) == "two"
         assert await text(llm, request("a", "b", "c")) == "one"
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 def test_random_replies_repeat_with_the_seed() -> None:
@@ -86,12 +88,12 @@ def test_random_replies_repeat_with_the_seed() -> None:
         llm = vendor(replies=[str(n) for n in range(9)], order="random", seed=seed)
         return [await text(llm, request("x")) for _ in range(30)]
 
-    assert run_virtual(run(1)) == run_virtual(run(1))
-    assert run_virtual(run(1)) != run_virtual(run(2))
+    assert run_virtual(lambda: run(1)) == run_virtual(lambda: run(1))
+    assert run_virtual(lambda: run(1)) != run_virtual(lambda: run(2))
 
 
 def test_echo() -> None:
-    assert run_virtual(text(vendor(echo=True), request("say it"))) == "say it"
+    assert run_virtual(lambda: text(vendor(echo=True), request("say it"))) == "say it"
 
 
 RULES = [
@@ -111,12 +113,12 @@ RULES = [
 
 def test_a_rule_answers_with_what_the_caller_said() -> None:
     said = "MY NAME IS Ada {result} {city}"
-    spoken = run_virtual(text(vendor(rules=RULES), request("weather in Oslo", said)))
+    spoken = run_virtual(lambda: text(vendor(rules=RULES), request("weather in Oslo", said)))
     assert spoken == f"Hello Ada, you said: {said}"
 
 
 def test_no_rule_falls_back_to_the_replies() -> None:
-    assert run_virtual(text(vendor(rules=RULES, replies=["no"]), request("hm"))) == "no"
+    assert run_virtual(lambda: text(vendor(rules=RULES, replies=["no"]), request("hm"))) == "no"
 
 
 def test_a_tool_call_and_the_answer_to_its_result() -> None:
@@ -134,11 +136,11 @@ def test_a_tool_call_and_the_answer_to_its_result() -> None:
         )
         assert await text(llm, LlmRequest(messages)) == "In Oslo it is sunny."
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 def test_two_tool_calls_have_their_own_ids() -> None:
-    sink = run_virtual(answer(vendor(rules=RULES), request("both")))
+    sink = run_virtual(lambda: answer(vendor(rules=RULES), request("both")))
     calls = [event.call for event in sink.of(LlmToolCall)]
     assert [(call.name, call.arguments) for call in calls] == [("a", "not json"), ("b", "{}")]
     assert len({call.id for call in calls}) == 2
@@ -146,11 +148,11 @@ def test_two_tool_calls_have_their_own_ids() -> None:
 
 def test_the_result_of_an_unknown_tool_is_repeated() -> None:
     messages = (Message("user", "x"), Message("tool", "42", tool_call_id="nobody"))
-    assert run_virtual(text(vendor(rules=RULES), LlmRequest(messages))) == "42"
+    assert run_virtual(lambda: text(vendor(rules=RULES), LlmRequest(messages))) == "42"
 
 
 def test_an_empty_request_is_answered() -> None:
-    assert run_virtual(text(vendor(replies=["yes"]), LlmRequest(()))) == "yes"
+    assert run_virtual(lambda: text(vendor(replies=["yes"]), LlmRequest(()))) == "yes"
 
 
 async def cancelled(llm: Any, after_ms: int) -> tuple[Timed, bool]:
@@ -176,7 +178,7 @@ def test_cancelling_ends_it_at_once(faults: dict[str, Any]) -> None:
         assert sink.now_ms() == 212
         assert not sink.of(LlmDone)
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 def test_a_vendor_may_ignore_the_cancelling() -> None:
@@ -186,7 +188,7 @@ def test_a_vendor_may_ignore_the_cancelling() -> None:
         assert sink.of(LlmText)[-1].text == "the cancellation"
         assert len(sink.of(LlmDone)) == 1
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +213,7 @@ def test_failures(faults: dict[str, Any], tokens: int, failed_at: int) -> None:
         assert len(sink.events) == tokens
         assert sink.now_ms() == failed_at
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 def test_a_stall_after_the_last_token_withholds_the_end() -> None:
@@ -225,7 +227,7 @@ def test_a_stall_after_the_last_token_withholds_the_end() -> None:
         assert [event.text for event in sink.of(LlmText)] == ["a ", "b"]
         assert not sink.of(LlmDone)
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 def test_cut_inside_a_word() -> None:
@@ -237,19 +239,19 @@ def test_cut_inside_a_word() -> None:
                 sink(event)
         assert [event.text for event in sink.of(LlmText)] == ["yes ", "certa"]
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 @pytest.mark.parametrize(
     ("garbage", "token"), [("empty", ""), ("control", CONTROL_TEXT), ("huge", HUGE_TEXT)]
 )
 def test_garbage_text(garbage: str, token: str) -> None:
-    sink = run_virtual(answer(vendor(faults={"garbage": garbage}), request("x")))
+    sink = run_virtual(lambda: answer(vendor(faults={"garbage": garbage}), request("x")))
     assert {event.text for event in sink.of(LlmText)} == {token}
 
 
 def test_a_broken_tool_call() -> None:
-    sink = run_virtual(answer(vendor(faults={"garbage": "odd"}), request("x")))
+    sink = run_virtual(lambda: answer(vendor(faults={"garbage": "odd"}), request("x")))
     call: ToolCall = sink.of(LlmToolCall)[0].call
     with pytest.raises(ValueError):
         json.loads(call.arguments)
@@ -260,8 +262,8 @@ def test_jitter_repeats() -> None:
         sink = await answer(vendor(faults={"jitter_ms": 50}), request("x"))
         return sink.times(LlmText)
 
-    assert run_virtual(run()) == run_virtual(run())
-    assert run_virtual(run()) != [200 + 5 * n for n in range(20)]
+    assert run_virtual(run) == run_virtual(run)
+    assert run_virtual(run) != [200 + 5 * n for n in range(20)]
 
 
 async def test_start_fails_on_demand() -> None:

@@ -1,10 +1,12 @@
 import asyncio
+import functools
 from typing import Any
 
 import pytest
 
 from media.audio.format import L16_16K, MULAW_8K
-from tests.support.scripted import Timed, no_spawn, run_virtual
+from tests.support.scripted import Timed, no_spawn
+from tests.support.virtual_loop import run_virtual
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_stt
 from voicecore.adapters.scripted_faults import CONTROL_TEXT, HUGE_TEXT, VENDOR
 from voicecore.providers.errors import VendorError
@@ -42,7 +44,7 @@ async def one_turn(duration_ms: int = 1000, after_ms: int = 1000, **settings: An
 
 
 def test_interims_come_while_speech_lasts_and_the_final_on_the_next_turn() -> None:
-    sink = run_virtual(one_turn(utterances=["one two three four"]))
+    sink = run_virtual(lambda: one_turn(utterances=["one two three four"]))
     assert [(at, event.text) for at, event in sink.events] == [
         (300, "one"),
         (600, "one two"),
@@ -65,17 +67,17 @@ def test_final_is_not_emitted_inside_finalize() -> None:
         await asyncio.sleep(0)
         assert sink.of(SttFinal) == [SttFinal("", flushed=True)]
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 def test_final_delay_and_own_end_of_turn() -> None:
-    sink = run_virtual(one_turn(final_ms=250, end_of_turn=True))
+    sink = run_virtual(lambda: one_turn(final_ms=250, end_of_turn=True))
     assert sink.times(SttFinal) == [1250]
     assert sink.of(SttFinal)[0].end_of_turn
 
 
 def test_interims_repeat_when_the_utterance_is_used_up() -> None:
-    sink = run_virtual(one_turn(1400, utterances=["yes please"]))
+    sink = run_virtual(lambda: one_turn(1400, utterances=["yes please"]))
     texts = [event.text for event in sink.of(SttInterim)]
     assert texts == ["yes", "yes please", "yes please", "yes please"]
 
@@ -91,7 +93,7 @@ def test_speech_that_is_reported_twice_began_once() -> None:
         assert sink.times(SttInterim) == [300, 600]
         stream.close()
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 def test_word_times_count_from_the_first_sample_of_the_stream() -> None:
@@ -105,7 +107,7 @@ def test_word_times_count_from_the_first_sample_of_the_stream() -> None:
         words = sink.of(SttFinal)[0].words
         assert (words[0].start_ms, words[1].end_ms) == (2000, 2400)
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 def test_each_stream_hears_the_utterances_from_the_first_on() -> None:
@@ -120,7 +122,7 @@ def test_each_stream_hears_the_utterances_from_the_first_on() -> None:
             assert [final.text for final in sink.of(SttFinal)] == ["first", "second", "first"]
             stream.close()
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 def test_random_order_repeats_with_the_seed_and_changes_with_it() -> None:
@@ -136,7 +138,7 @@ def test_random_order_repeats_with_the_seed_and_changes_with_it() -> None:
             streams.append([final.text for final in sink.of(SttFinal)])
         return streams
 
-    first, again, other = (run_virtual(heard(seed)) for seed in (1, 1, 2))
+    first, again, other = (run_virtual(functools.partial(heard, seed)) for seed in (1, 1, 2))
     assert first == again
     assert first != other
     assert first[0] != first[1]
@@ -144,12 +146,14 @@ def test_random_order_repeats_with_the_seed_and_changes_with_it() -> None:
 
 
 def test_echo_reports_the_audio_that_came() -> None:
-    sink = run_virtual(one_turn(640, echo=True))
+    sink = run_virtual(lambda: one_turn(640, echo=True))
     assert sink.of(SttFinal)[0].text == "heard 640 ms"
 
 
 def test_eager_and_resumed() -> None:
-    sink = run_virtual(one_turn(utterances=["a b"], eager_after_ms=400, resumed_after_ms=500))
+    sink = run_virtual(
+        lambda: one_turn(utterances=["a b"], eager_after_ms=400, resumed_after_ms=500)
+    )
     assert sink.events[1:3] == [(400, SttEager("a b")), (500, SttResumed())]
 
 
@@ -174,7 +178,7 @@ def test_nothing_after_close_and_close_twice() -> None:
         await asyncio.sleep(5)
         assert [at for at, _ in sink.events] == [300]
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 @pytest.mark.parametrize(
@@ -190,14 +194,16 @@ def test_nothing_after_close_and_close_twice() -> None:
     ],
 )
 def test_failures(faults: dict[str, Any], expected: list[tuple[int, str]]) -> None:
-    sink = run_virtual(one_turn(utterances=["a b c"], faults=faults))
+    sink = run_virtual(lambda: one_turn(utterances=["a b c"], faults=faults))
     seen = [(at, "failed" if isinstance(e, SttFailed) else e.text) for at, e in sink.events]
     assert seen == expected
 
 
 def test_cut_inside_a_word() -> None:
     sink = run_virtual(
-        one_turn(utterances=["yes absolutely"], faults={"fail_at": "mid_word", "mid_after": 2})
+        lambda: one_turn(
+            utterances=["yes absolutely"], faults={"fail_at": "mid_word", "mid_after": 2}
+        )
     )
     assert [event.text for event in sink.of(SttInterim)] == ["yes", "yes absol"]
     assert len(sink.of(SttFailed)) == 1
@@ -207,17 +213,17 @@ def test_cut_inside_a_word() -> None:
     ("garbage", "text"), [("empty", ""), ("control", CONTROL_TEXT), ("huge", HUGE_TEXT)]
 )
 def test_garbage_text(garbage: str, text: str) -> None:
-    sink = run_virtual(one_turn(faults={"garbage": garbage}))
+    sink = run_virtual(lambda: one_turn(faults={"garbage": garbage}))
     assert {event.text for _, event in sink.events} == {text}
 
 
 def test_odd_word_times() -> None:
-    sink = run_virtual(one_turn(faults={"garbage": "odd"}))
+    sink = run_virtual(lambda: one_turn(faults={"garbage": "odd"}))
     assert all(word.end_ms < 0 <= word.start_ms for word in sink.of(SttFinal)[0].words)
 
 
 def test_misbehaviour_after_close_reaches_the_sink() -> None:
-    sink = run_virtual(one_turn(after_ms=0, faults={"misbehave_after_cancel": True}))
+    sink = run_virtual(lambda: one_turn(after_ms=0, faults={"misbehave_after_cancel": True}))
     assert sink.of(SttFinal)[-1].text == "said after the close"
 
 
@@ -225,7 +231,7 @@ def test_jitter_keeps_the_order_and_repeats() -> None:
     async def run() -> list[tuple[int, Any]]:
         return (await one_turn(2000, utterances=["a b c d e f"], faults={"jitter_ms": 900})).events
 
-    first, again = run_virtual(run()), run_virtual(run())
+    first, again = run_virtual(run), run_virtual(run)
     assert first == again
     texts = [event.text for _, event in first]
     assert texts == sorted(texts, key=len)
@@ -243,19 +249,19 @@ def test_only_some_streams_are_faulty() -> None:
             seen.append(bool(sink.of(SttFailed)))
         return seen
 
-    assert run_virtual(failing(every=3))[:6] == [False, False, True, False, False, True]
-    assert run_virtual(failing(first=2))[:4] == [True, True, False, False]
-    some = run_virtual(failing(probability=0.5))
+    assert run_virtual(lambda: failing(every=3))[:6] == [False, False, True, False, False, True]
+    assert run_virtual(lambda: failing(first=2))[:4] == [True, True, False, False]
+    some = run_virtual(lambda: failing(probability=0.5))
     assert 5 < sum(some) < 35
-    assert some == run_virtual(failing(probability=0.5))
+    assert some == run_virtual(lambda: failing(probability=0.5))
 
 
 def test_the_error_carries_its_code() -> None:
     faults = {"fail_at": "open", "code": "auth_failed"}
-    error = run_virtual(one_turn(faults=faults)).of(SttFailed)[0].error
+    error = run_virtual(lambda: one_turn(faults=faults)).of(SttFailed)[0].error
     assert (error.vendor, error.code, error.retryable) == (VENDOR, "auth_failed", False)
     retryable = {"fail_at": "open", "code": "overloaded"}
-    assert run_virtual(one_turn(faults=retryable)).of(SttFailed)[0].error.retryable
+    assert run_virtual(lambda: one_turn(faults=retryable)).of(SttFailed)[0].error.retryable
 
 
 async def test_start_fails_on_demand() -> None:

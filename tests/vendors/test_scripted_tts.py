@@ -9,7 +9,8 @@ import soundfile
 import webrtcvad
 
 from media.audio.format import ALAW_8K, L16_8K, L16_16K, MULAW_8K, AudioFormat
-from tests.support.scripted import Timed, no_spawn, run_virtual
+from tests.support.scripted import Timed, no_spawn
+from tests.support.virtual_loop import run_virtual
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_tts
 from voicecore.adapters.scripted_faults import HUGE_TEXT, VENDOR
 from voicecore.adapters.scripted_tts import sound_chunks, speech_like
@@ -45,7 +46,7 @@ def sound(sink: Timed) -> bytes:
 
 
 def test_the_reply_of_two_sentences() -> None:
-    sink = run_virtual(speak(EIGHT, TWELVE))
+    sink = run_virtual(lambda: speak(EIGHT, TWELVE))
     assert sink.times(TtsAudio) == [100 + 10 * n for n in range(20)]
     assert MULAW_8K.duration_ms(len(sound(sink))) == 2000
     assert sink.times(TtsWords) == [100, 180]
@@ -53,25 +54,25 @@ def test_the_reply_of_two_sentences() -> None:
 
 
 def test_word_times_lie_end_to_end_over_the_audio() -> None:
-    sink = run_virtual(speak("a b", "c"))
+    sink = run_virtual(lambda: speak("a b", "c"))
     words = [word for event in sink.of(TtsWords) for word in event.words]
     assert words == [Word("a", 0, 100), Word("b", 100, 200), Word("c", 200, 300)]
 
 
 def test_a_later_sentence_waits_for_its_own_first_audio() -> None:
-    sink = run_virtual(speak("a", "b", gap_ms=500))
+    sink = run_virtual(lambda: speak("a", "b", gap_ms=500))
     assert sink.times(TtsAudio) == [100, 600]
     assert sink.times(TtsDone) == [1000]
 
 
 def test_words_that_are_no_whole_chunk() -> None:
-    sink = run_virtual(speak("a b c", "d", word_ms=70))
+    sink = run_virtual(lambda: speak("a b c", "d", word_ms=70))
     assert [MULAW_8K.duration_ms(len(e.payload)) for e in sink.of(TtsAudio)] == [100, 100, 10, 70]
 
 
 @pytest.mark.parametrize("audio", [MULAW_8K, ALAW_8K, L16_8K, L16_16K])
 def test_the_session_makes_what_is_wanted(audio: AudioFormat) -> None:
-    sink = run_virtual(speak(EIGHT, audio=audio))
+    sink = run_virtual(lambda: speak(EIGHT, audio=audio))
     assert len(sound(sink)) == audio.bytes_per_ms * 800
     names = {"mulaw": "ULAW", "alaw": "ALAW", "l16": "PCM_16"}
     samples, _ = soundfile.read(
@@ -91,11 +92,11 @@ def test_the_session_may_be_set_to_one_format() -> None:
         tts = vendor(audio={"encoding": "l16", "rate_hz": 16000})
         assert tts.open(MULAW_8K, spawn=no_spawn).audio == L16_16K
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 def test_every_reply_sounds_the_same_and_shares_its_chunks() -> None:
-    one, two = run_virtual(speak(EIGHT)), run_virtual(speak(EIGHT))
+    one, two = run_virtual(lambda: speak(EIGHT)), run_virtual(lambda: speak(EIGHT))
     assert all(a is b for a, b in zip(one.of(TtsAudio), two.of(TtsAudio), strict=True))
     assert [id(chunk) for chunk in one.of(TtsAudio)] == [
         id(chunk) for chunk in sound_chunks(MULAW_8K, 100, 0)[:8]
@@ -121,7 +122,7 @@ def test_a_chunk_allocates_nothing_that_stays() -> None:
         gc.collect()
         assert len(gc.get_objects()) - before < 40
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 @pytest.mark.parametrize("rate_hz", [8000, 16000])
@@ -136,7 +137,7 @@ def test_the_sound_is_speech_to_a_detector(rate_hz: int) -> None:
 
 
 def test_text_without_words_makes_no_audio() -> None:
-    sink = run_virtual(speak("", "  \n"))
+    sink = run_virtual(lambda: speak("", "  \n"))
     assert sink.events == [(0, TtsDone(3))]
 
 
@@ -154,7 +155,7 @@ def test_finish_after_the_last_audio() -> None:
         assert sink.of(TtsDone) == [TtsDone(1)]
         assert len(sink.of(TtsAudio)) == 1
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 @pytest.mark.parametrize("how", ["cancel", "close"])
@@ -174,7 +175,7 @@ def test_nothing_after_cancel(how: str) -> None:
         await asyncio.sleep(5)
         assert len(sink.events) == seen == 2
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 @pytest.mark.parametrize("kind", [TtsWords, TtsAudio])
@@ -189,7 +190,7 @@ def test_a_sink_may_cancel(kind: type) -> None:
         assert isinstance(sink.events[-1][1], kind)
         assert len(sink.events) <= 2
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 @pytest.mark.parametrize(
@@ -206,36 +207,36 @@ def test_a_sink_may_cancel(kind: type) -> None:
     ],
 )
 def test_failures(faults: dict[str, Any], chunks: int, failed_at: int | None) -> None:
-    sink = run_virtual(speak(EIGHT, faults=faults))
+    sink = run_virtual(lambda: speak(EIGHT, faults=faults))
     assert len(sink.of(TtsAudio)) == chunks
     assert sink.times(TtsFailed) == ([] if failed_at is None else [failed_at])
     assert not sink.of(TtsDone)
 
 
 def test_a_reply_that_stalled_with_its_last_chunk_has_no_end() -> None:
-    sink = run_virtual(speak("a b", faults={"stall_after": 2}))
+    sink = run_virtual(lambda: speak("a b", faults={"stall_after": 2}))
     assert len(sink.of(TtsAudio)) == 2
     assert not sink.of(TtsDone)
 
 
 def test_cut_inside_a_word() -> None:
-    sink = run_virtual(speak(EIGHT, faults={"fail_at": "mid_word", "mid_after": 2}))
+    sink = run_virtual(lambda: speak(EIGHT, faults={"fail_at": "mid_word", "mid_after": 2}))
     assert [len(event.payload) for event in sink.of(TtsAudio)] == [800, 400]
     assert len(sink.of(TtsFailed)) == 1
 
 
 def test_garbage_audio() -> None:
-    assert set(sound(run_virtual(speak("a", faults={"garbage": "empty"})))) == set()
-    odd = sound(run_virtual(speak("a", audio=L16_8K, faults={"garbage": "odd"})))
+    assert set(sound(run_virtual(lambda: speak("a", faults={"garbage": "empty"})))) == set()
+    odd = sound(run_virtual(lambda: speak("a", audio=L16_8K, faults={"garbage": "odd"})))
     assert len(odd) % 2 == 1
-    huge = sound(run_virtual(speak("a", faults={"garbage": "huge"})))
+    huge = sound(run_virtual(lambda: speak("a", faults={"garbage": "huge"})))
     assert MULAW_8K.duration_ms(len(huge)) == 60_000
 
 
 def test_garbage_words() -> None:
-    (words,) = run_virtual(speak("a", faults={"garbage": "huge"})).of(TtsWords)
+    (words,) = run_virtual(lambda: speak("a", faults={"garbage": "huge"})).of(TtsWords)
     assert words.words[0].text == HUGE_TEXT
-    (words,) = run_virtual(speak("a", faults={"garbage": "odd"})).of(TtsWords)
+    (words,) = run_virtual(lambda: speak("a", faults={"garbage": "odd"})).of(TtsWords)
     assert words.words[0].end_ms < 0
 
 
@@ -252,15 +253,15 @@ def test_a_vendor_may_ignore_the_cancelling() -> None:
         assert len(sink.of(TtsAudio)) == 8
         assert len(sink.of(TtsDone)) == 1
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 def test_jitter_repeats_and_keeps_all_audio() -> None:
-    first = run_virtual(speak(EIGHT, faults={"jitter_ms": 40}))
-    again = run_virtual(speak(EIGHT, faults={"jitter_ms": 40}))
+    first = run_virtual(lambda: speak(EIGHT, faults={"jitter_ms": 40}))
+    again = run_virtual(lambda: speak(EIGHT, faults={"jitter_ms": 40}))
     assert first.times(TtsAudio) == again.times(TtsAudio)
     assert first.times(TtsAudio) != [100 + 10 * n for n in range(8)]
-    assert sound(first) == sound(run_virtual(speak(EIGHT)))
+    assert sound(first) == sound(run_virtual(lambda: speak(EIGHT)))
 
 
 def test_faults_are_counted_per_reply() -> None:
@@ -274,7 +275,7 @@ def test_faults_are_counted_per_reply() -> None:
             failed.append(bool(sink.of(TtsFailed)))
         assert failed == [False, True, False, True]
 
-    run_virtual(check())
+    run_virtual(check)
 
 
 async def test_start_fails_on_demand() -> None:

@@ -1,17 +1,17 @@
-"""What Deepgram's adapters share: key, settings, addresses, audio names, error texts.
+"""What Deepgram's adapters share: key, addresses, audio names, error texts.
 
 Source: developers.deepgram.com, "Live Audio" (v1/listen), "Flux" (v2/listen), "Text to Speech"
 (v1/speak, v2/speak), "WebSocket close frames".
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
-from urllib.parse import quote, urlencode
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from media.audio.format import AudioFormat, Encoding
-from voicecore.adapters.registry import VendorConfigError
+from voicecore.adapters.keys import check_key, read_key
+from voicecore.adapters.live_socket import SocketOptions
+from voicecore.adapters.live_url import QueryValue, live_url
 from voicecore.providers.errors import VendorError
 
 VENDOR = "deepgram"
@@ -34,55 +34,37 @@ class CommonSettings(BaseModel):
     mip_opt_out: bool | None = None
 
 
-S = TypeVar("S", bound=BaseModel)
+def read_deepgram_key(secrets: Mapping[str, str]) -> str:
+    return read_key(secrets, KEY_NAME)
 
 
-def check_settings(kind: type[S], settings: Mapping[str, Any]) -> S:
-    """:raises VendorConfigError: at the first wrong setting, named ``settings.<path>``."""
-    try:
-        return kind.model_validate(dict(settings))
-    except ValidationError as wrong:
-        first = wrong.errors(include_url=False, include_input=False)[0]
-        path = ".".join(str(part) for part in first["loc"])
-        raise VendorConfigError(f"settings.{path}", first["msg"]) from None
-
-
-def check_key(key: str) -> None:
+def check_deepgram_key(key: str) -> None:
     """:raises VendorError: there is no key, or it cannot be one."""
-    if not key:
-        detail = f"{KEY_NAME} is not set"
-        raise VendorError(VENDOR, "auth_failed", detail, retryable=False)
-    if not key.isascii() or not key.isprintable() or " " in key:
-        detail = f"{KEY_NAME} holds characters that no key has"
-        raise VendorError(VENDOR, "auth_failed", detail, retryable=False)
+    check_key(VENDOR, KEY_NAME, key)
 
 
-def key_from(secrets: Mapping[str, str]) -> str:
-    return secrets.get(KEY_NAME, "").strip()
-
-
-def headers_for(key: str) -> dict[str, str]:
-    return {"Authorization": f"Token {key}"}
+def live_options(
+    settings: CommonSettings,
+    key: str,
+    path: str,
+    query: Iterable[tuple[str, QueryValue]],
+    *,
+    max_audio_bytes: int = 0,
+) -> SocketOptions:
+    """Where one of the live routes is: ``query`` is its own part, to which what all of them
+    know is added. ``max_audio_bytes`` of the caller's audio may wait to be sent."""
+    common = (("tag", settings.tag), ("mip_opt_out", settings.mip_opt_out))
+    return SocketOptions(
+        vendor=VENDOR,
+        url=live_url(settings.base_url, path, (*query, *common)),
+        headers={"Authorization": f"Token {key}"},
+        connect_timeout_ms=settings.connect_timeout_ms,
+        max_audio_bytes=max_audio_bytes,
+    )
 
 
 def encoding_name(audio: AudioFormat) -> str:
     return _ENCODINGS[audio.encoding]
-
-
-QueryValue = str | int | float | bool | tuple[str, ...] | None
-
-
-def live_url(base_url: str, path: str, query: Iterable[tuple[str, QueryValue]]) -> str:
-    """An address whose query leaves out None, writes truth as ``true`` and ``false``, and
-    repeats the name for each item of a tuple."""
-    pairs: list[tuple[str, str]] = []
-    for name, value in query:
-        if value is None:
-            continue
-        for item in value if isinstance(value, tuple) else (value,):
-            text = str(item).lower() if isinstance(item, bool) else str(item)
-            pairs.append((name, text))
-    return f"{base_url.rstrip('/')}{path}?{urlencode(pairs, quote_via=quote)}"
 
 
 def vendor_error(code: str, detail: str, *, retryable: bool = True) -> VendorError:

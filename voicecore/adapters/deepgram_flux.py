@@ -10,6 +10,7 @@ more messages.
 
 import msgspec
 
+from voicecore.adapters.deepgram_messages import decode_known
 from voicecore.adapters.stt_audio import AudioLog
 from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, SttResumed
 from voicecore.providers.words import Word, join_words, spread_words
@@ -44,14 +45,9 @@ class FluxError(msgspec.Struct, frozen=True, tag_field="type", tag="Error"):
     description: str = ""
 
 
-class _Header(msgspec.Struct, frozen=True):
-    type: str
-
-
 FluxMessage = TurnInfo | FluxError
 _KNOWN = frozenset({"TurnInfo", "Error"})
 _MESSAGE: msgspec.json.Decoder[FluxMessage] = msgspec.json.Decoder(FluxMessage)
-_HEADER = msgspec.json.Decoder(_Header)
 
 
 def decode_flux(message: str | bytes) -> FluxMessage | None:
@@ -59,14 +55,7 @@ def decode_flux(message: str | bytes) -> FluxMessage | None:
     ``ConfigureSuccess``, types that came after this was written).
 
     :raises ValueError: it is not what the protocol allows."""
-    if isinstance(message, bytes):
-        raise ValueError("binary message")
-    try:
-        return _MESSAGE.decode(message)
-    except msgspec.ValidationError:
-        if _HEADER.decode(message).type in _KNOWN:
-            raise
-        return None
+    return decode_known(message, _MESSAGE, _KNOWN)
 
 
 class FluxTurn:

@@ -21,12 +21,10 @@ from media.audio.format import AudioFormat
 from voicecore.adapters.deepgram_common import (
     VENDOR,
     CommonSettings,
-    check_key,
-    check_settings,
+    check_deepgram_key,
     encoding_name,
-    headers_for,
-    key_from,
-    live_url,
+    live_options,
+    read_deepgram_key,
     vendor_error,
 )
 from voicecore.adapters.deepgram_flux import (
@@ -38,9 +36,9 @@ from voicecore.adapters.deepgram_flux import (
 )
 from voicecore.adapters.live_socket import SocketOptions
 from voicecore.adapters.registry import VendorConfig, VendorConfigError
+from voicecore.adapters.settings import read_settings
 from voicecore.adapters.stt_link import REPLAY_MS, SttLink
-from voicecore.providers.errors import VendorError
-from voicecore.providers.stt import Spawn, SttEvent, SttFailed, SttFinal, SttStream
+from voicecore.providers.stt import Spawn, SttEvent, SttFinal, SttStream
 
 _QUIET_MS = 500
 _SILENCE_CHUNK_MS = 80
@@ -74,9 +72,9 @@ class DeepgramFluxStt:
     ends_turns = True
 
     def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
-        self._settings = s = check_settings(FluxSettings, config.settings)
+        self._settings = s = read_settings(config, FluxSettings)
         self._model = "flux-general-en" if config.model == "flux" else config.model
-        self._key = key_from(secrets)
+        self._key = read_deepgram_key(secrets)
         if s.eager_eot_threshold and s.eager_eot_threshold > (s.eot_threshold or 0.7):
             detail = "must not be above eot_threshold (0.7 unless set)"
             raise VendorConfigError("settings.eager_eot_threshold", detail)
@@ -96,7 +94,7 @@ class DeepgramFluxStt:
         return offered
 
     async def start(self) -> None:
-        check_key(self._key)
+        check_deepgram_key(self._key)
 
     def open(
         self, audio: AudioFormat, *, sink: Callable[[SttEvent], None], spawn: Spawn
@@ -108,8 +106,9 @@ class DeepgramFluxStt:
 
     def _options(self, audio: AudioFormat) -> SocketOptions:
         s = self._settings
-        url = live_url(
-            s.base_url,
+        return live_options(
+            s,
+            self._key,
             "/v2/listen",
             (
                 ("model", self._model),
@@ -123,15 +122,7 @@ class DeepgramFluxStt:
                 ("numerals", s.numerals),
                 ("profanity_filter", s.profanity_filter),
                 ("redact", s.redact),
-                ("tag", s.tag),
-                ("mip_opt_out", s.mip_opt_out),
             ),
-        )
-        return SocketOptions(
-            vendor=VENDOR,
-            url=url,
-            headers=headers_for(self._key),
-            connect_timeout_ms=s.connect_timeout_ms,
             max_audio_bytes=audio.bytes_per_ms * REPLAY_MS,
         )
 
@@ -147,8 +138,6 @@ class _FluxStream:
         spawn: Spawn,
     ) -> None:
         self._settings = settings
-        self._sink = sink
-        self._closed = False
         self._speaking = False
         self._pushed_at = 0.0
         self._silence_ms = 0
@@ -159,9 +148,10 @@ class _FluxStream:
             options,
             audio,
             chunk_ms=settings.chunk_ms,
+            sink=sink,
             spawn=spawn,
             on_message=self._receive,
-            on_failed=self._failed,
+            on_ended=self._stop_timers,
             on_replaced=self._replaced,
         )
         self._turn = FluxTurn(self._link.log)
@@ -182,19 +172,18 @@ class _FluxStream:
         self._set_timer(None)
 
     def finalize(self) -> None:
-        if self._closed:
+        if self._link.closed:
             return
         self._speaking = False
         self._link.flush()
         if self._turn.ended_quietly:
-            self._emit([SttFinal("", flushed=True)])
+            self._link.emit([SttFinal("", flushed=True)])
         elif self._settings.force_end_turn:
             self._force_end_turn()
         else:
             self._set_timer(self._still_open, self._settings.finalize_after_ms)
 
     def close(self) -> None:
-        self._closed = True
         self._stop_timers()
         self._link.close(CLOSE_STREAM)
 
@@ -211,12 +200,12 @@ class _FluxStream:
             events = self._turn.receive(known)
             if any(isinstance(event, SttFinal) for event in events):
                 self._set_timer(None)
-            self._emit(events)
-            if self._turn.open and self._silence_timer is None and not self._closed:
+            self._link.emit(events)
+            if self._turn.open and self._silence_timer is None and not self._link.closed:
                 self._schedule_silence()
 
     def _replaced(self) -> None:
-        self._emit(self._turn.replaced())
+        self._link.emit(self._turn.replaced())
 
     def _still_open(self) -> None:
         if self._turn.open:
@@ -230,7 +219,7 @@ class _FluxStream:
 
     def _answer_overdue(self) -> None:
         self._timer = None
-        self._emit(self._turn.timed_out())
+        self._link.emit(self._turn.timed_out())
 
     def _schedule_silence(self) -> None:
         self._silence_timer = self._loop.call_later(_SILENCE_TICK_MS / 1000, self._silence_due)
@@ -246,17 +235,6 @@ class _FluxStream:
                 self._link.add_silence(_SILENCE_CHUNK_MS)
             self._silence_ms += _SILENCE_TICK_MS
         self._schedule_silence()
-
-    def _emit(self, events: list[SttEvent]) -> None:
-        for event in events:
-            if not self._closed:
-                self._sink(event)
-
-    def _failed(self, error: VendorError) -> None:
-        if not self._closed:
-            self._closed = True
-            self._stop_timers()
-            self._sink(SttFailed(error))
 
     def _set_timer(self, due: Callable[[], None] | None, after_ms: int = 0) -> None:
         if self._timer is not None:

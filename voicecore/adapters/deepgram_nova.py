@@ -21,6 +21,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from voicecore.adapters.deepgram_messages import decode_known
 from voicecore.adapters.stt_audio import AudioLog
 from voicecore.providers.stt import SttEvent, SttFinal, SttInterim
 from voicecore.providers.words import Word, join_words, spread_words
@@ -82,14 +83,9 @@ class NovaError(msgspec.Struct, frozen=True, tag_field="type", tag="Error"):
     variant: str | None = None
 
 
-class _Header(msgspec.Struct, frozen=True):
-    type: str
-
-
 NovaMessage = Results | UtteranceEnd | NovaError
 _KNOWN = frozenset({"Results", "UtteranceEnd", "Error"})
 _MESSAGE: msgspec.json.Decoder[NovaMessage] = msgspec.json.Decoder(NovaMessage)
-_HEADER = msgspec.json.Decoder(_Header)
 
 
 def decode_nova(message: str | bytes) -> NovaMessage | None:
@@ -97,14 +93,7 @@ def decode_nova(message: str | bytes) -> NovaMessage | None:
     types that came after this was written).
 
     :raises ValueError: it is not what the protocol allows."""
-    if isinstance(message, bytes):
-        raise ValueError("binary message")
-    try:
-        return _MESSAGE.decode(message)
-    except msgspec.ValidationError:
-        if _HEADER.decode(message).type in _KNOWN:
-            raise
-        return None
+    return decode_known(message, _MESSAGE, _KNOWN)
 
 
 class _Pending(msgspec.Struct, frozen=True):

@@ -84,20 +84,6 @@ def decode_speak(dialect: Dialect, message: str) -> SpeakMessage | None:
     return Cleared() if known.type == dialect.cleared else None
 
 
-def split_text(text: str, limit: int = MAX_SPEAK_CHARS) -> list[str]:
-    """``text`` in pieces of at most ``limit`` characters, cut between words where it can be."""
-    pieces: list[str] = []
-    rest = text.strip()
-    while len(rest) > limit:
-        cut = rest.rfind(" ", 1, limit + 1)
-        cut = limit if cut < 0 else cut
-        pieces.append(rest[:cut].rstrip())
-        rest = rest[cut:].lstrip()
-    if rest:
-        pieces.append(rest)
-    return pieces
-
-
 class FlushBudget:
     """How often Aura may still be flushed: ``FLUSH_LIMIT`` times in any ``FLUSH_WINDOW_MS``."""
 

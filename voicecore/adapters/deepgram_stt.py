@@ -20,12 +20,10 @@ from media.audio.format import AudioFormat
 from voicecore.adapters.deepgram_common import (
     VENDOR,
     CommonSettings,
-    check_key,
-    check_settings,
+    check_deepgram_key,
     encoding_name,
-    headers_for,
-    key_from,
-    live_url,
+    live_options,
+    read_deepgram_key,
     vendor_error,
 )
 from voicecore.adapters.deepgram_flux_stt import DeepgramFluxStt
@@ -39,9 +37,9 @@ from voicecore.adapters.deepgram_nova import (
 )
 from voicecore.adapters.live_socket import SocketOptions
 from voicecore.adapters.registry import VendorConfig, VendorConfigError
+from voicecore.adapters.settings import read_settings
 from voicecore.adapters.stt_link import REPLAY_MS, SttLink
-from voicecore.providers.errors import VendorError
-from voicecore.providers.stt import Spawn, Stt, SttEvent, SttFailed, SttStream
+from voicecore.providers.stt import Spawn, Stt, SttEvent, SttStream
 
 
 class NovaSettings(CommonSettings):
@@ -81,10 +79,10 @@ class DeepgramNovaStt:
     ends_turns = False
 
     def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
-        self._settings = check_settings(NovaSettings, config.settings)
+        self._settings = read_settings(config, NovaSettings)
         self._model = config.model or "nova-3"
         self._language = config.language
-        self._key = key_from(secrets)
+        self._key = read_deepgram_key(secrets)
         if self._settings.keyterm and not self._model.startswith("nova-3"):
             raise VendorConfigError("settings.keyterm", f"{self._model} takes none, nova-3 does")
         endpointing = self._settings.endpointing
@@ -96,7 +94,7 @@ class DeepgramNovaStt:
         return offered
 
     async def start(self) -> None:
-        check_key(self._key)
+        check_deepgram_key(self._key)
 
     def open(
         self, audio: AudioFormat, *, sink: Callable[[SttEvent], None], spawn: Spawn
@@ -108,8 +106,9 @@ class DeepgramNovaStt:
 
     def _options(self, audio: AudioFormat) -> SocketOptions:
         s = self._settings
-        url = live_url(
-            s.base_url,
+        return live_options(
+            s,
+            self._key,
             "/v1/listen",
             (
                 ("model", self._model),
@@ -127,15 +126,7 @@ class DeepgramNovaStt:
                 ("profanity_filter", s.profanity_filter),
                 ("redact", s.redact),
                 ("keyterm", s.keyterm),
-                ("tag", s.tag),
-                ("mip_opt_out", s.mip_opt_out),
             ),
-        )
-        return SocketOptions(
-            vendor=VENDOR,
-            url=url,
-            headers=headers_for(self._key),
-            connect_timeout_ms=s.connect_timeout_ms,
             max_audio_bytes=audio.bytes_per_ms * REPLAY_MS,
         )
 
@@ -151,8 +142,6 @@ class _NovaStream:
         spawn: Spawn,
     ) -> None:
         self._settings = settings
-        self._sink = sink
-        self._closed = False
         self._speaking = False
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
@@ -160,9 +149,10 @@ class _NovaStream:
             options,
             audio,
             chunk_ms=settings.chunk_ms,
+            sink=sink,
             spawn=spawn,
             on_message=self._receive,
-            on_failed=self._failed,
+            on_ended=self._stop_timers,
             on_replaced=self._replaced,
             keepalive=lambda: KEEP_ALIVE,
         )
@@ -178,23 +168,22 @@ class _NovaStream:
         self._speaking = True
 
     def finalize(self) -> None:
-        if self._closed:
+        if self._link.closed:
             return
         self._speaking = False
         self._link.flush()
         answer = self._turn.finalize()
         if answer:
-            self._emit(answer)
+            self._link.emit(answer)
             return
         self._link.send(FINALIZE)
-        self._stop_timer()
+        self._stop_timers()
         self._timer = self._loop.call_later(
             self._settings.finalize_timeout_ms / 1000, self._answer_overdue
         )
 
     def close(self) -> None:
-        self._closed = True
-        self._stop_timer()
+        self._stop_timers()
         self._link.close(CLOSE_STREAM)
 
     def _receive(self, message: str | bytes) -> None:
@@ -207,29 +196,18 @@ class _NovaStream:
             detail = known.description or known.message or known.variant or "no description"
             self._link.fail(vendor_error("vendor_error", detail))
         elif known is not None:
-            self._emit(self._turn.receive(known))
+            self._link.emit(self._turn.receive(known))
 
     def _replaced(self) -> None:
-        self._emit(self._turn.replaced())
+        self._link.emit(self._turn.replaced())
         if self._turn.flushing:
             self._link.send(FINALIZE)
 
     def _answer_overdue(self) -> None:
         self._timer = None
-        self._emit(self._turn.timed_out())
+        self._link.emit(self._turn.timed_out())
 
-    def _emit(self, events: list[SttEvent]) -> None:
-        for event in events:
-            if not self._closed:
-                self._sink(event)
-
-    def _failed(self, error: VendorError) -> None:
-        if not self._closed:
-            self._closed = True
-            self._stop_timer()
-            self._sink(SttFailed(error))
-
-    def _stop_timer(self) -> None:
+    def _stop_timers(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -23,17 +23,15 @@ from media.audio.format import AudioFormat, Encoding
 from voicecore.adapters.deepgram_common import (
     VENDOR,
     CommonSettings,
-    check_key,
-    check_settings,
+    check_deepgram_key,
     encoding_name,
-    headers_for,
-    key_from,
-    live_url,
+    live_options,
+    read_deepgram_key,
 )
 from voicecore.adapters.deepgram_speak import AURA, FLUX
 from voicecore.adapters.deepgram_tts_session import SpeechSession
-from voicecore.adapters.live_socket import SocketOptions
 from voicecore.adapters.registry import VendorConfig, VendorConfigError
+from voicecore.adapters.settings import read_settings
 from voicecore.providers.stt import Spawn
 from voicecore.providers.tts import TtsSession
 
@@ -57,38 +55,31 @@ class DeepgramTts:
     name = VENDOR
 
     def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
-        self._settings = check_settings(DeepgramTtsSettings, config.settings)
+        self._settings = read_settings(config, DeepgramTtsSettings)
         self._model = _voice_model(config)
         self._dialect = FLUX if self._model.startswith("flux") else AURA
-        self._key = key_from(secrets)
+        self._key = read_deepgram_key(secrets)
         if self._settings.tag and self._dialect is AURA:
             raise VendorConfigError("settings.tag", "Aura takes none")
 
     async def start(self) -> None:
-        check_key(self._key)
+        check_deepgram_key(self._key)
 
     def open(self, wanted: AudioFormat, *, spawn: Spawn) -> TtsSession:
         """Connects at once, so that the first reply finds the socket open. Mu-law and A-law
         come as wanted: a telephone line's audio is never resampled."""
         audio = _nearest(wanted)
         s = self._settings
-        url = live_url(
-            s.base_url,
+        options = live_options(
+            s,
+            self._key,
             self._dialect.path,
             (
                 ("model", self._model),
                 ("encoding", encoding_name(audio)),
                 ("sample_rate", audio.rate_hz),
                 ("speed", s.speed),
-                ("tag", s.tag),
-                ("mip_opt_out", s.mip_opt_out),
             ),
-        )
-        options = SocketOptions(
-            vendor=VENDOR,
-            url=url,
-            headers=headers_for(self._key),
-            connect_timeout_ms=s.connect_timeout_ms,
         )
         return SpeechSession(
             options,

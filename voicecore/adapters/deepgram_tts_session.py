@@ -23,9 +23,9 @@ from voicecore.adapters.deepgram_speak import (
     SpeakError,
     decode_speak,
     speak,
-    split_text,
 )
 from voicecore.adapters.live_socket import LiveSocket, SocketOptions
+from voicecore.adapters.tts_pieces import WholeSamples, split_text
 from voicecore.providers.errors import VendorError
 from voicecore.providers.stt import Spawn
 from voicecore.providers.tts import TtsAudio, TtsDone, TtsEvent, TtsFailed, TtsReply, TtsWords
@@ -57,7 +57,7 @@ class _Reply:
 
     def say(self, text: str) -> None:
         if not self.finished and not self.over:
-            self.waiting.extend(split_text(text))
+            self.waiting.extend(split_text(text, MAX_SPEAK_CHARS))
             self.session.pump()
 
     def finish(self) -> None:
@@ -94,7 +94,7 @@ class SpeechSession:
         self._budget = FlushBudget()
         self._active: _Reply | None = None
         self._pieces: deque[_Piece] = deque()
-        self._odd = b""
+        self._samples = WholeSamples(audio.sample_bytes)
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._socket = self._connect()
@@ -107,7 +107,7 @@ class SpeechSession:
             reply.over = True
             return reply
         self._active = reply
-        self._odd = b""
+        self._samples.reset()
         if self._socket.closed:
             self._socket = self._connect()
         return reply
@@ -223,24 +223,22 @@ class SpeechSession:
         reply = self._active
         if reply is None or not self._pieces:
             return
-        data = self._odd + payload
-        whole = len(data) - len(data) % self.audio.sample_bytes
-        self._odd = data[whole:]
-        if whole:
+        samples = self._samples.take(payload)
+        if samples:
             piece = self._pieces[0]
             if not piece.got_bytes:
                 piece.start_bytes = reply.audio_bytes
-            piece.got_bytes += whole
-            reply.audio_bytes += whole
+            piece.got_bytes += len(samples)
+            reply.audio_bytes += len(samples)
             self._watch(reply)
-            reply.sink(TtsAudio(data[:whole]))
+            reply.sink(TtsAudio(samples))
 
     def _piece_done(self) -> None:
         reply = self._active
         if reply is None or not self._pieces or not self._pieces[0].flushed:
             return
         piece = self._pieces.popleft()
-        self._odd = b""
+        self._samples.reset()
         self._watch(reply)
         start_ms = self.audio.duration_ms(
             piece.start_bytes if piece.got_bytes else reply.audio_bytes

@@ -1,4 +1,4 @@
-"""What the scripted vendors share: their settings, and failures on demand.
+"""What the scripted vendors share: failures on demand.
 
 A fault belongs to a *stream*: an STT stream, one LLM answer, or one TTS reply. Streams are
 numbered from 0 in the order in which they are opened, and everything that looks random comes
@@ -7,11 +7,10 @@ from ``seed`` and that number, so a run repeats exactly.
 
 import random
 from enum import Enum
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 import msgspec
 
-from voicecore.adapters.registry import VendorConfig, VendorConfigError
 from voicecore.providers.errors import VendorError
 
 VENDOR = "scripted"
@@ -166,19 +165,3 @@ def stream_faults(faults: Faults, seed: int, stream: int) -> StreamFaults | None
     if faults.probability < 1 and random.Random(f"{seed}/{stream}").random() >= faults.probability:
         return None
     return StreamFaults(faults, seed, stream)
-
-
-_Settings = TypeVar("_Settings", bound=msgspec.Struct)
-
-
-def read_settings(config: VendorConfig, kind: type[_Settings]) -> _Settings:
-    """The vendor's settings, checked.
-
-    :raises VendorConfigError: a setting is unknown, of the wrong type, or out of range."""
-    raw: Any = dict(config.settings)
-    try:
-        return msgspec.convert(raw, kind)
-    except msgspec.ValidationError as error:
-        # msgspec ends its message with " - at `$.path`" unless the root itself is wrong.
-        detail, _, path = str(error).partition(" - at `$")
-        raise VendorConfigError("settings" + path.rstrip("`"), detail) from error

@@ -21,9 +21,9 @@ from voicecore.adapters.scripted_faults import (
     Faults,
     StreamFaults,
     Verdict,
-    read_settings,
     stream_faults,
 )
+from voicecore.adapters.settings import read_settings
 from voicecore.providers.llm import (
     LlmDone,
     LlmEvent,

@@ -22,9 +22,9 @@ from voicecore.adapters.scripted_faults import (
     Faults,
     StreamFaults,
     Verdict,
-    read_settings,
     stream_faults,
 )
+from voicecore.adapters.settings import read_settings
 from voicecore.providers.stt import (
     Spawn,
     SttEager,

@@ -25,9 +25,9 @@ from voicecore.adapters.scripted_faults import (
     Faults,
     StreamFaults,
     Verdict,
-    read_settings,
     stream_faults,
 )
+from voicecore.adapters.settings import read_settings
 from voicecore.providers.stt import Spawn
 from voicecore.providers.tts import TtsAudio, TtsDone, TtsEvent, TtsFailed, TtsWords
 from voicecore.providers.words import Word

@@ -8,13 +8,13 @@ so is a connection that never opened: another vendor is then the better try.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from media.audio.format import AudioFormat
 from voicecore.adapters.live_socket import LiveSocket, SocketOptions
 from voicecore.adapters.stt_audio import AudioLog
 from voicecore.providers.errors import VendorError
-from voicecore.providers.stt import Spawn
+from voicecore.providers.stt import Spawn, SttEvent, SttFailed
 
 REPLAY_MS = 5000
 RECONNECT_QUIET_MS = 30_000
@@ -24,8 +24,9 @@ _REPLACEABLE = frozenset({"disconnected", "stalled", "vendor_error", "garbage"})
 
 
 class SttLink:
-    """``on_message`` gets each message; ``on_failed`` the end, once; ``on_replaced`` is called
-    when a new connection begins, after the old audio was queued on it."""
+    """``on_message`` gets each message; ``on_replaced`` is called when a new connection begins,
+    after the old audio was queued on it; ``on_ended`` when there will be no other, just before
+    the ``SttFailed`` that ``sink`` then gets. ``sink`` gets nothing after ``close``."""
 
     def __init__(
         self,
@@ -33,24 +34,26 @@ class SttLink:
         audio: AudioFormat,
         *,
         chunk_ms: int,
+        sink: Callable[[SttEvent], None],
         spawn: Spawn,
         on_message: Callable[[str | bytes], None],
-        on_failed: Callable[[VendorError], None],
+        on_ended: Callable[[], None],
         on_replaced: Callable[[], None],
         keepalive: Callable[[], str | bytes] | None = None,
     ) -> None:
         self.log = AudioLog(audio, chunk_ms=chunk_ms, keep_ms=REPLAY_MS)
+        self.closed = False
         self._options = options
+        self._sink = sink
         self._spawn = spawn
         self._on_message = on_message
-        self._on_failed = on_failed
+        self._on_ended = on_ended
         self._on_replaced = on_replaced
         self._keepalive = keepalive
         self._loop = asyncio.get_running_loop()
         self._replaced_at = -float("inf")
         self._garbage = 0
         self._unanswered_ms = 0
-        self._closed = False
         self._socket = self._connect()
 
     @property
@@ -59,7 +62,7 @@ class SttLink:
         return self._unanswered_ms
 
     def push(self, frame: bytes) -> None:
-        if self._closed:
+        if self.closed:
             return
         if self._socket.connected:
             self._unanswered_ms += self.log.audio.duration_ms(len(frame))
@@ -67,21 +70,26 @@ class SttLink:
 
     def flush(self) -> None:
         """Send the frames that have gathered, though they do not fill a message."""
-        if not self._closed:
+        if not self.closed:
             self._send_audio(self.log.flush())
 
     def add_silence(self, duration_ms: int) -> None:
-        if not self._closed:
+        if not self.closed:
             silence = self.log.audio.silence(duration_ms)
             self.log.silence_added(len(silence))
             self._send_audio(silence)
+
+    def emit(self, events: Iterable[SttEvent]) -> None:
+        for event in events:
+            if not self.closed:
+                self._sink(event)
 
     def send(self, message: str) -> None:
         self._socket.send(message)
 
     def fail(self, error: VendorError) -> None:
         """Treat the present connection as failed."""
-        if not self._closed:
+        if not self.closed:
             self._socket.close()
             self._failed(error)
 
@@ -93,8 +101,8 @@ class SttLink:
             self.fail(error)
 
     def close(self, final: str | None = None) -> None:
-        if not self._closed:
-            self._closed = True
+        if not self.closed:
+            self.closed = True
             self._socket.close(final)
 
     def _send_audio(self, chunk: bytes) -> None:
@@ -134,5 +142,6 @@ class SttLink:
                 self._send_audio(chunk)
             self._on_replaced()
             return
-        self._closed = True
-        self._on_failed(error)
+        self.closed = True
+        self._on_ended()
+        self._sink(SttFailed(error))

@@ -1,7 +1,7 @@
 """Language models: messages and tools in, text and tool calls out."""
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -78,3 +78,13 @@ class Llm(Protocol):
 
     async def stop(self) -> None:
         """Release everything that ``start`` took. Idempotent."""
+
+
+@runtime_checkable
+class Warmable(Protocol):
+    """A model that answers sooner once it has seen how requests begin."""
+
+    async def warm(self, request: LlmRequest) -> None:
+        """Take the instructions in, for every answer that can be under way at a time.
+
+        :raises VendorError: it cannot work."""

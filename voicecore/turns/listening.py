@@ -10,6 +10,9 @@ from voicecore.turns.settings import TurnSettings
 ENDPOINT = "endpoint"
 FLUSH = "flush"
 
+VENDOR_PATIENCE_MS = 4000
+"""How long after speech a vendor that ends turns itself may think about this one."""
+
 LATE_FINAL_MS = 1500
 """A final this soon after a turn was closed without it repeats that turn's words."""
 
@@ -71,7 +74,10 @@ class Listener:
         self.speaking = self.sustained = False
         self.stopped_ms = at_ms
         self._flushed = self._ripe = False
-        self._deadlines.set(FLUSH, now_ms + self._settings.flush_timeout_ms)
+        wait_ms = self._settings.flush_timeout_ms
+        if self._settings.vendor_ends_turns:
+            wait_ms = max(wait_ms, VENDOR_PATIENCE_MS)
+        self._deadlines.set(FLUSH, now_ms + wait_ms)
         self._deadlines.set(ENDPOINT, at_ms + self._settings.min_silence_ms)
 
     def heard(self, now_ms: int, event: SttEvent) -> None:

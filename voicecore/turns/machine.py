@@ -159,7 +159,7 @@ class TurnMachine:
 
     def _call_started(self, now_ms: int) -> None:
         self._deadlines.set(MAX_DURATION, self._settings.max_duration_ms)
-        if self._settings.greeting:
+        if self._settings.greeting and self.phase is Phase.TALKING:
             self._speaker.speak(now_ms, ReplyKind.GREETING, self._settings.greeting)
 
     # The caller speaks

@@ -35,6 +35,8 @@ class Reply:
         self.rounds = 0
         self.round_text = ""
         self.calls: list[ToolCall] = []
+        self.may_call = True
+        """Whether the model was offered tools; calls that it makes all the same are ignored."""
         self.waiting_for: set[str] = set()
         self.voice_restarts = 0
         self._first_clause_chars = first_clause_chars

@@ -107,7 +107,8 @@ class Speaker:
         return self.reply
 
     def _think(self, now_ms: int, reply: Reply) -> None:
-        specs = self._tool_specs if self._tools.allowed else ()
+        reply.may_call = self._tools.allowed
+        specs = self._tool_specs if reply.may_call else ()
         request = LlmRequest(self._history.messages(), specs)
         self._out.append(StartLlm(reply.number, request))
         self._deadlines.set(FIRST_TOKEN, now_ms + self._settings.first_token_timeout_ms)
@@ -129,7 +130,8 @@ class Speaker:
             for sentence in reply.sentences.push(event.text):
                 self.say(now_ms, reply, sentence)
         elif isinstance(event, LlmToolCall):
-            reply.calls.append(self._tools.own(event.call))
+            if reply.may_call:
+                reply.calls.append(self._tools.own(event.call))
         elif isinstance(event, LlmDone):
             self._llm_done(now_ms, reply, event)
             return

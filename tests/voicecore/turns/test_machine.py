@@ -88,6 +88,16 @@ class TestTurn:
         driver.send(inputs.Heard(SttFinal("Hi.", end_of_turn=True, flushed=True)))
         assert driver.of(out.StartLlm)
 
+    def test_vendor_that_ends_turns_may_take_its_time(self) -> None:
+        driver = Driver(TurnSettings(min_silence_ms=400, vendor_ends_turns=True))
+        driver.caller_speaks(1000)
+        driver.send(inputs.Heard(SttInterim("my number is")))
+        driver.caller_stops()
+        driver.pass_ms(3999)
+        assert not driver.of(out.StartLlm)
+        driver.pass_ms(1)
+        assert driver.last(out.StartLlm).request.messages[-1].text == "my number is"
+
     def test_sentences_are_spoken_as_they_come(self) -> None:
         driver = Driver()
         reply = driver.caller_turn("Hello?")
