@@ -12,8 +12,6 @@ from benchmarks.machine import Cores, Window, resident_mb, usage, window
 from benchmarks.processes import ProcessFailed, child, sleep_while
 from benchmarks.server import Server
 
-SETTLE_S = 2.0
-SLACK_S = 3.0
 START_TIMEOUT_S = 30.0
 OTHER_SHARE_LIMIT = 0.1
 """More of the server's core in other hands than this, and a missed limit proves nothing."""
@@ -64,6 +62,10 @@ class Talking(msgspec.Struct, frozen=True):
     """How long the calls talk, and what the processes may take."""
 
     window_s: float
+    settle_s: float = 2.0
+    """Before the window, once all are connected."""
+    slack_s: float = 3.0
+    """After it."""
     ramp_per_s: float = 100.0
     nice: int = 0
 
@@ -80,13 +82,13 @@ def run_load(
         folder,
         calls=calls,
         ramp_per_s=talking.ramp_per_s,
-        talk_s=SETTLE_S + talking.window_s + SLACK_S,
+        talk_s=talking.settle_s + talking.window_s + talking.slack_s,
     )
     with child(
         callers.name, arguments, folder=folder, core=cores.callers, nice=talking.nice
     ) as caller:
         server.wait_for_calls(calls, calls / talking.ramp_per_s + START_TIMEOUT_S)
-        sleep_while((server.process, caller), SETTLE_S)
+        sleep_while((server.process, caller), talking.settle_s)
         before = usage(server.pid, cores.server)
         sleep_while((server.process, caller), talking.window_s)
         after = usage(server.pid, cores.server)

@@ -55,6 +55,8 @@ class PicowsSocket(WSListener):
         if connection is None:
             return
         kind = frame.msg_type
+        if self._closing and kind is not WSMsgType.CLOSE:
+            return  # what comes meanwhile is not even kept
         if kind is _TEXT and frame.fin:
             connection.message(frame.get_payload_as_bytes())
         elif kind is WSMsgType.CLOSE:

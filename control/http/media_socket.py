@@ -8,7 +8,7 @@ a coroutine. No compression is agreed on, so nothing else has to happen to it.
 import asyncio
 from collections.abc import Callable
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 
 from media.transport import Connection
 
@@ -87,7 +87,9 @@ async def _read(response: web.WebSocketResponse, connection: Connection) -> None
         elif received.type is WSMsgType.BINARY:
             connection.unreadable("malformed_message", "a binary frame")
         elif received.type is WSMsgType.ERROR:
-            connection.unreadable("malformed_frame", str(received.data)[:200])
+            too_large = getattr(received.data, "code", None) == WSCloseCode.MESSAGE_TOO_BIG
+            code = "message_too_large" if too_large else "malformed_frame"
+            connection.unreadable(code, str(received.data)[:200])
             return
         else:
             return

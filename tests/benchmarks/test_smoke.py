@@ -23,15 +23,15 @@ steps:
       - wait: {agent_finished: true, quiet_ms: 100, timeout_ms: 20000}
 """
 
+TALKING = Talking(window_s=1.0, settle_s=0.5, slack_s=1.0)
+
 
 def test_a_run_measures_what_it_says(tmp_path: Path):
     core = min(os.sched_getaffinity(0))
     folder = tmp_path
     agent = write_agent(folder, recording=True)
     with serving(agent, folder, core=core, media_port=has_media_port()) as server:
-        load = run_load(
-            server, Phone(QUICK_TALK), folder, Cores(core, core), Talking(window_s=1.0), 3
-        )
+        load = run_load(server, Phone(QUICK_TALK), folder, Cores(core, core), TALKING, 3)
         pid = server.pid
     assert load.calls == 3
     assert load.report.failed_calls == 0

@@ -1,5 +1,6 @@
 """The playout against a naive carrier, on a clock that is only a number."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -185,7 +186,7 @@ class TestMarks:
         assert end == "12:end"
         numbers = [int(name.removeprefix("12:")) for name in positions]
         assert numbers == sorted(set(numbers))
-        assert all(1000 <= b - a <= 1060 for a, b in zip(numbers, numbers[1:], strict=False))
+        assert all(1000 <= b - a <= 1060 for a, b in pairwise(numbers))
         assert numbers[0] <= CHUNK_MS
 
     def test_end_mark_ends_the_reply_once(self) -> None:

@@ -88,6 +88,7 @@ class Rig:
 
 def virtual(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Run a test on virtual time."""
+
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
         run_virtual(lambda: test(*args, **kwargs))

@@ -76,9 +76,7 @@ class Stream:
 
 
 @asynccontextmanager
-async def stream(
-    url: str, headers: Mapping[str, str] | None = None
-) -> AsyncIterator[Stream]:
+async def stream(url: str, headers: Mapping[str, str] | None = None) -> AsyncIterator[Stream]:
     """Connect. :raises aiohttp.WSServerHandshakeError: the upgrade was refused."""
     async with (
         aiohttp.ClientSession() as http,

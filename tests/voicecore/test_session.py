@@ -103,9 +103,9 @@ class TestTurns:
                 decided_ms = round((sustained[0] - call._started_s) * 1000)
                 assert cleared_ms - decided_ms <= 20
                 assert 300 <= cleared_ms - spoke_ms <= 450
-                assert not any(
-                    span.start_us > cleared_ms * 1000 for span in call.line.audible
-                ), "nothing of the reply follows"
+                assert not any(span.start_us > cleared_ms * 1000 for span in call.line.audible), (
+                    "nothing of the reply follows"
+                )
                 await call.until_audible(after_ms=cleared_ms + 500, within_ms=5000)
                 call.hangs_up()
                 await call.until_over()

@@ -135,10 +135,7 @@ class Speaker:
         elif isinstance(event, LlmDone):
             self._llm_done(now_ms, reply, event)
             return
-        if (
-            len(reply.round_text) > LONGEST_ANSWER_CHARS
-            or len(reply.calls) >= MAX_CALLS_IN_ANSWER
-        ):
+        if len(reply.round_text) > LONGEST_ANSWER_CHARS or len(reply.calls) >= MAX_CALLS_IN_ANSWER:
             self._out.append(StopLlm(reply.number))
             self._llm_done(now_ms, reply, LlmDone())
 

@@ -219,9 +219,7 @@ def test_any_order(events: list[tuple[str, str | int]], vendor_ends_turns: bool)
                 ear.hears(SttInterim(str(value)))
             case _:
                 ear.hears(
-                    SttFinal(
-                        str(value), flushed=name == "flushed", end_of_turn=name == "ended"
-                    )
+                    SttFinal(str(value), flushed=name == "flushed", end_of_turn=name == "ended")
                 )
     ear.stops()
     ear.wait(5000)

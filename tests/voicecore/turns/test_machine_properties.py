@@ -203,7 +203,7 @@ def play_step(driver: Checked, name: str, *values: Any) -> None:  # noqa: C901 -
         case "audio":
             driver.send(inputs.AudioCame(number, rest[0]))
         case "words":
-            words = spread_words(rest[0], 0, 400) + (Word("odd", rest[1], -rest[1]),)
+            words = (*spread_words(rest[0], 0, 400), Word("odd", rest[1], -rest[1]))
             driver.send(inputs.WordsCame(number, words))
         case "voice_done":
             driver.send(inputs.SpeechDone(number))
@@ -237,9 +237,7 @@ SETTINGS = st.builds(
 
 @settings(max_examples=200, deadline=None)
 @given(SETTINGS, st.lists(STEP, max_size=40), st.booleans())
-def test_anything_may_happen(
-    turn_settings: TurnSettings, steps: list[Any], hang_up: bool
-) -> None:
+def test_anything_may_happen(turn_settings: TurnSettings, steps: list[Any], hang_up: bool) -> None:
     driver = Checked(turn_settings)
     for name, *values in steps:
         play_step(driver, name, *values)

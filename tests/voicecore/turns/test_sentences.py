@@ -1,6 +1,7 @@
 """Cutting text into pieces worth speaking."""
 
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given, settings
@@ -24,12 +25,21 @@ class TestSentences:
             ("Dr. Smith is in. Mr. Jones is not.", ["Dr. Smith is in.", "Mr. Jones is not."]),
             ("It costs 3.50 dollars. Really.", ["It costs 3.50 dollars.", "Really."]),
             ("We open at 9 a.m. and close at 5 p.m. daily.",) * 2,
-            ("We open at nine a.m. We close at five.", ["We open at nine a.m.", "We close at five."]),
-            ("J. R. Tolkien wrote it. So did I. Yes.", ["J. R. Tolkien wrote it.", "So did I.", "Yes."]),
+            (
+                "We open at nine a.m. We close at five.",
+                ["We open at nine a.m.", "We close at five."],
+            ),
+            (
+                "J. R. Tolkien wrote it. So did I. Yes.",
+                ["J. R. Tolkien wrote it.", "So did I.", "Yes."],
+            ),
             ("E.g. this one, i.e. that. Fine.", ["E.g. this one, i.e. that.", "Fine."]),
             ('He said "Stop!" and left.', ['He said "Stop!"', "and left."]),
             ("Wait... what? Oh!", ["Wait...", "what?", "Oh!"]),
-            ("See www.example.com/a.html for more. Bye.", ["See www.example.com/a.html for more.", "Bye."]),
+            (
+                "See www.example.com/a.html for more. Bye.",
+                ["See www.example.com/a.html for more.", "Bye."],
+            ),
             ("今日は晴れです。明日は？雨！", ["今日は晴れです。", "明日は？", "雨！"]),
             ("One line\nAnother line\n\nThe last", ["One line", "Another line", "The last"]),
             ("In the U.S. it is. Yes.", ["In the U.S. it is.", "Yes."]),
@@ -115,8 +125,10 @@ class TestSpeakable:
 
 PROSE = st.lists(
     st.sampled_from(
-        "Hello there Dr. Mr. p.m. a.m. We I 3.50 1. 42 J. e.g. etc. stop! really? … no, so; thus: "
-        "– 今日は。 ！？ \n \n\n **bold** - • 😀 well... (see) \"x.\" U.S. 10,000 averyverylongword".split(" ")
+        (
+            "Hello there Dr. Mr. p.m. a.m. We I 3.50 1. 42 J. e.g. etc. stop! really? … no, so; "
+            'thus: – 今日は。 ！？ \n \n\n **bold** - • 😀 well... (see) "x." U.S. 10,000 longword'
+        ).split(" ")
     ),
     max_size=60,
 ).map(" ".join)
@@ -124,7 +136,7 @@ PROSE = st.lists(
 
 def cut_at(text: str, places: list[int]) -> list[str]:
     edges = sorted({place % (len(text) + 1) for place in places} | {0, len(text)})
-    return [text[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [text[a:b] for a, b in pairwise(edges)]
 
 
 def bare(text: str) -> str:
