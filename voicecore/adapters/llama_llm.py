@@ -18,7 +18,7 @@ import msgspec
 
 from voicecore.adapters.openai_llm import OpenAiLlm
 from voicecore.adapters.registry import VendorConfig
-from voicecore.local.settings import read_settings
+from voicecore.adapters.settings import read_settings
 from voicecore.local.worker import WorkerProcess, WorkerSpec
 from voicecore.providers.errors import VendorError
 from voicecore.providers.llm import LlmEvent, LlmRequest, LlmText, Message

@@ -16,8 +16,8 @@ import msgspec
 
 from media.audio.format import AudioFormat
 from voicecore.adapters.registry import VendorConfig, VendorConfigError
+from voicecore.adapters.settings import read_settings
 from voicecore.local.lanes import Lanes
-from voicecore.local.settings import read_settings
 from voicecore.local.utterances import Utterance, Utterances
 from voicecore.local.worker import (
     WorkerEvent,

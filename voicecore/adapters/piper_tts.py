@@ -16,9 +16,9 @@ import msgspec
 
 from media.audio.format import AudioFormat
 from voicecore.adapters.registry import VendorConfig
+from voicecore.adapters.settings import read_settings
 from voicecore.local.clauses import split_clauses
 from voicecore.local.lanes import Lane, Lanes
-from voicecore.local.settings import read_settings
 from voicecore.local.worker import (
     WorkerEvent,
     WorkerFailed,
