@@ -1,0 +1,116 @@
+"""The whole thing on real speech and real models: what the caller heard is transcribed again."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from control.demo.plan import word_error_rate
+from media.audio.format import L16_8K
+from voicecore.adapters.moonshine_stt import MoonshineStt
+from voicecore.adapters.registry import VendorConfig
+from voicecore.journal import read_events
+from voicecore.providers.stt import SttEvent, SttFinal
+
+pytestmark = [pytest.mark.e2e, pytest.mark.local_models]
+
+DEMO_TIMEOUT_S = 300
+DECODE_TIMEOUT_S = 60
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the demonstration leaves behind, after it has said that it went well."""
+    out = tmp_path_factory.mktemp("demo")
+    status, printed = asyncio.run(_run_demo(out))
+    assert status == 0, printed
+    return out
+
+
+async def _run_demo(out: Path) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "control.cli", "demo", "--out", str(out)),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    async with asyncio.timeout(DEMO_TIMEOUT_S):
+        printed, _ = await process.communicate()
+    return process.returncode, printed.decode()
+
+
+def transcript(demo: Path) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = json.loads((demo / "transcript.json").read_text())
+    return entries
+
+
+async def transcribe(pieces: list[np.ndarray[Any, Any]]) -> list[str]:
+    """What the local speech-to-text makes of each piece of 8 kHz audio."""
+    stt = MoonshineStt(VendorConfig("moonshine"), {})
+    await stt.start()
+    texts = []
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for piece in pieces:
+                done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+                def heard(event: SttEvent, done: asyncio.Future[str] = done) -> None:
+                    if isinstance(event, SttFinal) and event.flushed and not done.done():
+                        done.set_result(event.text)
+
+                stream = stt.open(L16_8K, sink=heard, spawn=tasks.create_task)
+                stream.speech_started()
+                audio = piece.astype("<i2").tobytes()
+                for start in range(0, len(audio) - 319, 320):
+                    stream.push(audio[start : start + 320])
+                stream.finalize()
+                async with asyncio.timeout(DECODE_TIMEOUT_S):
+                    texts.append(await done)
+                stream.close()
+    finally:
+        await stt.stop()
+    return texts
+
+
+async def test_the_caller_heard_what_the_transcript_says(demo: Path) -> None:
+    samples, rate_hz = soundfile.read(demo / "recording.wav", dtype="int16")
+    assert (rate_hz, samples.shape[1]) == (8000, 2)
+    turns = [entry for entry in transcript(demo) if entry["speaker"] == "agent"]
+    heard = [
+        " ".join(word["text"] for word in turn["words"] if word["heard"] is True) for turn in turns
+    ]
+    spans = [slice(turn["start_ms"] * 8, turn["end_ms"] * 8) for turn in turns]
+    texts = await transcribe([samples[span, 1] for span in spans])
+    wanted, got = " ".join(heard), " ".join(texts)
+    assert word_error_rate(wanted, got) < 0.3, f"{wanted!r} was heard as {got!r}"
+
+
+def test_one_reply_was_cut_and_the_words_say_where(demo: Path) -> None:
+    (cut,) = [turn for turn in transcript(demo) if turn["interrupted"]]
+    marks = [word["heard"] for word in cut["words"]]
+    assert marks[0] is True
+    order = {True: 0, "cut": 1, False: 2}
+    assert [order[mark] for mark in marks] == sorted(order[mark] for mark in marks)
+
+
+def test_events_are_gapless_and_end_once(demo: Path) -> None:
+    events = read_events((demo / "events.jsonl").read_bytes())
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    types = [event.type for event in events]
+    assert types.count("call_ended") == 1
+    assert types[0] == "call_started"
+
+
+def test_every_turn_has_its_latencies(demo: Path) -> None:
+    events = read_events((demo / "events.jsonl").read_bytes())
+    latencies = [event.data for event in events if event.type == "turn_latency"]
+    complete = [data for data in latencies if "first_byte" in data]
+    assert len(complete) >= 4
+    for data in complete:
+        order = ("turn_decided", "llm_first_token", "first_sentence", "tts_first_audio")
+        times = [data[stage] for stage in order]
+        assert times == sorted(times)
