@@ -1,5 +1,5 @@
 # Everything here sets itself up: `make demo` and `make test` work on a fresh machine with
-# Python 3.11+, a C compiler and the package registries.
+# Python 3.11+ and the package registries.
 
 PYTHON ?= python3
 VENV := .venv
@@ -22,8 +22,9 @@ $(STAMP): pyproject.toml constraints.txt scripts/make-venv.sh
 demo: $(STAMP)
 	@$(BIN)/voicecore demo
 
-test: $(STAMP)
-	@$(BIN)/python -m pytest
+# Everything. What talks in real time or loads models runs alone, so that nothing disturbs it.
+test: $(STAMP) fast
+	@$(BIN)/python -m pytest -m "local_models or e2e"
 
 check: $(STAMP) format lint types imports fast
 
@@ -40,7 +41,7 @@ imports: $(STAMP)
 	@$(BIN)/lint-imports --no-cache
 
 fast: $(STAMP)
-	@$(BIN)/python -m pytest -m "not local_models and not e2e"
+	@$(BIN)/python -m pytest -n 2 -m "not local_models and not e2e"
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks

@@ -23,11 +23,11 @@ steps:
   - loop_s: 60
     steps:
       - say: {_WORDS}
-      - wait: agent_finished
-      - say: {_WORDS}
-      - wait: agent_finished
-      - say: {_WORDS}
       - interrupt: {{say: {_WORDS}, after_ms: 700, timeout_ms: 30000}}
+      - wait: agent_finished
+      - say: {_WORDS}
+      - wait: agent_finished
+      - say: {_WORDS}
       - wait: agent_finished
 """
 """Utterances of two seconds, a tenth of a second a word; every fourth interrupts the agent

@@ -2,6 +2,8 @@
 
 import shutil
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 import msgspec
 
@@ -10,7 +12,7 @@ from benchmarks.callers import Callers, LoadGenerator, Phone
 from benchmarks.figures import ratio, slope
 from benchmarks.load import Load, Talking, run_load
 from benchmarks.processes import ProcessFailed
-from benchmarks.server import has_media_port, serving, write_agent
+from benchmarks.server import Server, has_media_port, serving, serving_bare, write_agent
 from benchmarks.setting import Outcome, Setting, say
 
 CALLS_LIMIT = 200
@@ -30,7 +32,7 @@ PEERS = (
     ("Pipecat 1.14, its own turn detection", "8-12", "73-111"),
     ("Pipecat 1.14, turns from the speech-to-text", "20", "44"),
     ("LiveKit agents 1.8, VAD", "~30", "32-40"),
-    ("a bare loop on the same transport, no engine", "500", "1.5"),
+    ("a bare loop on picows, no engine", "500", "1.5"),
 )
 PIPECAT_CPU_MS, LIVEKIT_CPU_MS, BARE_CPU_MS = 44.0, 32.0, 1.5
 
@@ -47,6 +49,8 @@ class Row(msgspec.Struct, frozen=True):
     media_port: bool
     recording: bool
     load: Load
+    bare: bool = False
+    """The baseline: no engine."""
 
     @property
     def verdict(self) -> str:
@@ -63,6 +67,8 @@ def measure(setting: Setting) -> Outcome:
         say("  without the extra `density` all calls come over the common HTTP port")
     rows = _climb(setting, Phone(), media_port)
     rows += _variants(setting, media_port)
+    if media_port and (bare := _bare(setting, CALLS_LIMIT)) is not None:
+        rows.append(bare)
     if setting.loadgen is not None:
         rows += _climb(setting, LoadGenerator(setting.loadgen), media_port)
     say("\n" + show(rows))
@@ -123,21 +129,47 @@ def _try(
     setting: Setting, callers: Callers, calls: int, *, media_port: bool, recording: bool
 ) -> Row | None:
     port = "media" if media_port else "http"
-    name = f"{callers.name}-{calls}-{port}{'-recorded' if recording else ''}"
-    folder = setting.sub(name)
+    folder = setting.sub(f"{callers.name}-{calls}-{port}{'-recorded' if recording else ''}")
+    server = serving(
+        write_agent(folder, recording=recording),
+        folder,
+        core=setting.cores.server,
+        media_port=media_port,
+        nice=setting.nice,
+    )
+    load = _load(setting, server, callers, folder, calls)
+    return None if load is None else _said(folder.name, Row(media_port, recording, load))
+
+
+def _bare(setting: Setting, calls: int) -> Row | None:
+    """The same calls with nothing behind the socket, for comparison within this session."""
+    folder = setting.sub(f"phone-{calls}-bare")
+    server = serving_bare(folder, core=setting.cores.server, nice=setting.nice)
+    load = _load(setting, server, Phone(), folder, calls)
+    return None if load is None else _said(folder.name, Row(True, False, load, bare=True))
+
+
+def _load(
+    setting: Setting,
+    server: AbstractContextManager[Server],
+    callers: Callers,
+    folder: Path,
+    calls: int,
+) -> Load | None:
+    """None when the run broke down; why has been said."""
     talking = Talking(window_s=5.0 if setting.quick else 10.0, nice=setting.nice)
-    agent = write_agent(folder, recording=recording)
     try:
-        with serving(
-            agent, folder, core=setting.cores.server, media_port=media_port, nice=setting.nice
-        ) as server:
-            load = run_load(server, callers, folder, setting.cores, talking, calls)
+        with server as running:
+            return run_load(running, callers, folder, setting.cores, talking, calls)
     except ProcessFailed as error:
-        say(f"  {name}: no result: {error}")
+        say(f"  {folder.name}: no result: {error}")
         return None
     finally:
         shutil.rmtree(folder / "calls", ignore_errors=True)
-    row = Row(media_port, recording, load)
+
+
+def _said(name: str, row: Row) -> Row:
+    load = row.load
     say(
         f"  {name}: {load.cpu_ms_per_call_s:.2f} CPU-ms per call-second, outgoing audio late "
         f"{load.late.frames.p99:.1f} ms (p99), {row.verdict}"
@@ -159,7 +191,7 @@ def show(rows: Sequence[Row]) -> str:
         lines.append(
             (
                 load.callers,
-                "media" if row.media_port else "http",
+                "bare" if row.bare else "media" if row.media_port else "http",
                 "on" if row.recording else "off",
                 str(load.calls),
                 f"{load.cpu_ms_per_call_s:.2f}",
@@ -182,24 +214,36 @@ def show(rows: Sequence[Row]) -> str:
 
 def bars(rows: Sequence[Row]) -> list[Bar]:
     """The limits, from runs in which the callers kept time."""
-    plain = [row for row in rows if not row.recording and row.media_port == rows[0].media_port]
+    plain = [
+        row.load
+        for row in rows
+        if not (row.recording or row.bare) and row.media_port == rows[0].media_port
+    ]
+    bare = next((row.load for row in rows if row.bare and not row.load.void), None)
     made = []
-    for callers in dict.fromkeys(row.load.callers for row in plain):
-        made += _capacity_bars(callers, [row.load for row in plain if row.load.callers == callers])
-    recorded = [row.load for row in rows if row.recording and not row.load.void]
-    made += [_memory_bar("phone", [row.load for row in plain if row.load.callers == "phone"])]
-    at_limit = [load for load in recorded if load.calls == CALLS_LIMIT]
-    others = [row.load for row in plain if row.load.calls == CALLS_LIMIT and not row.load.void]
-    if at_limit and others:
-        cost = ratio(at_limit[0].cpu_ms_per_call_s, others[0].cpu_ms_per_call_s)
+    for callers in dict.fromkeys(load.callers for load in plain):
+        made += _capacity_bars([load for load in plain if load.callers == callers], bare)
+    by_phone = [load for load in plain if load.callers == Phone.name]
+    made.append(_memory_bar("phone", by_phone))
+    recorded = [row.load for row in rows if row.recording]
+    made += _recorded_bars(recorded, by_phone)
+    return made
+
+
+def _recorded_bars(recorded: Sequence[Load], plain: Sequence[Load]) -> list[Bar]:
+    made = []
+    with_ = [load for load in recorded if load.calls == CALLS_LIMIT and not load.void]
+    without = [load for load in plain if load.calls == CALLS_LIMIT]
+    if with_ and without:
+        cpu_ms = with_[0].cpu_ms_per_call_s
         made.append(
             at_most(
                 f"recorded, {CALLS_LIMIT} calls: CPU per call-second",
-                at_limit[0].cpu_ms_per_call_s,
+                cpu_ms,
                 CPU_LIMIT_MS,
                 "ms",
-                disturbed=at_limit[0].disturbed,
-                baseline=f"x{cost:.2f} of unrecorded",
+                disturbed=with_[0].disturbed,
+                baseline=f"x{ratio(cpu_ms, without[0].cpu_ms_per_call_s):.2f} of unrecorded",
             )
         )
     if len(recorded) > 1:
@@ -207,7 +251,8 @@ def bars(rows: Sequence[Row]) -> list[Bar]:
     return made
 
 
-def _capacity_bars(callers: str, loads: Sequence[Load]) -> list[Bar]:
+def _capacity_bars(loads: Sequence[Load], bare: Load | None) -> list[Bar]:
+    callers = loads[0].callers
     names = (
         f"{callers}: calls per core",
         f"{callers}, {CALLS_LIMIT} calls: outgoing audio late, p99",
@@ -229,6 +274,11 @@ def _capacity_bars(callers: str, loads: Sequence[Load]) -> list[Bar]:
     load = at_limit[0]
     late_ms = max(load.late.frames.p99, load.report.late_at_ear_p99_ms)
     cpu_ms = load.cpu_ms_per_call_s
+    here = ""
+    if bare is not None:
+        # Both are taken at the same speed of the core.
+        times = ratio(cpu_ms / load.late.work_us, bare.cpu_ms_per_call_s / bare.late.work_us)
+        here = f"x{times:.2f} of the bare loop of this session; "
     return [
         at_least(
             names[0],
@@ -251,9 +301,9 @@ def _capacity_bars(callers: str, loads: Sequence[Load]) -> list[Bar]:
             cpu_ms,
             CPU_LIMIT_MS,
             "ms",
-            baseline=f"1/{ratio(PIPECAT_CPU_MS, cpu_ms):.0f} of Pipecat, "
+            baseline=f"{here}published: 1/{ratio(PIPECAT_CPU_MS, cpu_ms):.0f} of Pipecat, "
             f"1/{ratio(LIVEKIT_CPU_MS, cpu_ms):.0f} of LiveKit, "
-            f"x{ratio(cpu_ms, BARE_CPU_MS):.1f} of the bare loop",
+            f"x{ratio(cpu_ms, BARE_CPU_MS):.1f} of a bare loop",
         ),
     ]
 

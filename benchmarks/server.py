@@ -124,6 +124,19 @@ def serving(
         yield Server(process, url, http_url, calls_dir, samples_path)
 
 
+@contextlib.contextmanager
+def serving_bare(folder: Path, *, core: int | None, nice: int = 0) -> Iterator[Server]:
+    """The baseline: the same conversation without an engine (``benchmarks.bare``).
+
+    :raises ProcessFailed: it does not get ready."""
+    samples_path = folder / "samples.json"
+    arguments = ["-m", "benchmarks.bare", str(samples_path)]
+    with child("server", arguments, folder=folder, core=core, nice=nice) as process:
+        urls = _urls(process, READY_TIMEOUT_S)
+        http_url = "http://" + urlsplit(urls["ready"]).netloc
+        yield Server(process, urls["media port"], http_url, folder / "calls", samples_path)
+
+
 def _urls(process: Child, timeout_s: float) -> dict[str, str]:
     """Wait until the server is ready; the URLs that it logs, by the log's event."""
     until_s = time.monotonic() + timeout_s

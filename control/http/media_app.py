@@ -5,7 +5,7 @@ import time
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from control.http.media_entrance import TOKEN_PARAMETER, MediaEntrance, Refusal, Upgrade
+from control.http.media_entrance import MediaEntrance, Refusal, Upgrade
 from control.http.media_socket import AiohttpSocket, serve_media
 from media.carriers import CARRIERS, CarrierKind
 from media.carriers.answer import StreamRequest

@@ -157,3 +157,13 @@ def test_the_longest_callbacks_are_those_during_joins():
     found = _callbacks(Observed(seen, (100.0, 100.2), (100.3, 100.9), 0.0))
     assert found.longest == ((6.0, "other"), (2.0, "join"))
     assert (found.longest_ms, found.over_limit) == (6.0, 1)
+
+
+def test_the_bare_loop_stands_beside_at_the_same_speed_of_the_core():
+    bare = load(200, cpu_ms=2.0)
+    slow = msgspec.structs.replace(bare.late, work_us=20.0)
+    made = rows(load(100), load(200, cpu_ms=3.0))
+    made.append(Row(True, False, msgspec.structs.replace(bare, late=slow), bare=True))
+    found = {bar.name: bar for bar in bars(made)}
+    assert "x3.00 of the bare loop" in found["phone, 200 calls: CPU per call-second"].baseline
+    assert found["phone: memory per call"].value == pytest.approx(0.1)

@@ -577,3 +577,26 @@ def test_the_line_may_fall_silent() -> None:
         assert_ended_well(home, "silence")
 
     virtual(main)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="only frames end speech: without any the caller is taken to speak until max_duration",
+)
+def test_the_line_may_fall_silent_in_mid_speech() -> None:
+    async def main() -> None:
+        async with house() as home:
+            call = home.ring()
+            await call.until_audible(after_ms=0, within_ms=2000)
+            await call.until_quiet()
+            call.speaks(2000)
+            await call.wait_ms(1000)
+            call._tick = lambda: None  # type: ignore[method-assign]
+            try:
+                await call.until_over(within_ms=120_000)
+            finally:
+                call.drops()
+                await call.wait_ms(100)
+        assert_ended_well(home, "silence")
+
+    virtual(main)

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import assert_never
 
-from voicecore.providers.stt import SttFailed
+from voicecore.providers.stt import SttFailed, SttFinal
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
 from voicecore.turns.deadlines import Deadlines
@@ -179,6 +179,8 @@ class TurnMachine:
         if isinstance(heard, SttFailed):
             self._stt_failed(now_ms, heard)
             return
+        if isinstance(heard, SttFinal) and heard.text:
+            self._stt_failures = 0
         self._listener.heard(now_ms, heard)
         self._consider_barge_in(now_ms)
 

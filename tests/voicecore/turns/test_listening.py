@@ -4,13 +4,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.machine_driver import Driver
-from voicecore.providers.stt import SttEager, SttFinal, SttInterim, SttResumed
+from voicecore.providers.errors import VendorError
+from voicecore.providers.stt import SttEager, SttFailed, SttFinal, SttInterim, SttResumed
 from voicecore.providers.words import Word
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
 from voicecore.turns.deadlines import Deadlines
-from voicecore.turns.listening import ENDPOINT, FLUSH, LATE_FINAL_MS, CallerTurn, Listener
+from voicecore.turns.listening import (
+    ENDPOINT,
+    FLUSH,
+    LATE_FINAL_MS,
+    VENDOR_PATIENCE_MS,
+    CallerTurn,
+    Listener,
+)
 from voicecore.turns.settings import TurnSettings
+
+RETRYABLE = VendorError("x", "disconnected", "", retryable=True)
 
 
 class Ear:
@@ -189,7 +199,9 @@ class TestVendorsOpinion:
         ear.starts()
         ear.hears(SttInterim("hello"))
         ear.stops()
-        ear.wait(1000)
+        ear.wait(VENDOR_PATIENCE_MS - 1)
+        assert not ear.turns
+        ear.wait(1)
         assert ear.texts == ["hello"]
 
 
@@ -242,6 +254,16 @@ def test_noise_while_the_agent_thinks_does_not_swallow_the_answer() -> None:
     assert driver.machine.live_reply == asked.reply
     assert asked.request.messages[-1].text == "What are your hours?"
     assert reply <= asked.reply
+
+
+def test_failures_far_apart_do_not_add_up() -> None:
+    driver = Driver()
+    for _ in range(5):
+        driver.send(inputs.Heard(SttFailed(RETRYABLE)))
+        reply = driver.caller_turn("Hello?")
+        driver.full_reply(reply, "Hello.")
+    assert len(driver.of(out.ReopenStt)) == 5
+    assert not driver.ended
 
 
 def test_text_may_come_before_its_speech() -> None:

@@ -139,7 +139,9 @@ STEP = st.one_of(
     step("llm_call", STALE, CALLS),
     step("llm_done", STALE),
     step("llm_failed", STALE, ERRORS),
-    step("answer", TEXTS),
+    step("answer", TEXTS, st.booleans()),
+    step("phrase_is_spoken"),
+    step("tool_round", CALLS, st.booleans()),
     step("audio", STALE, st.integers(0, 3000)),
     step("words", STALE, TEXTS, st.integers(-500, 3000)),
     step("voice_done", STALE),
@@ -200,6 +202,18 @@ def play_step(driver: Checked, name: str, *values: Any) -> None:  # noqa: C901 -
             driver.send(inputs.Thought(live, LlmDone()))
             driver.send(inputs.AudioCame(live, 800))
             driver.send(inputs.ReplyStarted(live, driver.now_ms))
+            if values[1]:
+                driver.send(inputs.SpeechDone(live))
+        case "phrase_is_spoken":
+            driver.send(inputs.AudioCame(live, 800))
+            driver.send(inputs.SpeechDone(live))
+        case "tool_round":
+            driver.send(inputs.Thought(live, LlmToolCall(values[0])))
+            driver.send(inputs.Thought(live, LlmDone()))
+            if values[1]:
+                driver.send(inputs.ReplyPlayed(live, 500))
+            for run in driver.of(out.RunHttpTool):
+                driver.send(inputs.ToolAnswered(ToolResult(run.call_id, "lookup", "yes")))
         case "audio":
             driver.send(inputs.AudioCame(number, rest[0]))
         case "words":

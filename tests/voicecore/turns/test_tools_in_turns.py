@@ -130,6 +130,18 @@ class TestHttp:
         assert said == ["One moment, please.", TurnSettings().phrases.apology]
         assert out.FinishSaying(reply) in driver.outputs
 
+    @pytest.mark.xfail(
+        strict=True,
+        reason="an answer without words counts as said once any round of the reply said something",
+    )
+    def test_a_model_that_says_nothing_after_the_tool_leaves_no_silence(self) -> None:
+        driver, reply = asked()
+        driver.model_calls(reply, "lookup")
+        answered(driver)
+        driver.send(inputs.Thought(reply, LlmDone()))
+        said = [say.text for say in driver.of(out.Say)] + [p.text for p in driver.of(out.SayPhrase)]
+        assert said[-1] != "One moment, please."
+
 
 class TestRefusals:
     @pytest.mark.parametrize(
