@@ -80,7 +80,11 @@ class MediaServer:
 
     def _answer(self, leg: Leg) -> Session:
         record = self._records.open(leg.started, record_audio=self._agent.conduct.record)
-        return Session(leg, self._agent, record, self._http_tools)
+        try:
+            return Session(leg, self._agent, record, self._http_tools)
+        except BaseException:
+            record.close()
+            raise
 
 
 def _log_end(session: Session) -> None:

@@ -9,13 +9,18 @@ from collections.abc import Callable
 from msgspec import structs
 
 from media.audio.convert import Converter
-from media.audio.format import FRAME_MS, AudioFormat
+from media.audio.format import FRAME_MS
+from media.clock import Timer
+from media.transport import Leg
 from media.vad import DETECTORS
 from media.vad.edges import SpeechEdges, SpeechStarted, SpeechSustained
 from voicecore.answering import AnsweringAgent
 from voicecore.providers.stt import Spawn, SttEvent, SttFinal, SttStream
 from voicecore.providers.words import Word
 from voicecore.turns import inputs
+
+LINE_SILENT_MS = 1000
+"""Speech is over when the line brings nothing at all for so long."""
 
 MAX_DRIFT_MS = 500
 """The line's own time may differ so far from ours before it is set anew."""
@@ -26,12 +31,13 @@ class Hearing:
 
     def __init__(
         self,
-        line: AudioFormat,
+        leg: Leg,
         agent: AnsweringAgent,
         *,
         record: Callable[[int, bytes], None],
         post: Callable[[inputs.Input], None],
     ) -> None:
+        line = leg.started.inbound
         settings = agent.conduct.vad
         self._vad = DETECTORS[settings.vendor](line, settings.mode)
         self._edges = SpeechEdges(
@@ -44,6 +50,9 @@ class Hearing:
         self._converter = None if self._format == line else Converter(line, self._format)
         self._record = record
         self._post = post
+        self._leg = leg
+        self._watch: Timer | None = None
+        self._last_frame_ms = 0
         self._line_ms: int | None = None
         """Where the next frame lies in the call; None before the first."""
         self._stt_from_ms: int | None = None
@@ -52,7 +61,8 @@ class Hearing:
 
     def open(self, spawn: Spawn) -> None:
         """Open the speech-to-text, or another one in place of one that died."""
-        self.close()
+        if self._stt is not None:
+            self._stt.close()
         self._stt_from_ms = None
         self._stt = self._vendor.open(self._format, sink=self._heard, spawn=spawn)
         if self._edges.speaking:
@@ -66,6 +76,7 @@ class Hearing:
             line_ms = max(began_ms, 0)  # the line lost or withheld audio: stay aligned
         self._record(line_ms, frame)
         self._line_ms = line_ms + FRAME_MS
+        self._last_frame_ms = now_ms
         stt = self._stt
         if stt is not None:
             if self._stt_from_ms is None:
@@ -79,10 +90,26 @@ class Hearing:
             if stt is not None:
                 stt.speech_started()
             self._post(inputs.SpeechStarted(now_ms - edge.ago_ms))
+            self._watch_line()
         elif isinstance(edge, SpeechSustained):
             self._post(inputs.SpeechSustained())
         else:
             self._post(inputs.SpeechStopped(now_ms - edge.ago_ms))
+
+    def _watch_line(self) -> None:
+        """While the caller speaks, see that the line goes on: only frames end speech."""
+        if self._watch is None:
+            self._watch = self._leg.call_at(self._last_frame_ms + LINE_SILENT_MS, self._check_line)
+
+    def _check_line(self) -> None:
+        self._watch = None
+        if not self._edges.speaking:
+            return
+        if self._leg.now_ms() - self._last_frame_ms < LINE_SILENT_MS:
+            self._watch_line()
+            return
+        self._edges.reset()
+        self._post(inputs.SpeechStopped(self._last_frame_ms))
 
     def _heard(self, event: SttEvent) -> None:
         self._post(inputs.Heard(_shifted(event, self._stt_from_ms or 0)))
@@ -93,6 +120,9 @@ class Hearing:
             self._stt.finalize()
 
     def close(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         stt, self._stt = self._stt, None
         if stt is not None:
             stt.close()

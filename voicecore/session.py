@@ -57,9 +57,7 @@ class Session:
         conduct = agent.conduct
         self._line = leg.started.outbound
         self._playout = Playout(self._line, lead_ms=conduct.lead_ms, chunk_ms=conduct.chunk_ms)
-        self._hearing = Hearing(
-            leg.started.inbound, agent, record=record.caller_audio, post=self._post
-        )
+        self._hearing = Hearing(leg, agent, record=record.caller_audio, post=self._post)
         self._voice: Voice | None = None
         self._machine = TurnMachine(
             conduct.turns,

@@ -40,6 +40,11 @@ class SpeechEdges:
         self._sustained = False
         self._quiet_frames = 0
 
+    def reset(self) -> None:
+        """Forget the speech that is going on: the line has fallen silent altogether."""
+        self.speaking = False
+        self._recent = 0
+
     def receive(self, voiced: bool) -> Edge | None:
         """Take the judgement of the next frame; at most one edge comes of it."""
         if self.speaking:

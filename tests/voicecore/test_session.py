@@ -579,10 +579,6 @@ def test_the_line_may_fall_silent() -> None:
     virtual(main)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="only frames end speech: without any the caller is taken to speak until max_duration",
-)
 def test_the_line_may_fall_silent_in_mid_speech() -> None:
     async def main() -> None:
         async with house() as home:

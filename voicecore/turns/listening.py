@@ -113,7 +113,7 @@ class Listener:
             tuple(self._words),
             self._first_ms if self._first_ms is not None else self.stopped_ms,
             self.stopped_ms,
-            self._final_ms,
+            max(self._final_ms, self._first_ms or 0),
         )
         self.reset()
         return turn if turn.text else None

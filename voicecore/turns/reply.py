@@ -38,6 +38,8 @@ class Reply:
         self.may_call = True
         """Whether the model was offered tools; calls that it makes all the same are ignored."""
         self.waiting_for: set[str] = set()
+        self.acted = False
+        """A tool did what was asked, such as a transfer: words need not follow."""
         self.voice_restarts = 0
         self._first_clause_chars = first_clause_chars
         self.sentences = SentenceStream(first_clause_chars=first_clause_chars)

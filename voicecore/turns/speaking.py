@@ -158,7 +158,7 @@ class Speaker:
             self._llm_failures = 0
             self._deadlines.clear(PROGRESS)
             self._tools.run(now_ms, reply)
-        elif reply.said:
+        elif reply.said and (reply.round_text.strip() or reply.acted):
             self._llm_failures = 0
             self._out.append(FinishSaying(reply.number))
         else:

@@ -128,6 +128,7 @@ class Tooling:
                     self._voice.say(now_ms, reply, request.farewell)
                 self._finish(now_ms, ToolResult(call.id, call.name, '{"status": "ending"}'))
             case TransferCall():
+                reply.acted = True
                 if request.say:
                     self._voice.say(now_ms, reply, request.say)
                 data = {"number": request.number, "target": request.target}
@@ -135,6 +136,7 @@ class Tooling:
                 text = '{"status": "transfer requested"}'
                 self._finish(now_ms, ToolResult(call.id, call.name, text))
             case SendDtmf():
+                reply.acted = True
                 self._out.append(PlayTones(reply.number, request.digits))
                 self._finish(now_ms, ToolResult(call.id, call.name, '{"status": "sent"}'))
             case CollectDigits():
