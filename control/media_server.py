@@ -6,6 +6,7 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
+from control.collector import Collector
 from control.http.media_app import media_app
 from control.http.media_entrance import MediaEntrance
 from control.loop_lag import LoopLag
@@ -27,7 +28,7 @@ BACKLOG = 1024
 
 class MediaServer:
     """Answers streams with one agent. ``listen`` takes connections, which are refused until
-    ``entrance.ready`` is set; ``stop`` lets the live calls end."""
+    ``ready`` was called; ``stop`` lets the live calls end."""
 
     def __init__(
         self,
@@ -44,11 +45,12 @@ class MediaServer:
         self._records = CallRecords(
             calls_dir, clock=clock, observer=self.metrics.on_event, on_damage=_log_damage
         )
-        self.calls = Calls(self._answer, limit=settings.max_calls, on_ended=_log_end)
+        self.calls = Calls(self._answer, limit=settings.max_calls, on_ended=self._ended)
         self.entrance = MediaEntrance(
             self.calls, settings, self.metrics, clock, carrier_options=carrier_options(settings)
         )
         self._runner = web.AppRunner(media_app(self.entrance), access_log=None)
+        self._collector = Collector()
         self._media_port: asyncio.Server | None = None
         self._lag = LoopLag(asyncio.get_running_loop(), self.metrics.loop_lag.observe)
 
@@ -68,6 +70,11 @@ class MediaServer:
         self._media_port = await open_media_port(self.entrance, host, port)
         return int(self._media_port.sockets[0].getsockname()[1])
 
+    def ready(self) -> None:
+        """The agent is loaded: take calls."""
+        self._collector.settle()
+        self.entrance.ready = True
+
     async def stop(self, drain_timeout_s: float) -> None:
         """Take no more calls, let the live ones end, and close everything."""
         self.entrance.ready = False
@@ -86,15 +93,15 @@ class MediaServer:
             record.close()
             raise
 
-
-def _log_end(session: Session) -> None:
-    started = session.leg.started
-    log.info(
-        "call ended",
-        call_id=started.call_id,
-        carrier=started.carrier,
-        reason=session.ended_reason,
-    )
+    def _ended(self, session: Session) -> None:
+        started = session.leg.started
+        log.info(
+            "call ended",
+            call_id=started.call_id,
+            carrier=started.carrier,
+            reason=session.ended_reason,
+        )
+        self._collector.call_ended(len(self.calls))
 
 
 def _log_damage(damage: Damage) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import gc
 import signal
 import sys
 from collections.abc import Mapping
@@ -109,10 +108,7 @@ async def _answer_calls(
         port = await server.listen(args.host, args.port)
         log.info("loading", agent=agent.conduct.name, port=port)
         await agent.start(MULAW_8K, lambda step: log.info("loading", step=step))
-        # What is loaded lives for ever: the collector need not look at it during calls.
-        gc.collect()
-        gc.freeze()
-        server.entrance.ready = True
+        server.ready()
         if args.media_port is not None:
             media_port = await server.listen_for_media(args.host, args.media_port)
             log.info("media port", url=f"ws://{args.host}:{media_port}/media/twilio")

@@ -4,8 +4,6 @@ Source: ITU-T Recommendation G.711 (11/88), tables 1 and 2. A 14-bit µ-law or 1
 value fills the upper bits of the 16-bit sample, the usual scaling. Bytes in, bytes out.
 """
 
-from codecs import charmap_decode, utf_16_le_encode
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,8 +11,8 @@ _BYTE = np.dtype(np.uint8)
 _WORD = np.dtype("<u2")
 _SAMPLE = np.dtype("<i2")
 
-# Up to about four 20 ms frames at 8 kHz the interpreter's charmap codec beats numpy, whose
-# fixed cost per call is a microsecond; above that numpy wins by throughput.
+# Up to about four 20 ms frames at 8 kHz the bytes' own methods beat numpy, whose fixed cost per
+# call is a microsecond; above that numpy wins by throughput.
 _SHORT = 640
 
 
@@ -57,6 +55,12 @@ def _alaw_encoding() -> NDArray[np.uint8]:
     return (np.where(sample < 0, code, code | 0x80) ^ 0x55).astype(np.uint8)
 
 
+def _halves(samples: NDArray[np.int16]) -> tuple[bytes, bytes]:
+    """The low and the high bytes of 256 samples, as tables for ``bytes.translate``."""
+    code_units = samples.view(_WORD)
+    return (code_units & 255).astype(_BYTE).tobytes(), (code_units >> 8).astype(_BYTE).tobytes()
+
+
 _FROM_MULAW = _mulaw_decoding()
 _FROM_ALAW = _alaw_decoding()
 _TO_MULAW = _mulaw_encoding()
@@ -64,30 +68,30 @@ _TO_ALAW = _alaw_encoding()
 _MULAW_ALAW = _TO_ALAW.take(_FROM_MULAW.view(_WORD)).tobytes()
 _ALAW_MULAW = _TO_MULAW.take(_FROM_ALAW.view(_WORD)).tobytes()
 
-# The same decoding tables as characters: a sample is the UTF-16 code unit of its character.
-# A few large negative samples fall on surrogates, which UTF-16 refuses to encode.
-_MULAW_CHARACTERS = "".join(map(chr, _FROM_MULAW.view(_WORD).tolist()))
-_ALAW_CHARACTERS = "".join(map(chr, _FROM_ALAW.view(_WORD).tolist()))
+# The same decoding tables by halves, for frames: two translations into a buffer take less time
+# than numpy needs to begin.
+_MULAW_LOW, _MULAW_HIGH = _halves(_FROM_MULAW)
+_ALAW_LOW, _ALAW_HIGH = _halves(_FROM_ALAW)
 
 
 def decode_mulaw(mulaw: bytes) -> bytes:
     """Two bytes for each µ-law byte."""
-    if len(mulaw) <= _SHORT:
-        try:
-            return utf_16_le_encode(charmap_decode(mulaw, "strict", _MULAW_CHARACTERS)[0])[0]
-        except UnicodeEncodeError:
-            pass
-    return _FROM_MULAW.take(np.frombuffer(mulaw, _BYTE)).tobytes()
+    if len(mulaw) > _SHORT:
+        return _FROM_MULAW.take(np.frombuffer(mulaw, _BYTE)).tobytes()
+    pcm16 = bytearray(2 * len(mulaw))
+    pcm16[::2] = mulaw.translate(_MULAW_LOW)
+    pcm16[1::2] = mulaw.translate(_MULAW_HIGH)
+    return bytes(pcm16)
 
 
 def decode_alaw(alaw: bytes) -> bytes:
     """Two bytes for each A-law byte."""
-    if len(alaw) <= _SHORT:
-        try:
-            return utf_16_le_encode(charmap_decode(alaw, "strict", _ALAW_CHARACTERS)[0])[0]
-        except UnicodeEncodeError:
-            pass
-    return _FROM_ALAW.take(np.frombuffer(alaw, _BYTE)).tobytes()
+    if len(alaw) > _SHORT:
+        return _FROM_ALAW.take(np.frombuffer(alaw, _BYTE)).tobytes()
+    pcm16 = bytearray(2 * len(alaw))
+    pcm16[::2] = alaw.translate(_ALAW_LOW)
+    pcm16[1::2] = alaw.translate(_ALAW_HIGH)
+    return bytes(pcm16)
 
 
 def encode_mulaw(pcm16: bytes) -> bytes:
