@@ -35,6 +35,7 @@ EVENTS = "events.jsonl"
 TRANSCRIPT = "transcript.json"
 
 _EVERY_MS = 1000
+_TRANSCRIPT_EVERY_MS = 5000
 _SETTLE_MS = 300
 """Audio is taken this long after its time, as a clear takes effect a little in the past."""
 _LINE_LAG_MS = 5000
@@ -72,6 +73,7 @@ class CallFiles:
         self._clock = clock
         self._started_ms = clock.now_ms()
         self._timer: Timer | None = None
+        self._transcript_timer: Timer | None = None
         self._timeline = RecordingTimeline(caller, agent)
         self._recording = WavFile(directory, RECORDING, rate_hz=self._timeline.rate_hz)
         self._events = QueuedFile(directory, EVENTS)
@@ -94,10 +96,12 @@ class CallFiles:
         return self._clock.now_ms() - self._started_ms
 
     def put_entry(self, entry: TranscriptEntry) -> None:
-        """Adds to the transcript, or replaces the entry of that turn and speaker, and writes
-        the file anew."""
+        """Adds to the transcript, or replaces the entry of that turn and speaker. The file is
+        written anew soon; a crash before loses nothing that ``events.jsonl`` does not hold."""
         self.transcript.put(entry)
-        self._writer.write(self._transcript_file, self.transcript.to_json())
+        if self._transcript_timer is None and self._closing is None:
+            due_ms = self._clock.now_ms() + _TRANSCRIPT_EVERY_MS
+            self._transcript_timer = self._clock.call_at(due_ms, self._write_transcript)
 
     def close(self) -> asyncio.Future[CallFilesReport]:
         """Ends the recording now and closes the files; the report comes when they are closed.
@@ -106,6 +110,8 @@ class CallFiles:
             return self._closing
         loop = asyncio.get_running_loop()
         self._closing = loop.create_future()
+        if self._transcript_timer is not None:
+            self._transcript_timer.cancel()
         if self._timer is not None:
             self._timer.cancel()
             self._write_recording(self.now_ms())
@@ -125,6 +131,10 @@ class CallFiles:
         for file in files:
             self._writer.finish(file, one_finished)
         return self._closing
+
+    def _write_transcript(self) -> None:
+        self._transcript_timer = None
+        self._writer.write(self._transcript_file, self.transcript.to_json())
 
     def _schedule(self) -> None:
         self._timer = self._clock.call_at(self._clock.now_ms() + _EVERY_MS, self._tick)

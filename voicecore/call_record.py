@@ -16,6 +16,8 @@ Observer = Callable[[str, Mapping[str, Any]], None]
 """Called with each event's type and data."""
 
 STOP_TIMEOUT_S = 10.0
+BATCH_MS = 200
+"""How long data may wait for more before it is written: fewer, larger writes."""
 
 
 class CallRecords:
@@ -32,7 +34,7 @@ class CallRecords:
         self._directory = directory
         self._clock = clock
         self._observer = observer
-        self._writer = DiskWriter(on_damage=on_damage)
+        self._writer = DiskWriter(on_damage=on_damage, batch_ms=BATCH_MS)
         if directory is not None:
             self._writer.start()
 

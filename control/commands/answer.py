@@ -58,6 +58,8 @@ def add_parser(
 def run(args: argparse.Namespace) -> int:
     """Answer until a signal ends it."""
     configure_logs(json=args.json)
+    # The disk's thread must not keep the frames waiting for the interpreter's lock for 5 ms.
+    sys.setswitchinterval(0.001)
     settings, secrets = read_settings(), read_secrets()
     try:
         agent = load_agent(args.agent, secrets=secrets)

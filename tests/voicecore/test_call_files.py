@@ -107,13 +107,13 @@ async def test_files_grow_while_the_call_goes_on(tmp_path: Path) -> None:
         files = CallFiles(writer, tmp_path, "call", caller=MULAW_8K, agent=MULAW_8K, clock=clock)
         files.journal.write("call_started", 0)
         files.put_entry(caller_entry(1, 0, 100, "hello"))
-        for at_ms in range(0, 3000, 20):
+        for at_ms in range(0, 6000, 20):
             files.caller(at_ms, b"\x10" * 160)
             clock.advance(20)
         marker = QueuedFile(CallDirectory(tmp_path, "marker"), "log")
         await asyncio.to_thread(finish, writer, marker)
         sound, _ = soundfile.read(tmp_path / "call" / "recording.wav")
-        assert 2500 <= len(sound) / 8 <= 3000
+        assert 5500 <= len(sound) / 8 <= 6000
         assert len(events_of(tmp_path / "call" / "events.jsonl")) == 1
         assert entries_of(tmp_path / "call" / "transcript.json")[0].text == "hello"
         await closed(files)
