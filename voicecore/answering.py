@@ -26,7 +26,6 @@ from voicecore.turns.settings import TurnSettings
 
 PHRASE_TIMEOUT_S = 30.0
 WARM_TIMEOUT_S = 60.0
-WARM_TIMEOUT_S = 60.0
 
 
 class SpokenPhrase(msgspec.Struct, frozen=True):

@@ -353,10 +353,10 @@ class Session:
             self.leg.clear(self._machine.live_reply or 0)
             self.leg.play(LAST_WORDS, spoken.audio)
             self.leg.finish(LAST_WORDS)
-            heard = self._loop.create_future()
+            heard = asyncio.Event()
             duration_ms = self._line.duration_ms(len(spoken.audio))
-            self.leg.call_at(self.leg.now_ms() + duration_ms, lambda: heard.set_result(None))
-            await heard
+            self.leg.call_at(self.leg.now_ms() + duration_ms, heard.set)
+            await heard.wait()
         self.leg.hang_up()
 
     def _call_facts(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The media engine's HTTP application: carriers' streams, answer documents, health, metrics."""
 
+import asyncio
 import time
 
 from aiohttp import web
@@ -13,6 +14,7 @@ from media.carriers.kind import SignedRequest
 from media.transport import Connection
 
 RETRY_AFTER_S = "5"
+BODY_TIMEOUT_S = 10.0
 
 
 def media_app(entrance: MediaEntrance) -> web.Application:
@@ -61,7 +63,12 @@ def _media_handler(entrance: MediaEntrance, kind: CarrierKind) -> Handler:
 
 def _answer_handler(entrance: MediaEntrance, kind: CarrierKind) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
-        upgrade, body = _upgrade(request), await request.read()
+        upgrade = _upgrade(request)
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                body = await request.read()
+        except (TimeoutError, ConnectionError, web.RequestPayloadError):
+            return _refused(Refusal(408, "incomplete_body", "the request did not come whole"))
         public = entrance.public_url(upgrade)
         secret = entrance.secret_of(kind)
         signed = SignedRequest(public + upgrade.path, upgrade.headers, body)

@@ -113,6 +113,42 @@ class TestAnswer:
         async with serving(tmp_path) as server:
             assert (await post(server, "/answer/twilio", {"x": "y" * 100_000}))[0] == 413
 
+    @pytest.mark.parametrize(
+        ("head", "rest"),
+        [
+            ("Content-Length: 60000", b""),
+            ("Content-Length: 60000", b"x" * 100),
+            ("Transfer-Encoding: chunked", b"5\r\nab"),
+        ],
+    )
+    async def test_half_a_form_is_the_peers_fault(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, head: str, rest: bytes
+    ) -> None:
+        async with serving(tmp_path) as server:
+            port = int(server.http.rpartition(":")[2])
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(
+                f"POST /answer/twilio HTTP/1.1\r\nHost: a\r\n{head}\r\n\r\n".encode() + rest
+            )
+            writer.write_eof()
+            async with asyncio.timeout(5):
+                await reader.read()
+            writer.close()
+            assert (await get(server, "/healthz"))[0] == 200
+        assert not [record for record in caplog.records if record.exc_info]
+
+    async def test_half_a_form_is_not_waited_for(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("control.http.media_app.BODY_TIMEOUT_S", 0.05)
+        async with serving(tmp_path) as server:
+            port = int(server.http.rpartition(":")[2])
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"POST /answer/twilio HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx")
+            async with asyncio.timeout(5):
+                assert b" 408 " in await reader.readline()
+            writer.close()
+
     @pytest.mark.parametrize("host", ["a b", '"><Dial>', "", "[", "x" * 3000, "x/y?z"])
     async def test_a_host_that_is_none_is_the_peers_fault(self, tmp_path: Path, host: str) -> None:
         async with serving(tmp_path) as server:

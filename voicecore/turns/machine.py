@@ -50,6 +50,8 @@ from voicecore.turns.speaking import Speaker
 
 MAX_STT_FAILURES = 2
 FLOOR_WORDS = 2
+MAX_DIGITS = 100
+"""Keys in one entry; those beyond it are dropped."""
 SILENCE, MAX_DURATION, DIGITS = "silence", "max_duration", "digits"
 
 
@@ -188,6 +190,8 @@ class TurnMachine:
         self._stt_failures += 1
         error = failed.error
         self._out.append(Emit("vendor_failed", {"kind": "stt", "code": error.code}))
+        if self.phase is not Phase.TALKING:
+            return  # nobody is listened to any more: the last sentence is said to its end
         if error.retryable and self._stt_failures <= MAX_STT_FAILURES:
             self._out.append(ReopenStt())
         else:
@@ -248,7 +252,7 @@ class TurnMachine:
         if not self._settings.digits_enabled or self.phase is not Phase.TALKING:
             return
         finished = digit == self._settings.digits_finish_key
-        if not finished:
+        if not finished and len(self._digits) < MAX_DIGITS:
             self._digits += digit
         wait_ms = 0 if finished else self._settings.digits_pause_ms
         self._deadlines.set(DIGITS, now_ms + wait_ms)

@@ -410,6 +410,19 @@ class TestFailures:
         driver.reply_plays(driver.last(out.SayPhrase).reply)
         assert driver.last(out.HangUp) == out.HangUp("stt_failed")
 
+    def test_the_last_sentence_outlives_the_speech_to_text(self) -> None:
+        settings = TurnSettings()
+        driver = Driver(settings)
+        reply = driver.caller_turn("Hello?")
+        driver.send(inputs.ThoughtFailed(reply, FATAL))
+        fallback = driver.last(out.SayPhrase)
+        assert fallback.text == settings.phrases.fallback
+        for error in (FATAL, RETRYABLE):  # the network that took the model takes this too
+            driver.send(inputs.Heard(SttFailed(error)))
+        assert driver.machine.live_reply == fallback.reply
+        driver.reply_plays(fallback.reply)
+        assert driver.last(out.HangUp) == out.HangUp("llm_failed")
+
     @pytest.mark.parametrize("name", ["agent_turn", "call_ended"])
     def test_each_reply_and_the_call_end_once(self, name: str) -> None:
         driver = Driver(TurnSettings(greeting="Hello."))
@@ -429,3 +442,10 @@ class TestFailures:
         said = sum(len(s.text) for s in driver.of(out.Say))
         assert said < 50_000
         assert out.StopLlm(reply) in driver.outputs
+
+    def test_endless_keys_are_bounded(self) -> None:
+        driver = Driver()
+        for _ in range(1000):
+            driver.send(inputs.DigitPressed("1"))
+        driver.pass_ms(3000)
+        assert len(driver.events("caller_turn")[-1]["text"]) < 200
