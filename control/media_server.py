@@ -24,6 +24,7 @@ from voicecore.tools.http import HttpToolRunner
 log = structlog.get_logger("control.media_server")
 
 BACKLOG = 1024
+KEEPALIVE_S = 75.0
 
 
 class MediaServer:
@@ -49,7 +50,9 @@ class MediaServer:
         self.entrance = MediaEntrance(
             self.calls, settings, self.metrics, clock, carrier_options=carrier_options(settings)
         )
-        self._runner = web.AppRunner(media_app(self.entrance), access_log=None)
+        self._runner = web.AppRunner(
+            media_app(self.entrance), access_log=None, keepalive_timeout=KEEPALIVE_S
+        )
         self._collector = Collector()
         self._media_port: asyncio.Server | None = None
         self._lag = LoopLag(asyncio.get_running_loop(), self.metrics.loop_lag.observe)

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -15,6 +15,7 @@ class Settings(BaseSettings):
 
     public_url: str = Field(
         default="",
+        pattern=r"^(https://[^/\s]+[^\s]*)?$",
         description="How carriers reach this server, such as https://voice.example.com. Needed "
         "for answer documents and for checking Twilio's signatures.",
     )
@@ -45,11 +46,22 @@ class Settings(BaseSettings):
     )
 
 
+class SettingsError(Exception):
+    """The environment is wrong; the text names every wrong variable."""
+
+
 def read_settings() -> Settings:
     """Read the environment.
 
-    :raises pydantic.ValidationError: naming every wrong variable."""
-    return Settings()
+    :raises SettingsError: a variable is not what it must be."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"VOICECORE_{str(item['loc'][0]).upper()}: {item['msg']}"
+            for item in error.errors(include_url=False)
+        ]
+        raise SettingsError("\n".join(lines)) from None
 
 
 def read_secrets() -> Mapping[str, str]:

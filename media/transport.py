@@ -8,6 +8,7 @@ goes through ``Leg``, which is the socket's only writer.
 from collections.abc import Callable
 from typing import Protocol
 
+from media.audio.format import FRAME_MS
 from media.carrier import (
     AudioIn,
     Carrier,
@@ -28,6 +29,9 @@ from media.playout import Playout, PlayoutEvent
 
 UNREAD_LIMIT_BYTES = 512 * 1024
 """A carrier that does not read this much has stopped listening: the socket is closed."""
+
+AHEAD_LIMIT_MS = 5000
+"""A caller speaks in real time: audio further ahead of the clock is dropped, not paid for."""
 
 CLOSE_NORMAL = 1000
 CLOSE_PROTOCOL_ERROR = 1002
@@ -89,6 +93,9 @@ class Leg:
         self._timer_ms = 0
         self._owner: LegOwner | None = None
         self._open = True
+        self._audio_ms = 0
+        self.dropped_ms = 0
+        """Audio of the caller that came far too fast to be one."""
 
     def attach(self, owner: LegOwner, playout: Playout) -> None:
         """Give the leg to a call, which hears everything from here on and brings its playout."""
@@ -114,7 +121,12 @@ class Leg:
             return
         if isinstance(event, AudioIn):
             for frame in self._inbound.receive(event):
-                owner.on_frame(frame)
+                self._audio_ms += FRAME_MS
+                if self._audio_ms - self.now_ms() > AHEAD_LIMIT_MS:
+                    self._audio_ms -= FRAME_MS
+                    self.dropped_ms += FRAME_MS
+                else:
+                    owner.on_frame(frame)
         elif isinstance(event, MarkPlayed):
             playout.mark_played(self.now_ms(), event.name)
             self._report(playout)

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import resource
 import signal
 import sys
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import structlog
 from control.clock import MonotonicClock
 from control.logs import configure_logs
 from control.media_server import MediaServer
-from control.settings import Settings, read_secrets, read_settings
+from control.settings import Settings, SettingsError, read_secrets, read_settings
 from media.audio.format import MULAW_8K
 from voicecore.adapters.registry import VendorConfigError
 from voicecore.agents.load import AgentFileError, load_agent
@@ -60,14 +61,21 @@ def run(args: argparse.Namespace) -> int:
     configure_logs(json=args.json)
     # The disk's thread must not keep the frames waiting for the interpreter's lock for 5 ms.
     sys.setswitchinterval(0.001)
-    settings, secrets = read_settings(), read_secrets()
+    _raise_open_files_limit()
     try:
+        settings, secrets = read_settings(), read_secrets()
         agent = load_agent(args.agent, secrets=secrets)
         answering = prepare(agent, secrets)
-    except (AgentFileError, VendorConfigError) as error:
+    except (SettingsError, AgentFileError, VendorConfigError) as error:
         print(error, file=sys.stderr)
         return 2
     return asyncio.Runner(loop_factory=_new_loop).run(_serve(args, settings, secrets, answering))
+
+
+def _raise_open_files_limit() -> None:
+    """A call is a file: take as many as the system allows this process."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -132,6 +140,9 @@ async def _answer_calls(
 async def _until_signal() -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    for number in numbers:
         loop.add_signal_handler(number, stopped.set)
     await stopped.wait()
+    for number in numbers:
+        loop.remove_signal_handler(number)  # the second one does not wait for calls to end

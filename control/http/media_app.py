@@ -6,7 +6,7 @@ import time
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from control.http.media_entrance import MediaEntrance, Refusal, Upgrade
+from control.http.media_entrance import TOKEN_PARAMETER, MediaEntrance, Refusal, Upgrade
 from control.http.media_socket import AiohttpSocket, serve_media
 from media.carriers import CARRIERS, CarrierKind
 from media.carriers.answer import StreamRequest
@@ -64,6 +64,8 @@ def _media_handler(entrance: MediaEntrance, kind: CarrierKind) -> Handler:
 def _answer_handler(entrance: MediaEntrance, kind: CarrierKind) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         upgrade = _upgrade(request)
+        if not entrance.may_answer(kind):
+            return _refused(Refusal(403, "carrier_not_set_up", "no key to check this carrier by"))
         try:
             async with asyncio.timeout(BODY_TIMEOUT_S):
                 body = await request.read()
@@ -75,9 +77,12 @@ def _answer_handler(entrance: MediaEntrance, kind: CarrierKind) -> Handler:
         if secret and not kind.verify_webhook(signed, secret, int(time.time())):
             return _refused(entrance.bad_signature(kind))
         stream_url = "wss://" + public.partition("://")[2] + kind.path
+        parameters = entrance.mint()
+        if kind.token_in_path and parameters:
+            stream_url += "/" + parameters.pop(TOKEN_PARAMETER)
         options = entrance.carrier_options.get(kind.name, {})
         try:
-            document = kind.answer(StreamRequest(stream_url, entrance.mint()), options)
+            document = kind.answer(StreamRequest(stream_url, parameters), options)
         except ValueError:
             if entrance.settings.public_url:
                 raise

@@ -9,7 +9,7 @@ import structlog
 
 from control.metrics import Metrics
 from control.settings import Settings
-from media.carriers import CarrierKind
+from media.carriers import CARRIERS, CarrierKind
 from media.carriers.kind import SignedRequest
 from media.clock import Clock
 from media.transport import Connection, Leg, Socket, StreamRefused
@@ -54,16 +54,14 @@ class MediaEntrance:
         self.carrier_options = carrier_options
         self.ready = False
         """Whether the agent can answer."""
-        self.waiting = 0
-        """Connections that have not started a stream."""
+        self._waiting: dict[Connection, None] = {}
         self._clock = clock
         secret = settings.stream_secret.get_secret_value()
         self._gate = TokenGate(secret) if secret else None
 
     def refuses(self, kind: CarrierKind, upgrade: Upgrade) -> Refusal | None:
         """Why an upgrade is not taken; None if it is."""
-        room = self.calls.has_room and self.waiting < self.settings.max_waiting
-        if not (self.ready and room):
+        if not (self.ready and self.calls.has_room):
             self.metrics.streams_refused.labels("busy").inc()
             return Refusal(503, "busy", "no more calls are taken now")
         secret = self.secret_of(kind)
@@ -76,26 +74,18 @@ class MediaEntrance:
 
     def connect(self, kind: CarrierKind, socket: Socket, *, path_token: str) -> Connection:
         """A connection that becomes a call when its stream starts and is let in."""
-        self.waiting += 1
-        settled = False
-
-        def settle() -> None:
-            nonlocal settled
-            if not settled:
-                settled = True
-                self.waiting -= 1
 
         def started(leg: Leg) -> None:
-            settle()
+            self._waiting.pop(connection, None)
             self._admit(leg, path_token)
             self.calls.take(leg)
 
         def refused(code: str, detail: str) -> None:
-            settle()
+            self._waiting.pop(connection, None)
             self.metrics.streams_refused.labels(code).inc()
             log.warning("stream closed", carrier=kind.name, code=code, detail=detail)
 
-        return Connection(
+        connection = Connection(
             kind,
             kind.codec(self.carrier_options.get(kind.name, {})),
             socket,
@@ -103,6 +93,22 @@ class MediaEntrance:
             on_started=started,
             on_refused=refused,
         )
+        self._waiting[connection] = None
+        if len(self._waiting) > self.settings.max_waiting:
+            # Whoever has been silent the longest goes, so that no crowd of them keeps calls out.
+            next(iter(self._waiting)).unreadable("too_many_waiting", "another one came")
+        return connection
+
+    @property
+    def waiting(self) -> int:
+        """Connections that have not started a stream."""
+        return len(self._waiting)
+
+    def may_answer(self, kind: CarrierKind) -> bool:
+        """Whether the carrier's webhooks are served: not where tokens are asked for and only
+        another carrier's signature can be checked, or anybody could ask for a token there."""
+        guarded = any(self.secret_of(other) for other in CARRIERS)
+        return self._gate is None or not guarded or bool(self.secret_of(kind))
 
     def mint(self) -> dict[str, str]:
         """The stream parameters that let a stream in."""

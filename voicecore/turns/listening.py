@@ -9,6 +9,14 @@ from voicecore.turns.settings import TurnSettings
 
 ENDPOINT = "endpoint"
 FLUSH = "flush"
+STUCK = "stuck"
+
+STUCK_MS = 10_000
+"""The VAD may hear speech for so long without a new word before the words that are there count
+as the turn: a television, an engine, a line that hums."""
+
+NO_WORDS_MS = 20_000
+"""Speech without any word for so long is noise."""
 
 VENDOR_PATIENCE_MS = 4000
 """How long after speech a vendor that ends turns itself may think about this one."""
@@ -68,10 +76,12 @@ class Listener:
             self._first_ms = at_ms
         self._flushed = self._ripe = False
         self._deadlines.clear(ENDPOINT, FLUSH)
+        self._deadlines.set(STUCK, at_ms + (STUCK_MS if self.text else NO_WORDS_MS))
 
     def speech_stopped(self, now_ms: int, at_ms: int) -> None:
         """The text so far is to be finished: the caller of this asks for it."""
         self.speaking = self.sustained = False
+        self._deadlines.clear(STUCK)
         self.stopped_ms = at_ms
         self._flushed = self._ripe = False
         wait_ms = self._settings.flush_timeout_ms
@@ -81,6 +91,12 @@ class Listener:
         self._deadlines.set(ENDPOINT, at_ms + self._settings.min_silence_ms)
 
     def heard(self, now_ms: int, event: SttEvent) -> None:
+        before = self.text
+        self._take(now_ms, event)
+        if self.speaking and self.text != before:
+            self._deadlines.set(STUCK, now_ms + STUCK_MS)
+
+    def _take(self, now_ms: int, event: SttEvent) -> None:
         if isinstance(event, SttInterim):
             self._interim = event.text
         elif isinstance(event, SttFinal):
@@ -94,12 +110,21 @@ class Listener:
         """One of this module's deadlines has come."""
         if name == ENDPOINT:
             self._ripe = True
+        elif name == STUCK:
+            self._noise_goes_on(now_ms)
         else:  # the text is late: what is there must do
             if self._interim:
                 self._finals.append(self._interim)
                 self._interim = ""
                 self._final_ms = self._forced_ms = now_ms
             self._flushed = True
+
+    def _noise_goes_on(self, now_ms: int) -> None:
+        """What sounds like speech has brought no new word for long: take what there is."""
+        self.speaking = self.sustained = False
+        self.stopped_ms = now_ms
+        self._final_ms = now_ms
+        self._flushed = self._ripe = True
 
     def decide(self) -> CallerTurn | None:
         """The caller's turn once it is over, and then no more; None while it is not. A turn

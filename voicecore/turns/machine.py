@@ -42,7 +42,7 @@ from voicecore.turns.inputs import (
     ToolAnswered,
     WordsCame,
 )
-from voicecore.turns.listening import ENDPOINT, FLUSH, CallerTurn, Listener
+from voicecore.turns.listening import ENDPOINT, FLUSH, STUCK, CallerTurn, Listener
 from voicecore.turns.outputs import Emit, FinalizeStt, HangUp, Output, ReopenStt
 from voicecore.turns.reply import ReplyKind
 from voicecore.turns.settings import TurnSettings
@@ -274,7 +274,7 @@ class TurnMachine:
     # Deadlines
 
     def _on_due(self, now_ms: int, name: str) -> None:
-        if name in (ENDPOINT, FLUSH):
+        if name in (ENDPOINT, FLUSH, STUCK):
             self._listener.due(now_ms, name)
         elif name == SILENCE:
             self._silence(now_ms)

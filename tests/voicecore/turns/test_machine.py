@@ -98,6 +98,31 @@ class TestTurn:
         driver.pass_ms(1)
         assert driver.last(out.StartLlm).request.messages[-1].text == "my number is"
 
+    def test_noise_behind_the_words_does_not_hold_the_answer_back_for_ever(self) -> None:
+        driver = Driver()
+        driver.send(inputs.SpeechStarted(0))
+        driver.send(inputs.SpeechSustained())
+        driver.pass_ms(1000)
+        driver.send(inputs.Heard(SttFinal("What are your hours?")))
+        driver.pass_ms(9_999)
+        assert not driver.of(out.StartLlm)
+        driver.pass_ms(1)
+        assert driver.last(out.StartLlm).request.messages[-1].text == "What are your hours?"
+
+    def test_a_long_winded_caller_is_not_stuck(self) -> None:
+        driver = Driver()
+        driver.send(inputs.SpeechStarted(0))
+        for number in range(12):
+            driver.pass_ms(5000)
+            driver.send(inputs.Heard(SttFinal(f"part {number}")))
+        assert not driver.of(out.StartLlm)
+
+    def test_noise_without_words_counts_as_silence(self) -> None:
+        driver = Driver(TurnSettings(ask_after_ms=8000))
+        driver.send(inputs.SpeechStarted(0))
+        driver.pass_ms(20_000 + 8000)
+        assert driver.last(out.SayPhrase).text == "Are you still there?"
+
     def test_sentences_are_spoken_as_they_come(self) -> None:
         driver = Driver()
         reply = driver.caller_turn("Hello?")
