@@ -31,7 +31,20 @@ def configure_logs(*, json: bool, level: str = "INFO", pii: bool = False) -> Non
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, handlers=[_ToStructlog()], force=True)
+
+
+class _ToStructlog(logging.Handler):
+    """Libraries' own log records, in the same form as ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        structlog.get_logger(record.name).log(
+            max(record.levelno, logging.WARNING),
+            "library log",
+            logger=record.name,
+            detail=record.getMessage(),
+            exc_info=record.exc_info,
+        )
 
 
 def _drop_personal_data(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:

@@ -33,10 +33,10 @@ def add_parser(
     )
     parser.add_argument("agent", type=Path, metavar="AGENT.yaml")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=8765, help="port; 0 takes a free one")
+    parser.add_argument("--port", type=_port, default=8765, help="port; 0 takes a free one")
     parser.add_argument(
         "--media-port",
-        type=int,
+        type=_port,
         metavar="PORT",
         help="take media streams on this port too, at less CPU a call (needs picows)",
     )
@@ -56,6 +56,13 @@ def add_parser(
     return parser
 
 
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError("a port is 0 to 65535")
+    return port
+
+
 def run(args: argparse.Namespace) -> int:
     """Answer until a signal ends it."""
     configure_logs(json=args.json)
@@ -66,10 +73,29 @@ def run(args: argparse.Namespace) -> int:
         settings, secrets = read_settings(), read_secrets()
         agent = load_agent(args.agent, secrets=secrets)
         answering = prepare(agent, secrets)
+        _make_calls_dir(args)
     except (SettingsError, AgentFileError, VendorConfigError) as error:
         print(error, file=sys.stderr)
         return 2
     return asyncio.Runner(loop_factory=_new_loop).run(_serve(args, settings, secrets, answering))
+
+
+def _make_calls_dir(args: argparse.Namespace) -> None:
+    """:raises SettingsError: calls could leave nothing there."""
+    if args.no_files:
+        return
+    try:
+        args.calls_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"--calls-dir {args.calls_dir}: {error.strerror}") from None
+
+
+def _warn_if_open(args: argparse.Namespace, settings: Settings) -> None:
+    if args.host not in ("127.0.0.1", "::1", "localhost") or settings.public_url:
+        if not settings.stream_secret.get_secret_value():
+            log.warning("anybody can talk to the agent: VOICECORE_STREAM_SECRET is not set")
+        if not (settings.twilio_auth_token.get_secret_value() or settings.telnyx_public_key):
+            log.warning("webhooks are not checked: no carrier's key is set")
 
 
 def _raise_open_files_limit() -> None:
@@ -116,6 +142,7 @@ async def _answer_calls(
     drain_timeout_s = 0.0
     try:
         port = await server.listen(args.host, args.port)
+        _warn_if_open(args, settings)
         log.info("loading", agent=agent.conduct.name, port=port)
         await agent.start(MULAW_8K, lambda step: log.info("loading", step=step))
         server.ready()
