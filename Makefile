@@ -26,6 +26,8 @@ demo: $(STAMP)
 test: $(STAMP) fast
 	@$(BIN)/python -m pytest -m "local_models or e2e"
 
+# With fewer examples a property than `make test` tries.
+check: export VOICECORE_TEST_PROFILE = quick
 check: $(STAMP) format lint types imports fast
 
 format: $(STAMP)
