@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from media.audio.convert import convert_all
-from media.audio.format import AudioFormat
+from media.audio.format import ALAW_8K, L16_16K, MULAW_8K, AudioFormat
 from voicecore.providers.errors import VendorError
 from voicecore.providers.llm import Llm, LlmRequest, Message, Warmable
 from voicecore.providers.stt import Stt
@@ -23,6 +23,9 @@ from voicecore.providers.words import Word
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
 from voicecore.turns.settings import TurnSettings
+
+USUAL_LINES = (MULAW_8K, ALAW_8K, L16_16K)
+"""Formats that carriers stream: phrases are converted to them before the first call."""
 
 PHRASE_TIMEOUT_S = 30.0
 WARM_TIMEOUT_S = 60.0
@@ -92,6 +95,9 @@ class AnsweringAgent:
                 for text in self._fixed_phrases():
                     self._originals[text] = await _speak(self.tts.name, session, text)
                 session.close()
+            for text in self._originals:
+                for usual in USUAL_LINES:
+                    self.phrase(text, usual)
         except BaseExceptionGroup as group:
             failures, others = group.split(VendorError)
             if failures is None or others is not None:

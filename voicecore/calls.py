@@ -6,7 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from media.transport import Leg, StreamRefused
-from voicecore.session import Session
+from voicecore.session import LEAVE_TIMEOUT_S, Session
 
 log = structlog.get_logger("voicecore.calls")
 
@@ -68,7 +68,8 @@ class Calls:
         tasks = list(self._live)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            await asyncio.wait(tasks, timeout=2 * LEAVE_TIMEOUT_S)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         session = self._live.pop(task)

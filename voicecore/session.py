@@ -7,7 +7,7 @@ the machine answers. Nothing is awaited between the two. Frames do not pass the 
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, assert_never, cast
 
@@ -22,6 +22,7 @@ from media.playout import ReplyStarted as PlayoutStarted
 from media.transport import Leg
 from voicecore.answering import AnsweringAgent
 from voicecore.call_record import CallRecord
+from voicecore.call_tasks import CallTasks
 from voicecore.hearing import Hearing
 from voicecore.providers.errors import VendorError
 from voicecore.providers.llm import LlmEvent, LlmRequest
@@ -31,7 +32,7 @@ from voicecore.tools.requests import HttpCall
 from voicecore.turns import inputs, outputs
 from voicecore.turns.history import History
 from voicecore.turns.machine import Phase, TurnMachine
-from voicecore.voicing import Voice, Voiced
+from voicecore.voicing import ScriptDone, Tones, Voice, Voiced
 
 INBOX_LIMIT = 2000
 """Items between two runs of the consumer. More is a vendor gone mad: the call ends."""
@@ -39,7 +40,14 @@ INBOX_LIMIT = 2000
 LAST_WORDS = 1_000_000
 """The number of the reply that excuses an internal error."""
 
+LEAVE_TIMEOUT_S = 2.0
+"""How long the call's tasks may take to end when it is over."""
+
 log = structlog.get_logger("voicecore.session")
+
+
+class InboxOverflow(Exception):
+    """Far more happened at once than a call brings about."""
 
 
 class Session:
@@ -72,30 +80,27 @@ class Session:
         self._timer_ms: int | None = None
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
-        self._group: asyncio.TaskGroup | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = CallTasks(self._crash)
         self._llm_task: asyncio.Task[None] | None = None
         leg.attach(self, self._playout)
 
     async def run(self) -> None:
-        """See the call through. A bug ends this call, with ``internal_error``, and no other."""
+        """See the call through. A bug ends this call, with ``internal_error``, and no other; a
+        vendor's task that does not end holds it for ``LEAVE_TIMEOUT_S`` at most."""
         try:
-            async with asyncio.TaskGroup() as group:
-                self._group = group
-                self._begin()
-                await self._over
-                self._release()
-        except* Exception as group_error:
-            log.error("call failed by a bug", exc_info=group_error, **self._log_keys())
-            self.ended_reason = "internal_error"
-            self._release()
+            self._begin()
+            await self._over
+        except Exception as error:
+            self._failed(error)
             await self._last_words()
         finally:
             if not self.ended_reason:  # the process does not wait for the call any longer
                 self.ended_reason = "cancelled"
                 self._record.event("call_ended", self.leg.now_ms(), {"reason": "cancelled"})
             self._release()
+            self.leg.hang_up()
             self._record.close()
+            await self._tasks.gone(LEAVE_TIMEOUT_S)
 
     def request_end(self, reason: str) -> None:
         """End the call politely."""
@@ -133,7 +138,7 @@ class Session:
         if self._over.done():
             return
         if len(self._inbox) >= INBOX_LIMIT:
-            self._crash(RuntimeError("inbox_overflow"))
+            self._crash(InboxOverflow(f"{INBOX_LIMIT} items at once"))
             return
         self._inbox.append(item)
         if not self._draining:
@@ -189,7 +194,7 @@ class Session:
         match output:
             case outputs.StartLlm():
                 self._stop_llm()
-                self._llm_task = self._spawn(self._think(output.reply, output.request))
+                self._llm_task = self._tasks.spawn(self._think(output.reply, output.request))
             case outputs.StopLlm():
                 self._stop_llm()
             case outputs.Say():
@@ -210,9 +215,9 @@ class Session:
             case outputs.FinalizeStt():
                 self._hearing.finalize()
             case outputs.ReopenStt():
-                self._hearing.open(self._spawn)
+                self._hearing.open(self._tasks.spawn)
             case outputs.RunHttpTool():
-                self._spawn(self._run_tool(output.request))
+                self._tasks.spawn(self._run_tool(output.request))
             case outputs.PlayTones():
                 self._play_tones(output.reply, output.digits)
             case outputs.HangUp():
@@ -243,9 +248,7 @@ class Session:
     def _play_tones(self, reply: int, digits: str) -> None:
         rate_hz = self._line.rate_hz
         pcm = AudioFormat(encoding=Encoding.L16, rate_hz=rate_hz)
-        audio = Converter(pcm, self._line).process(dtmf(digits, rate_hz))
-        self.leg.play(reply, audio)
-        self._post(inputs.AudioCame(reply, self._line.duration_ms(len(audio))))
+        self._speech().tones(reply, Converter(pcm, self._line).process(dtmf(digits, rate_hz)))
 
     async def _think(self, reply: int, request: LlmRequest) -> None:
         try:
@@ -275,12 +278,15 @@ class Session:
         if isinstance(event, TtsAudio):
             self._play_speech(reply, self._speech().to_line(event.payload))
         elif isinstance(event, TtsWords):
-            self._step(inputs.WordsCame(reply, event.words))
+            self._step(inputs.WordsCame(reply, self._speech().place(event.words)))
         elif isinstance(event, TtsDone):
-            self._play_speech(reply, self._speech().tail())
+            self._play_speech(reply, self._speech().piece_done())
             self._record.event(
                 "tts_usage", self.leg.now_ms(), {"reply": reply, "characters": event.characters}
             )
+        elif isinstance(event, Tones):
+            self._play_speech(reply, event.audio)
+        elif isinstance(event, ScriptDone):
             self._step(inputs.SpeechDone(reply))
             if reply == self._machine.live_reply:
                 self.leg.finish(reply)
@@ -305,19 +311,10 @@ class Session:
     # Beginning and end
 
     def _begin(self) -> None:
-        self._voice = Voice(self.agent.tts, self._line, self._spawn, self._post)
-        self._hearing.open(self._spawn)
+        self._voice = Voice(self.agent.tts, self._line, self._tasks.spawn, self._post)
+        self._hearing.open(self._tasks.spawn)
         self._record.event("call_started", 0, self._call_facts())
         self._post(inputs.CallStarted())
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        if self._group is None or self._over.done():
-            work.close()
-            raise RuntimeError("the call is over")
-        task = self._group.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
 
     def _stop_llm(self) -> None:
         task, self._llm_task = self._llm_task, None
@@ -328,9 +325,20 @@ class Session:
         if not self._over.done():
             self._over.set_result(None)
 
-    def _crash(self, error: Exception) -> None:
+    def _crash(self, error: BaseException) -> None:
         if not self._over.done():
             self._over.set_exception(error)
+        else:
+            log.error("an error after the end", exc_info=error, **self._log_keys())
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, InboxOverflow):
+            self.ended_reason = "inbox_overflow"
+            log.error("call flooded", detail=str(error), **self._log_keys())
+        else:
+            self.ended_reason = "internal_error"
+            log.error("call failed by a bug", exc_info=error, **self._log_keys())
+        self._release()
 
     def _release(self) -> None:
         """Leave nothing behind: no timer, stream or task."""
@@ -342,8 +350,7 @@ class Session:
         self._hearing.close()
         if self._voice is not None:
             self._voice.close()
-        for task in list(self._tasks):
-            task.cancel()
+        self._tasks.cancel()
 
     async def _last_words(self) -> None:
         """After a bug: excuse ourselves from the cache, then hang up. Never dead air."""

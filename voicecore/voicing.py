@@ -1,26 +1,68 @@
-"""The agent's voice on one call: sentences to the text-to-speech, its audio to the line."""
+"""The agent's voice on one call: a reply's sentences and tones to audio of the line, in order."""
 
+from collections import deque
 from collections.abc import Callable
 
 import msgspec
+from msgspec import structs
 
 from media.audio.convert import Converter
 from media.audio.format import AudioFormat
 from voicecore.providers.stt import Spawn
-from voicecore.providers.tts import Tts, TtsEvent, TtsReply
+from voicecore.providers.tts import Tts, TtsDone, TtsEvent, TtsFailed, TtsReply, TtsSession
+from voicecore.providers.words import Word
+
+
+class Tones(msgspec.Struct, frozen=True):
+    """Keys pressed by the agent: audio in the line's format."""
+
+    audio: bytes
+
+
+class ScriptDone(msgspec.Struct, frozen=True):
+    """Everything that the reply was to say has been delivered."""
 
 
 class Voiced(msgspec.Struct, frozen=True):
-    """An event of the voice, for the reply that it belongs to. ``attempt`` counts the times that
-    the voice was begun."""
+    """An event of the voice, for the reply that it belongs to. ``script`` counts how often the
+    voice was begun."""
 
     reply: int
-    event: TtsEvent
-    attempt: int
+    event: TtsEvent | Tones | ScriptDone
+    script: int
+
+
+class _Finish:
+    """The last step of a script."""
+
+
+class _Piece:
+    """A run of sentences that the text-to-speech speaks without a break."""
+
+    def __init__(self, session: TtsSession, from_ms: int, post: Callable[[TtsEvent], None]) -> None:
+        self.from_ms = from_ms
+        """Where in the reply's audio it begins."""
+        self.finishing = False
+        self._post = post
+        self._over = False
+        self.speech: TtsReply = session.reply(self.take)
+
+    def take(self, event: TtsEvent) -> None:
+        if not self._over:
+            self._over = isinstance(event, TtsDone | TtsFailed)
+            self._post(event)
+
+    def drop(self) -> None:
+        """Stop; nothing more is taken, though the vendor may go on."""
+        self._over = True
+        self.speech.cancel()
 
 
 class Voice:
-    """One call's voice. It speaks one reply at a time; beginning another drops the last."""
+    """One call's voice. It speaks one reply at a time; beginning another drops the last.
+
+    Tones wait until the text-to-speech has delivered the sentences before them; sentences
+    after them are a new piece, whose words' times are shifted to where it begins."""
 
     def __init__(
         self, vendor: Tts, line: AudioFormat, spawn: Spawn, post: Callable[[Voiced], None]
@@ -28,47 +70,102 @@ class Voice:
         self._session = vendor.open(line, spawn=spawn)
         self._line = line
         self._post = post
-        self._number = 0
-        self._attempt = 0
-        self._reply: TtsReply | None = None
+        self._number: int | None = None
+        self._script = 0
+        self._steps: deque[str | bytes | _Finish] = deque()
+        self._piece: _Piece | None = None
+        self._given_bytes = 0
         self._converter = Converter(self._session.audio, line)
 
     def say(self, number: int, text: str) -> None:
-        self._for(number).say(text)
+        self._add(number, text)
+
+    def tones(self, number: int, audio: bytes) -> None:
+        """Play tones, given in the line's format, at their place in the reply."""
+        self._add(number, audio)
 
     def finish(self, number: int) -> None:
-        self._for(number).finish()
-
-    def to_line(self, payload: bytes) -> bytes:
-        """Audio of the current reply in the line's format; may be empty while the resampler
-        fills."""
-        return self._converter.process(payload)
-
-    def tail(self) -> bytes:
-        """What the resampler still holds at the end of the current reply."""
-        return self._converter.flush()
+        """Nothing more follows: ``ScriptDone`` comes after the last audio."""
+        self._add(number, _Finish())
 
     def says(self, voiced: Voiced) -> bool:
         """Whether an event is of the voice as it speaks now, not of one that was dropped."""
-        return voiced.attempt == self._attempt and self._reply is not None
+        return voiced.script == self._script
+
+    def to_line(self, payload: bytes) -> bytes:
+        """Audio of the current piece in the line's format; may be empty while the resampler
+        fills."""
+        return self._count(self._converter.process(payload))
+
+    def place(self, words: tuple[Word, ...]) -> tuple[Word, ...]:
+        """Words of the current piece, their times counted from the reply's first sample."""
+        by_ms = self._piece.from_ms if self._piece is not None else 0
+        if not by_ms:
+            return words
+        return tuple(
+            structs.replace(word, start_ms=word.start_ms + by_ms, end_ms=word.end_ms + by_ms)
+            for word in words
+        )
+
+    def piece_done(self) -> bytes:
+        """``TtsDone`` came: returns what the resampler still holds, and goes on."""
+        tail = self._count(self._converter.flush())
+        self._piece = None
+        self._go_on()
+        return tail
 
     def drop(self) -> None:
         """Stop the current reply; nothing more of it comes."""
-        reply, self._reply = self._reply, None
-        if reply is not None:
-            reply.cancel()
+        self._script += 1
+        self._number = None
+        self._steps.clear()
+        self._given_bytes = 0
+        piece, self._piece = self._piece, None
+        if piece is not None:
+            piece.drop()
 
     def close(self) -> None:
         self.drop()
         self._session.close()
 
-    def _for(self, number: int) -> TtsReply:
-        if self._reply is None or self._number != number:
+    def _add(self, number: int, step: str | bytes | _Finish) -> None:
+        if self._number != number:
             self.drop()
             self._number = number
+        self._steps.append(step)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Take every step that can be taken now."""
+        while self._steps:
+            step = self._steps[0]
+            if isinstance(step, str):
+                if self._piece is not None and self._piece.finishing:
+                    return
+                self._say(step)
+            elif self._piece is not None:
+                if not self._piece.finishing:
+                    self._piece.finishing = True
+                    self._piece.speech.finish()
+                return
+            elif isinstance(step, bytes):
+                self._event(Tones(self._count(step)))
+            else:
+                self._event(ScriptDone())
+            self._steps.popleft()
+
+    def _say(self, text: str) -> None:
+        if self._piece is None:
             # A cut reply must leave nothing in the next one.
             self._converter = Converter(self._session.audio, self._line)
-            self._attempt += 1
-            post, attempt = self._post, self._attempt
-            self._reply = self._session.reply(lambda event: post(Voiced(number, event, attempt)))
-        return self._reply
+            from_ms = self._line.duration_ms(self._given_bytes)
+            self._piece = _Piece(self._session, from_ms, self._event)
+        self._piece.speech.say(text)
+
+    def _event(self, event: TtsEvent | Tones | ScriptDone) -> None:
+        if self._number is not None:
+            self._post(Voiced(self._number, event, self._script))
+
+    def _count(self, audio: bytes) -> bytes:
+        self._given_bytes += len(audio)
+        return audio

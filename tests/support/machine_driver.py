@@ -40,17 +40,19 @@ tools:
 class Driver:
     """A machine, its clock, and everything it has asked for so far."""
 
-    def __init__(self, settings: TurnSettings | None = None, *, start: bool = True) -> None:
+    def __init__(
+        self, settings: TurnSettings | None = None, *, start: bool = True, agent: str = AGENT
+    ) -> None:
         self.now_ms = 0
         self.heard_ms: dict[int, int] = {}
         self.outputs: list[out.Output] = []
         self.history = History("Be brief.")
-        agent = parse_agent(AGENT, "test.yaml")
+        parsed = parse_agent(agent, "test.yaml")
         self.machine = TurnMachine(
             settings or TurnSettings(),
             history=self.history,
-            tools=ToolSet(agent),
-            guard=ToolGuard(agent.limits),
+            tools=ToolSet(parsed),
+            guard=ToolGuard(parsed.limits),
             played_ms=lambda now_ms, reply: self.heard_ms.get(reply, 0),
         )
         if start:

@@ -1,6 +1,7 @@
 """Whole calls on virtual time, with scripted vendors and a simulated line."""
 
 import asyncio
+import contextlib
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.support.sim_call import REPLY, SimCall, faulty, house
 from tests.support.virtual_loop import run_virtual
 from voicecore.adapters.scripted_llm import ScriptedLlm
 from voicecore.providers.errors import VendorError
+from voicecore.providers.llm import LlmDone
 from voicecore.session import Session
 from voicecore.turns import inputs
 from voicecore.turns.machine import TurnMachine
@@ -206,7 +208,9 @@ class TestTools:
         tool = {"name": "send_dtmf", "arguments": {"digits": "12"}}
         llm = {
             "vendor": "scripted",
-            "settings": {"rules": [{"match": "hours", "tool": tool, "after": "Done."}]},
+            "settings": {
+                "rules": [{"match": "hours", "reply": "I press.", "tool": tool, "after": "Done."}]
+            },
         }
 
         async def main() -> None:
@@ -220,7 +224,12 @@ class TestTools:
                 call.hangs_up()
                 await call.until_over()
             turns = home.of("agent_turn")
-            assert turns[1]["heard_text"] == "Done."
+            assert turns[1]["heard_text"] == "I press. Done."
+            i, press, done = turns[1]["words"]
+            assert (i.start_ms, press.end_ms) == (0, 200)
+            tones_ms = done.start_ms - press.end_ms
+            assert 200 < tones_ms < 500, "the tones lie between what is said before and after"
+            assert turns[1]["played_ms"] == 300 + tones_ms
             assert turns[1]["ended"] == "played"
             assert len(turns) >= 3, "the next turn is answered too"
 
@@ -447,7 +456,7 @@ class TestBugs:
                 for _ in range(5000):
                     home.sessions[0].on_dtmf("1")
                 await call.until_over(within_ms=20_000)
-            assert_ended_well(home, "internal_error")
+            assert_ended_well(home, "inbox_overflow")
 
         virtual(main)
 
@@ -561,6 +570,36 @@ def test_cancelling_a_call_releases_everything() -> None:
             assert call.closes == [(1000, "call ended")]
         assert home.ended == ["cancelled"]
         assert home.of("call_ended") == [{"reason": "cancelled"}]
+
+    virtual(main)
+
+
+def test_a_vendor_that_will_not_be_cancelled_does_not_hold_the_call() -> None:
+    class StubbornLlm(ScriptedLlm):
+        released: asyncio.Event
+
+        async def stream(self, request: Any) -> Any:
+            while not self.released.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.released.wait()
+            yield LlmDone()
+
+    async def main() -> None:
+        async with house() as home:
+            stubborn = StubbornLlm.__new__(StubbornLlm)
+            stubborn.name, stubborn.released = "stubborn", asyncio.Event()
+            home.agent.llm = stubborn
+            call = home.ring()
+            await first_turn(call)
+            await call.wait_ms(1500)
+            call.hangs_up()
+            with structlog.testing.capture_logs() as logs:
+                await call.until_over(within_ms=3000)
+            assert [log["event"] for log in logs] == ["a task does not end"]
+            assert "_think" in logs[0]["task"]
+            stubborn.released.set()
+            await call.wait_ms(20)
+        assert_ended_well(home, "caller_hangup")
 
     virtual(main)
 

@@ -5,6 +5,7 @@ import msgspec
 from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, SttResumed
 from voicecore.providers.words import Word
 from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.late_final import LATE_FINAL_MS, TakenInterim, without_repeats
 from voicecore.turns.settings import TurnSettings
 
 ENDPOINT = "endpoint"
@@ -20,9 +21,6 @@ NO_WORDS_MS = 20_000
 
 VENDOR_PATIENCE_MS = 4000
 """How long after speech a vendor that ends turns itself may think about this one."""
-
-LATE_FINAL_MS = 1500
-"""A final this soon after a turn was closed without it repeats that turn's words."""
 
 
 class CallerTurn(msgspec.Struct, frozen=True):
@@ -55,7 +53,7 @@ class Listener:
         self._flushed = False
         self._vendor_ended = False
         self._ripe = False
-        self._forced_ms: int | None = None
+        self._taken: TakenInterim | None = None
 
     @property
     def text(self) -> str:
@@ -114,9 +112,10 @@ class Listener:
             self._noise_goes_on(now_ms)
         else:  # the text is late: what is there must do
             if self._interim:
+                self._taken = TakenInterim(self._interim, now_ms)
                 self._finals.append(self._interim)
                 self._interim = ""
-                self._final_ms = self._forced_ms = now_ms
+                self._final_ms = now_ms
             self._flushed = True
 
     def _noise_goes_on(self, now_ms: int) -> None:
@@ -153,9 +152,9 @@ class Listener:
         self._deadlines.clear(ENDPOINT, FLUSH)
 
     def _take_final(self, now_ms: int, event: SttFinal) -> None:
+        if event.text:
+            event = self._new_of(now_ms, event)
         if self._first_ms is None and event.text:
-            if self._forced_ms is not None and now_ms < self._forced_ms + LATE_FINAL_MS:
-                return  # its words were taken from the interim
             # The vendor heard what the VAD did not.
             self._first_ms = self.stopped_ms = now_ms
             self._flushed = True
@@ -171,3 +170,13 @@ class Listener:
         if event.end_of_turn and self._settings.vendor_ends_turns and self.text:
             self._vendor_ended = True
             self.stopped_ms = max(self.stopped_ms, self._first_ms or 0)
+
+    def _new_of(self, now_ms: int, event: SttFinal) -> SttFinal:
+        """A final less what the turn has of it already, from its interim."""
+        taken, self._taken = self._taken, None
+        if taken is None:
+            return event
+        if self._finals[-1:] == [taken.text] and now_ms < taken.at_ms + LATE_FINAL_MS:
+            self._finals.pop()  # the turn is not decided yet: better text for it
+            return event
+        return without_repeats(taken, now_ms, event)

@@ -76,7 +76,7 @@ class RunHttpTool(msgspec.Struct, frozen=True):
 
 
 class PlayTones(msgspec.Struct, frozen=True):
-    """Play DTMF digits as audio of a reply."""
+    """Play DTMF digits as audio of a reply, after what it says before them."""
 
     reply: int
     digits: str

@@ -5,6 +5,7 @@ from enum import StrEnum
 from voicecore.providers.llm import ToolCall
 from voicecore.turns.heard import SpokenText
 from voicecore.turns.latency import LatencyLedger
+from voicecore.turns.outputs import PlayTones, Say, SayPhrase
 from voicecore.turns.sentences import SentenceStream
 
 
@@ -24,7 +25,8 @@ class Reply:
         self.kind = kind
         self.latency = LatencyLedger()
         self.spoken = SpokenText()
-        self.said: list[str] = []
+        self.script: list[Say | SayPhrase | PlayTones] = []
+        """What the voice was given, in order."""
         self.started_ms: int | None = None
         """When its first audio left; None while the caller hears nothing of it."""
         self.audio_ms = 0

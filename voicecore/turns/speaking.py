@@ -18,6 +18,7 @@ from voicecore.turns.outputs import (
     Emit,
     FinishSaying,
     Output,
+    PlayTones,
     RestartVoice,
     Say,
     SayPhrase,
@@ -83,9 +84,8 @@ class Speaker:
         reply = self._begin(kind)
         reply.end_reason = end_reason
         reply.llm_done = True
-        reply.said.append(text)
         reply.spoken.say(text)
-        self._out.append(SayPhrase(reply.number, text))
+        self._perform(reply, SayPhrase(reply.number, text))
         self._out.append(Emit("agent_saying", {"reply": reply.number, "text": text}))
         self._deadlines.set(FIRST_AUDIO, now_ms + self._settings.first_audio_timeout_ms)
 
@@ -158,9 +158,12 @@ class Speaker:
             self._llm_failures = 0
             self._deadlines.clear(PROGRESS)
             self._tools.run(now_ms, reply)
-        elif reply.said and (reply.round_text.strip() or reply.acted):
+        elif reply.script and (reply.round_text.strip() or reply.acted):
             self._llm_failures = 0
             self._out.append(FinishSaying(reply.number))
+        elif reply.acted:  # it was asked to do something, not to talk
+            self._llm_failures = 0
+            self.cut(now_ms, "nothing_to_say")
         else:
             error = VendorError("llm", "garbage", "an empty answer", retryable=True)
             self._model_failed(now_ms, reply, error)
@@ -177,7 +180,7 @@ class Speaker:
         self._emit_failure("llm", reply, error)
         if not error.retryable or self._llm_failures >= MAX_LLM_FAILURES:
             self.give_up(now_ms, "llm_failed")
-        elif reply.said:
+        elif reply.script:
             reply.llm_done = True
             self._deadlines.clear(FIRST_TOKEN)
             if not reply.round_text.strip():  # "One moment, please", and then nothing
@@ -204,7 +207,7 @@ class Speaker:
             self._think(now_ms, reply)
             return
         reply.llm_done = True
-        if not reply.said:
+        if not reply.script:
             self.say(now_ms, reply, self._settings.phrases.goodbye)
         self._progress(now_ms)
         self._out.append(FinishSaying(reply.number))
@@ -214,10 +217,21 @@ class Speaker:
     def say(self, now_ms: int, reply: Reply, sentence: str) -> None:
         """Give a sentence to the voice."""
         reply.latency.mark("first_sentence", now_ms)
-        reply.said.append(sentence)
         reply.spoken.say(sentence)
-        self._out.append(Say(reply.number, sentence))
+        self._perform(reply, Say(reply.number, sentence))
         self._out.append(Emit("agent_saying", {"reply": reply.number, "text": sentence}))
+        self._await_audio(now_ms, reply)
+
+    def press(self, now_ms: int, reply: Reply, digits: str) -> None:
+        """Have keys' tones played after what was said before."""
+        self._perform(reply, PlayTones(reply.number, digits))
+        self._await_audio(now_ms, reply)
+
+    def _perform(self, reply: Reply, step: Say | SayPhrase | PlayTones) -> None:
+        reply.script.append(step)
+        self._out.append(step)
+
+    def _await_audio(self, now_ms: int, reply: Reply) -> None:
         if not reply.audio_ms and FIRST_AUDIO not in self._deadlines:
             self._deadlines.set(FIRST_AUDIO, now_ms + self._settings.first_audio_timeout_ms)
 
@@ -262,11 +276,8 @@ class Speaker:
         reply.spoken.forget_places()
         self._deadlines.set(FIRST_AUDIO, now_ms + self._settings.first_audio_timeout_ms)
         self._out.append(RestartVoice(reply.number))
-        if reply.is_phrase:
-            self._out.append(SayPhrase(reply.number, reply.said[0]))
-            return
-        self._out.extend(Say(reply.number, sentence) for sentence in reply.said)
-        if reply.llm_done and not reply.waiting_for:
+        self._out.extend(reply.script)
+        if reply.llm_done and not (reply.is_phrase or reply.waiting_for):
             self._out.append(FinishSaying(reply.number))
 
     # Playing and ending

@@ -20,7 +20,7 @@ from voicecore.tools.requests import (
 from voicecore.tools.toolset import ToolSet
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.history import History, carriable
-from voicecore.turns.outputs import Emit, Output, PlayTones, RunHttpTool
+from voicecore.turns.outputs import Emit, Output, RunHttpTool
 from voicecore.turns.reply import Reply
 from voicecore.turns.sentences import speakable
 from voicecore.turns.settings import TurnSettings
@@ -36,6 +36,8 @@ class Voice(Protocol):
     """The speaking side, as tools use it."""
 
     def say(self, now_ms: int, reply: Reply, sentence: str) -> None: ...
+
+    def press(self, now_ms: int, reply: Reply, digits: str) -> None: ...
 
     def tools_done(self, now_ms: int, reply: Reply) -> None: ...
 
@@ -137,7 +139,7 @@ class Tooling:
                 self._finish(now_ms, ToolResult(call.id, call.name, text))
             case SendDtmf():
                 reply.acted = True
-                self._out.append(PlayTones(reply.number, request.digits))
+                self._voice.press(now_ms, reply, request.digits)
                 self._finish(now_ms, ToolResult(call.id, call.name, '{"status": "sent"}'))
             case CollectDigits():
                 self._collect(now_ms, reply, request)

@@ -10,10 +10,10 @@ from voicecore.providers.words import Word
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
 from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.late_final import LATE_FINAL_MS, TakenInterim, without_repeats
 from voicecore.turns.listening import (
     ENDPOINT,
     FLUSH,
-    LATE_FINAL_MS,
     VENDOR_PATIENCE_MS,
     CallerTurn,
     Listener,
@@ -149,6 +149,42 @@ class TestLateText:
         ear.hears(SttFinal("Are you open?", flushed=True))
         ear.wait(3000)
         assert ear.texts == ["are you open"]
+
+    def test_nor_does_it_when_the_caller_speaks_again(self) -> None:
+        ear = self.late(interim="are you open")
+        ear.starts()
+        ear.hears(SttFinal("Are you open?", flushed=True))
+        ear.wait(500)
+        ear.stops()
+        ear.hears(SttFinal("Hello?", flushed=True))
+        ear.wait(1000)
+        assert ear.texts == ["are you open", "Hello?"]
+
+    def test_what_it_has_more_is_the_next_turn(self) -> None:
+        ear = self.late(interim="I want too")
+        words = tuple(Word(text, 0, 10) for text in "I want to book a table".split())
+        ear.hears(SttFinal("I want to book a table.", words, flushed=True))
+        ear.wait(1000)
+        assert ear.texts == ["I want too", "book a table."]
+        assert [word.text for word in ear.turns[1].words] == ["book", "a", "table"]
+
+    def test_it_corrects_a_turn_that_is_not_decided(self) -> None:
+        ear = Ear(min_silence_ms=2000, flush_timeout_ms=700)
+        ear.starts()
+        ear.wait(1000)
+        ear.hears(SttInterim("are you hoping"))
+        ear.stops()
+        ear.wait(900)
+        assert not ear.turns
+        ear.hears(SttFinal("Are you open?", flushed=True))
+        ear.wait(1500)
+        assert ear.texts == ["Are you open?"]
+
+    def test_other_words_unasked_are_new(self) -> None:
+        taken = TakenInterim("are you open", 0)
+        final = SttFinal("On Sundays, I mean.")
+        assert without_repeats(taken, 100, final) == final
+        assert not without_repeats(taken, 100, SttFinal("Uncle Hogan?", flushed=True)).text
 
     def test_late_text_of_a_vendor_without_interims_is_not_lost(self) -> None:
         ear = self.late(interim="")

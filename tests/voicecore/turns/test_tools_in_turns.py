@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.legal_messages import assert_legal
-from tests.support.machine_driver import Driver
+from tests.support.machine_driver import AGENT, Driver
 from voicecore.providers.errors import VendorError
 from voicecore.providers.llm import LlmDone, LlmText, LlmToolCall, ToolCall
 from voicecore.providers.stt import SttInterim
@@ -273,6 +273,16 @@ class TestTransfer:
         assert driver.events("transfer_requested") == [{"number": "+15550100", "target": "sales"}]
         assert last_result(driver) == {"status": "transfer requested"}
 
+    def test_needs_no_words(self) -> None:
+        silent = AGENT.replace("- type: transfer_call", "- type: transfer_call\n    say: null")
+        driver = Driver(agent=silent)
+        reply = driver.caller_turn("Sales, please.")
+        driver.model_calls(reply, "transfer_call", '{"target": "sales"}')
+        driver.model_says(reply)
+        assert not driver.events("vendor_failed")
+        assert driver.events("agent_turn")[-1]["ended"] == "nothing_to_say"
+        assert driver.machine.live_reply is None
+
 
 class TestKeys:
     def test_tones_are_played_as_part_of_the_reply(self) -> None:
@@ -280,6 +290,36 @@ class TestKeys:
         driver.model_calls(reply, "send_dtmf", '{"digits": "1w2#"}')
         assert driver.of(out.PlayTones) == [out.PlayTones(reply, "1w2#")]
         assert last_result(driver) == {"status": "sent"}
+
+    def test_tones_without_words_are_an_answer(self) -> None:
+        driver, reply = asked("Press one.")
+        driver.model_calls(reply, "send_dtmf", '{"digits": "1"}')
+        driver.model_says(reply)
+        assert driver.last(out.FinishSaying) == out.FinishSaying(reply)
+        assert not driver.events("vendor_failed")
+        driver.send(inputs.AudioCame(reply, 150))
+        driver.send(inputs.ReplyStarted(reply, driver.now_ms))
+        driver.send(inputs.SpeechDone(reply))
+        driver.send(inputs.ReplyPlayed(reply, 150))
+        assert driver.events("agent_turn")[-1]["ended"] == "played"
+        assert driver.machine.live_reply is None
+
+    def test_a_voice_that_begins_again_keeps_tones_in_their_place(self) -> None:
+        driver, reply = asked("Press one.")
+        driver.model_says(reply, "Pressing it now. ", done=False)
+        driver.model_calls(reply, "send_dtmf", '{"digits": "1"}')
+        driver.model_says(reply, "Done.")
+        error = VendorError("x", "disconnected", "", retryable=True)
+        driver.outputs.clear()
+        driver.send(inputs.SpeechFailed(reply, error))
+        steps = (out.RestartVoice, out.Say, out.PlayTones, out.FinishSaying)
+        assert [step for step in driver.outputs if isinstance(step, steps)] == [
+            out.RestartVoice(reply),
+            out.Say(reply, "Pressing it now."),
+            out.PlayTones(reply, "1"),
+            out.Say(reply, "Done."),
+            out.FinishSaying(reply),
+        ]
 
     def collecting(self, **arguments: Any) -> tuple[Driver, int]:
         driver, reply = asked("My number?")
