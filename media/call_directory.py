@@ -29,6 +29,11 @@ class CallDirectory:
         self._made: Path | None = None
 
     @property
+    def name(self) -> str:
+        """What it is called, unless the name is taken when it is made."""
+        return self._wanted.name
+
+    @property
     def path(self) -> Path | None:
         """None until it was made."""
         return self._made

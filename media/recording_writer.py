@@ -5,9 +5,10 @@ hands everything to the operating system, so a process that is killed loses at m
 The disk is told to keep it (``fsync``) when a file is closed, not before: a power cut may cost
 a call that is still going on, and no call pays for another's flush.
 
-The queue is bounded in bytes. When the disk cannot keep up, the new data is lost, its file is
-damaged and counted, and the call goes on; a recording gets silence in its place, so that the
-rest stays aligned. Any error of the disk (full, read-only, gone) ends that one file.
+The queue is bounded in bytes, and each file has a share of it, so that a call that floods its
+own file leaves room for the others'. When the disk cannot keep up, the new data is lost, its
+file is damaged and counted, and the call goes on; a recording gets silence in its place, so that
+the rest stays aligned. Any error of the disk (full, read-only, gone) ends that one file.
 
     writer = DiskWriter(); writer.start()
     directory = CallDirectory(base, call_id)
@@ -30,20 +31,28 @@ import msgspec
 from media.call_directory import CallDirectory
 
 QUEUE_LIMIT_BYTES = 64 * 1024 * 1024
+FREE_PER_FILE = 16
+"""A file may have queued at most this fraction of what is free: 1/16. The share thus shrinks
+with the number of files that are behind (Choudhury and Hahne's dynamic threshold, 1998): one
+alone gets 1/17 of the queue, 500 at once get 1/516 each, 97 % of it together, and there is
+always some room left for a file that has nothing queued."""
 WAV_LIMIT_BYTES = 0xFFFFFFFF - 64 * 1024
 """A WAV file counts its bytes in 32 bits: 37 hours of two channels at 8 kHz."""
 
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _SILENCE = bytes(64 * 1024)
+_LOST_VERSION = frozenset({"queue_full", "disk_error"})
 _NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Damage(msgspec.Struct, frozen=True):
-    """A file that is not whole. ``code`` is stable: ``queue_full`` (it has a gap), ``too_long``
-    or ``disk_error`` (it ends early, or a version of it is missing)."""
+    """A file that is not whole. ``code`` is stable: ``queue_full`` (it has a gap: the disk was
+    too slow for what was queued), ``too_long`` or ``disk_error`` (it ends early, or a version of
+    it is missing), or what ``DiskWriter.damaged()`` was told."""
 
+    call: str
+    """The call's directory, by name; a number follows it where the carrier repeated an id."""
     file: str
-    """Its name in the call's directory."""
     code: str
     detail: str
 
@@ -80,6 +89,7 @@ class QueuedFile:
         self.damage: Damage | None = None
         self.ended = False
         self.missing_bytes = 0
+        self.queued_bytes = 0
 
     @property
     def path(self) -> str:
@@ -223,19 +233,32 @@ class DiskWriter:
             return True
         size = len(data)
         with self._lock:
-            full = self._queued_bytes + size > self._limit_bytes or self._stopping.is_set()
+            queued_bytes = file.queued_bytes + size
+            free_bytes = self._limit_bytes - self._queued_bytes
+            full = queued_bytes * FREE_PER_FILE > free_bytes or self._stopping.is_set()
             if full:
                 self._lost_bytes += size
                 file.missing_bytes += size
             else:
+                file.queued_bytes = queued_bytes
                 self._queued_bytes += size
                 self._queue.append((file, QueuedData(data, file.missing_bytes), None))
                 file.missing_bytes = 0
         if full:
-            self._damaged(file, "queue_full", f"{size} bytes lost")
+            self.damaged(file, "queue_full", f"{size} bytes lost")
         elif not self._wake.is_set():
             self._wake.set()
         return not full
+
+    def damaged(self, file: QueuedFile, code: str, detail: str) -> None:
+        """Counts and reports that a file is not whole; only its first damage is."""
+        with self._lock:
+            if file.damage is not None:
+                return
+            file.damage = damage = Damage(file.directory.name, file.name, code, detail)
+            self._damaged_files += 1
+        if self._on_damage is not None:
+            self._on_damage(damage)
 
     def finish(self, file: QueuedFile, finished: _Finished | None = None) -> None:
         """Closes the file behind its data; nothing may be written to it afterwards.
@@ -310,8 +333,11 @@ class DiskWriter:
                 self._written_bytes += size
         with self._lock:
             self._queued_bytes -= size
-            if file.replaces and not failed and not file.missing_bytes:
-                file.damage = None
+            file.queued_bytes -= size
+            damage = file.damage
+            if file.replaces and not failed and not file.missing_bytes and damage is not None:
+                # A whole version makes good for one that was lost, not for what is in no version.
+                file.damage = None if damage.code in _LOST_VERSION else damage
 
     def _close(self, file: QueuedFile, finished: _Finished) -> None:
         self._open.discard(file)
@@ -324,21 +350,12 @@ class DiskWriter:
 
     def _failed(self, file: QueuedFile, error: OSError) -> None:
         code = "too_long" if error.errno == errno.EFBIG else "disk_error"
-        self._damaged(file, code, error.strerror or str(error))
+        self.damaged(file, code, error.strerror or str(error))
         if not file.replaces and not file.ended:
             file.ended = True
             self._open.discard(file)
             with contextlib.suppress(OSError):
                 file.close()
-
-    def _damaged(self, file: QueuedFile, code: str, detail: str) -> None:
-        with self._lock:
-            if file.damage is not None:
-                return
-            file.damage = damage = Damage(file.name, code, detail)
-            self._damaged_files += 1
-        if self._on_damage is not None:
-            self._on_damage(damage)
 
 
 def _ignore(finished: FinishedFile) -> None:

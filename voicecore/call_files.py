@@ -28,7 +28,7 @@ from media.recording_writer import (
     WavFile,
 )
 from voicecore.journal import Journal
-from voicecore.transcript import Transcript, TranscriptEntry
+from voicecore.transcript import TRANSCRIPT_LIMIT_BYTES, Transcript, TranscriptEntry
 
 RECORDING = "recording.wav"
 EVENTS = "events.jsonl"
@@ -36,6 +36,8 @@ TRANSCRIPT = "transcript.json"
 
 _EVERY_MS = 1000
 _TRANSCRIPT_EVERY_MS = 5000
+_TRANSCRIPT_BYTES_PER_MS = 32
+"""A long transcript is written more seldom: none costs the disk more than a recording does."""
 _SETTLE_MS = 300
 """Audio is taken this long after its time, as a clear takes effect a little in the past."""
 _LINE_LAG_MS = 5000
@@ -80,7 +82,10 @@ class CallFiles:
         self._transcript_file = ReplacedFile(directory, TRANSCRIPT)
         self._closing: asyncio.Future[CallFilesReport] | None = None
         self.transcript = Transcript()
-        self.journal = Journal(lambda line: writer.write(self._events, line))
+        self.journal = Journal(
+            lambda line: writer.write(self._events, line),
+            dropped=lambda code, detail: writer.damaged(self._events, code, detail),
+        )
         self.caller: Callable[[int, bytes], None] = _unrecorded
         self.agent: Callable[[int, bytes], None] = _unrecorded
         self.cut_agent: Callable[[int], None] = _unrecorded
@@ -98,9 +103,12 @@ class CallFiles:
     def put_entry(self, entry: TranscriptEntry) -> None:
         """Adds to the transcript, or replaces the entry of that turn and speaker. The file is
         written anew soon; a crash before loses nothing that ``events.jsonl`` does not hold."""
-        self.transcript.put(entry)
-        if self._transcript_timer is None and self._closing is None:
-            due_ms = self._clock.now_ms() + _TRANSCRIPT_EVERY_MS
+        if not self.transcript.put(entry):
+            detail = f"longer than {TRANSCRIPT_LIMIT_BYTES} bytes"
+            self._writer.damaged(self._transcript_file, "too_long", detail)
+        elif self._transcript_timer is None and self._closing is None:
+            size_ms = self.transcript.size_bytes // _TRANSCRIPT_BYTES_PER_MS
+            due_ms = self._clock.now_ms() + max(_TRANSCRIPT_EVERY_MS, size_ms)
             self._transcript_timer = self._clock.call_at(due_ms, self._write_transcript)
 
     def close(self) -> asyncio.Future[CallFilesReport]:

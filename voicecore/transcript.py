@@ -12,6 +12,9 @@ from voicecore.journal import mend_text
 from voicecore.providers.words import Word
 from voicecore.turns.heard import HeardWord
 
+TRANSCRIPT_LIMIT_BYTES = 2 * 1024 * 1024
+"""Of all entries; about three hours of talk without a pause."""
+
 Heard = bool | Literal["cut"]
 
 
@@ -73,12 +76,25 @@ class Transcript:
     def __init__(self) -> None:
         self._entries: dict[tuple[int, str], TranscriptEntry] = {}
         self._encoded: dict[tuple[int, str], bytes] = {}
+        self.full = False
+        """Once an entry did not fit, none is taken any more: a transcript has no holes."""
+        self.size_bytes = 0
+        """Of all entries as JSON."""
 
-    def put(self, entry: TranscriptEntry) -> None:
-        """Adds an entry, or replaces the one of the same turn and speaker."""
+    def put(self, entry: TranscriptEntry) -> bool:
+        """Adds an entry, or replaces the one of the same turn and speaker. False when the
+        transcript is full."""
+        if self.full:
+            return False
         key = (entry.turn, entry.speaker)
-        self._entries[key] = entry
-        self._encoded[key] = _encode(entry)
+        encoded = _encode(entry)
+        size_bytes = self.size_bytes + len(encoded) - len(self._encoded.get(key, b""))
+        self.full = size_bytes > TRANSCRIPT_LIMIT_BYTES
+        if not self.full:
+            self.size_bytes = size_bytes
+            self._entries[key] = entry
+            self._encoded[key] = encoded
+        return not self.full
 
     @property
     def entries(self) -> tuple[TranscriptEntry, ...]:

@@ -105,7 +105,7 @@ def test_finish_after_stop_still_reports(tmp_path: Path) -> None:
 def test_a_full_queue_costs_the_file_a_gap_of_silence_and_not_its_alignment(
     tmp_path: Path,
 ) -> None:
-    with running_writer(queue_limit_bytes=1000) as (writer, damage):
+    with running_writer(queue_limit_bytes=15_000) as (writer, damage):
         recording = WavFile(CallDirectory(tmp_path, "call"), "r.wav", rate_hz=8000)
         neighbour = QueuedFile(CallDirectory(tmp_path, "other"), "log")
         with blocked(writer, BlockedFile(CallDirectory(tmp_path, "slow"), "log")):
@@ -123,6 +123,68 @@ def test_a_full_queue_costs_the_file_a_gap_of_silence_and_not_its_alignment(
     assert report.damage is not None
     assert report.damage.code == "queue_full"
     assert [(one.file, one.code) for one in damage] == [("r.wav", "queue_full")]
+
+
+def test_a_file_that_floods_the_queue_costs_its_neighbours_nothing(tmp_path: Path) -> None:
+    with running_writer(queue_limit_bytes=1_000_000) as (writer, damage):
+        flood = QueuedFile(CallDirectory(tmp_path, "flood"), "events")
+        recording = WavFile(CallDirectory(tmp_path, "neighbour"), "r.wav", rate_hz=8000)
+        with blocked(writer, BlockedFile(CallDirectory(tmp_path, "slow"), "log")):
+            for first in range(0, 10_000, 500):
+                taken = [writer.write(flood, b"x" * 1000) for _ in range(500)]
+                assert writer.write(recording, stereo(500, first))
+            assert not any(taken)
+        assert finish(writer, flood).damage is not None
+        report = finish(writer, recording)
+    assert report.damage is None
+    assert [row[0] for row in read(report.path)[0]] == list(range(10_000))
+    assert [(one.file, one.code) for one in damage] == [("events", "queue_full")]
+
+
+def test_there_is_room_for_a_neighbour_however_many_files_flood_the_queue(tmp_path: Path) -> None:
+    with running_writer(queue_limit_bytes=1_000_000) as (writer, _):
+        floods = [QueuedFile(CallDirectory(tmp_path, str(n)), "events") for n in range(200)]
+        late = QueuedFile(CallDirectory(tmp_path, "late"), "log")
+        with blocked(writer, BlockedFile(CallDirectory(tmp_path, "slow"), "log")):
+            for _ in range(10_000):
+                if not any([writer.write(flood, b"x" * 100) for flood in floods]):
+                    break
+            else:
+                pytest.fail("the queue takes everything")
+            # They share nearly all of it, in equal parts.
+            assert 900_000 < writer.counts.queued_bytes < 1_000_000
+            shares = {flood.queued_bytes for flood in floods}
+            assert max(shares) - min(shares) <= 100
+            assert writer.write(late, b"y" * min(shares))
+        assert finish(writer, late).damage is None
+        assert all(finish(writer, flood).size_bytes == flood.size_bytes for flood in floods)
+        assert writer.counts.queued_bytes == 0
+        assert {flood.queued_bytes for flood in floods} == {0}
+
+
+def test_a_file_whose_flood_is_over_has_its_share_again(tmp_path: Path) -> None:
+    with running_writer(queue_limit_bytes=100_000) as (writer, _):
+        file = QueuedFile(CallDirectory(tmp_path, "call"), "log")
+        with blocked(writer, BlockedFile(CallDirectory(tmp_path, "slow"), "log")):
+            assert writer.write(file, b"x" * 5000)
+            assert not writer.write(file, b"x" * 5000)
+        finish(writer, QueuedFile(CallDirectory(tmp_path, "marker"), "log"))
+        assert writer.write(file, b"x" * 5000)
+        assert finish(writer, file).size_bytes == 10_000
+
+
+def test_what_is_in_no_version_of_a_file_stays_its_damage(tmp_path: Path) -> None:
+    with running_writer() as (writer, damage):
+        file = ReplacedFile(CallDirectory(tmp_path, "call"), "t.json")
+        writer.write(file, b"first")
+        writer.damaged(file, "too_long", "longer than 5 bytes")
+        writer.damaged(file, "too_long", "longer than 5 bytes")
+        writer.write(file, b"again")
+        report = finish(writer, file)
+        assert writer.counts.damaged_files == 1
+    assert Path(report.path).read_bytes() == b"again"
+    assert report.damage == damage[0]
+    assert [(one.file, one.code) for one in damage] == [("t.json", "too_long")]
 
 
 def test_a_stop_that_takes_too_long_says_so(tmp_path: Path) -> None:

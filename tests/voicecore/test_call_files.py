@@ -11,7 +11,13 @@ from media.recording_writer import QueuedFile
 from tests.support.files import PATIENCE_S, BlockedFile, blocked, finish, running_writer
 from voicecore.call_files import CallFiles, CallFilesReport
 from voicecore.journal import Event, read_events
-from voicecore.transcript import TranscriptEntry, agent_entry, caller_entry, read_transcript
+from voicecore.transcript import (
+    TRANSCRIPT_LIMIT_BYTES,
+    TranscriptEntry,
+    agent_entry,
+    caller_entry,
+    read_transcript,
+)
 from voicecore.turns.heard import HeardWord
 
 
@@ -226,3 +232,66 @@ async def test_a_loop_that_is_gone_does_not_hurt_the_writer(tmp_path: Path) -> N
         clock = ManualClock()
         files = CallFiles(writer, tmp_path, "b", caller=L16_8K, agent=L16_8K, clock=clock)
         assert (await closed(files)).transcript_path
+
+
+async def test_a_call_that_floods_its_events_harms_only_itself(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with running_writer(queue_limit_bytes=8 * 2**20) as (writer, damage):
+        flooding, neighbour = (
+            CallFiles(writer, tmp_path, name, caller=L16_8K, agent=L16_8K, clock=clock)
+            for name in ("flooding", "neighbour")
+        )
+        with blocked(writer, BlockedFile(CallDirectory(tmp_path, "slow"), "log")):
+            for at_ms in range(0, 10_000, 20):
+                for files in (flooding, neighbour):
+                    files.caller(at_ms, samples(7, 20))
+                clock.advance(20)
+                for _ in range(20):
+                    flooding.journal.write("carrier_fault", at_ms, detail="x" * 60_000)
+                neighbour.journal.write("dtmf", at_ms, digit="1")
+            flooding.journal.write("call_ended", 10_000, reason="caller_hangup")
+            reports = [files.close() for files in (flooding, neighbour)]
+        bad, good = await asyncio.wait_for(asyncio.gather(*reports), PATIENCE_S)
+    assert good.damage == ()
+    assert len(events_of(good.events_path)) == 500
+    # Not even its own recording suffers.
+    for report in (bad, good):
+        sound, _ = soundfile.read(report.recording_path, dtype="int16")
+        assert sound[:, 0].tolist() == [7] * 80_000
+    assert {one.file for one in bad.damage} == {"events.jsonl"}
+    assert {one.file for one in damage} == {"events.jsonl"}
+
+
+async def test_a_transcript_has_a_length(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with running_writer() as (writer, damage):
+        files = CallFiles(writer, tmp_path, "call", caller=L16_8K, agent=L16_8K, clock=clock)
+        for turn in range(50):
+            files.put_entry(caller_entry(turn, turn * 1000, turn * 1000 + 500, "x" * 100_000))
+            clock.advance(1000)
+        report = await closed(files)
+    entries = entries_of(report.transcript_path)
+    assert [entry.turn for entry in entries] == list(range(20))
+    assert files.transcript.size_bytes <= TRANSCRIPT_LIMIT_BYTES
+    assert [(one.file, one.code) for one in report.damage] == [("transcript.json", "too_long")]
+    assert list(report.damage) == damage
+
+
+async def test_a_long_transcript_is_written_more_seldom(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with running_writer() as (writer, _):
+        files = CallFiles(
+            writer, tmp_path, "call", caller=L16_8K, agent=L16_8K, clock=clock, record=False
+        )
+        for turn in range(100):
+            files.put_entry(caller_entry(turn, turn * 1000, turn * 1000 + 500, "x" * 10_000))
+        clock.advance(60_000)
+        for turn in range(100, 160):
+            files.put_entry(caller_entry(turn, turn * 1000, turn * 1000 + 500, "hm"))
+            clock.advance(1000)
+        marker = QueuedFile(CallDirectory(tmp_path, "marker"), "log")
+        await asyncio.to_thread(finish, writer, marker)
+        # Twice 1 MB in two minutes; every 5 s would be 12 MB in the second alone.
+        assert writer.counts.written_bytes < 3_000_000
+        report = await closed(files)
+    assert len(entries_of(report.transcript_path)) == 160

@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from voicecore import journal
 from voicecore.journal import (
+    EVENT_EVERY_MS,
     EVENT_LIMIT_BYTES,
+    EVENTS_BURST,
     Event,
     Journal,
     encode_event,
@@ -94,17 +96,102 @@ def test_a_huge_event_loses_its_data_and_nothing_else() -> None:
     assert event.data["dropped_bytes"] > 10**6
 
 
-def test_a_flood_is_not_written_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal, "EVENTS_LIMIT", 5)
+class Dropped(list[tuple[str, str]]):
+    """What a journal says that it left out."""
+
+    def __call__(self, code: str, detail: str) -> None:
+        self.append((code, detail))
+
+    @property
+    def codes(self) -> list[str]:
+        return [code for code, _ in self]
+
+
+def test_a_flood_of_one_type_leaves_the_others_alone() -> None:
     lines: list[bytes] = []
     seen: list[Event] = []
-    book = Journal(lines.append)
+    dropped = Dropped()
+    book = Journal(lines.append, dropped=dropped)
     book.observe(seen.append)
-    for at_ms in range(20):
-        book.write("dtmf", at_ms)
+    for _ in range(EVENTS_BURST + 5000):
+        book.write("dtmf", 1000, digit="5")
+    book.write("caller_turn", 1000, text="hello")
+    book.write("call_ended", 1000, reason="caller_hangup")
+    events = read_events(b"".join(lines))
+    assert [event.type for event in events] == [
+        *["dtmf"] * EVENTS_BURST,
+        "events_dropped",
+        "caller_turn",
+        "call_ended",
+    ]
+    assert events[EVENTS_BURST].data == {"name": "dtmf", "reason": "rate"}
+    # The numbers tell how many are missing, and where.
+    assert events[EVENTS_BURST].sequence == EVENTS_BURST + 1
+    assert events[-2].sequence == EVENTS_BURST + 5001
+    assert len(seen) == EVENTS_BURST + 5002
+    assert dropped.codes == ["flooded"]
+    assert "dtmf" in dropped[0][1]
+
+
+def test_after_a_flood_events_come_at_a_rate() -> None:
+    lines: list[bytes] = []
+    book = Journal(lines.append)
+    for at_ms in range(10_000):
+        for _ in range(3):
+            book.write("dtmf", at_ms)
     types = [event.type for event in read_events(b"".join(lines))]
-    assert types == ["dtmf"] * 4 + ["journal_full"]
-    assert [event.sequence for event in seen] == list(range(1, 21))
+    assert types.count("dtmf") == EVENTS_BURST + 10_000 // EVENT_EVERY_MS
+    assert types.count("events_dropped") == 1
+    lines.clear()
+    later_ms = 10_000 + EVENTS_BURST * EVENT_EVERY_MS
+    for _ in range(EVENTS_BURST + 100):
+        book.write("dtmf", later_ms + 60_000)  # a pause saves up no more than a burst
+    assert len(lines) == EVENTS_BURST
+
+
+def test_what_a_telephone_call_can_do_is_never_too_fast() -> None:
+    lines: list[bytes] = []
+    dropped = Dropped()
+    book = Journal(lines.append, dropped=dropped)
+    for at_ms in range(0, 3_600_000, 60):  # an hour of a key every 60 ms
+        book.write("dtmf", at_ms)
+    assert len(lines) == 60_000
+    assert dropped == []
+
+
+def test_a_journal_has_a_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "JOURNAL_LIMIT_BYTES", 10_000)
+    lines: list[bytes] = []
+    dropped = Dropped()
+    book = Journal(lines.append, dropped=dropped)
+    for turn in range(100):
+        book.write("caller_turn", turn * 1000, text="x" * 1000)
+        book.write("dtmf", turn * 1000)  # would still fit, but a full journal has no holes
+    book.write("call_ended", 100_000, reason="silence")
+    events = read_events(b"".join(lines))
+    types = [event.type for event in events]
+    assert types[-2:] == ["events_dropped", "call_ended"]
+    assert set(types[:-2]) == {"caller_turn", "dtmf"}
+    assert events[-2].data == {"name": "caller_turn", "reason": "full"}
+    assert [event.sequence for event in events[:-1]] == list(range(1, len(events)))
+    assert events[-1].sequence == 201
+    assert 8000 < len(b"".join(lines)) < 10_200
+    assert dropped.codes == ["too_long"]
+
+
+def test_no_flood_outgrows_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "JOURNAL_LIMIT_BYTES", 100_000)
+    lines: list[bytes] = []
+    dropped = Dropped()
+    book = Journal(lines.append, dropped=dropped)
+    for at_ms in range(5000):
+        for type_ in ("dtmf", "carrier_fault", "call_ended"):
+            book.write(type_, at_ms, detail="x" * 100)
+    assert set(dropped.codes) == {"flooded", "too_long"}
+    # What is always written has its rate as well.
+    ended = sum(b"call_ended" in line for line in lines)
+    assert ended <= EVENTS_BURST + 5000 // EVENT_EVERY_MS + 1
+    assert sum(len(line) for line in lines if b"call_ended" not in line) < 101_000
 
 
 def test_a_line_that_was_cut_off_is_left_out() -> None:

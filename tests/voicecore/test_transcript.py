@@ -1,5 +1,8 @@
 import json
 
+import pytest
+
+from voicecore import transcript
 from voicecore.providers.words import Word
 from voicecore.transcript import (
     Transcript,
@@ -91,3 +94,23 @@ def test_text_that_is_no_unicode_is_mended() -> None:
     (entry,) = read_transcript(transcript.to_json())
     assert entry.text == "a?"
     assert entry.words[0].text == "?"
+
+
+def test_a_full_transcript_ends_and_has_no_holes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transcript, "TRANSCRIPT_LIMIT_BYTES", 2000)
+    book = Transcript()
+    assert book.put(caller_entry(1, 0, 10, "x" * 1500))
+    assert not book.put(caller_entry(2, 20, 30, "y" * 1500))
+    assert book.full
+    assert not book.put(caller_entry(3, 40, 50, "small"))
+    assert [entry.turn for entry in book.entries] == [1]
+    assert book.size_bytes <= 2000
+
+
+def test_an_entry_that_is_replaced_needs_no_more_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transcript, "TRANSCRIPT_LIMIT_BYTES", 2000)
+    book = Transcript()
+    for text in ("x" * 1500, "y" * 1500, "z"):
+        assert book.put(caller_entry(1, 0, 10, text))
+    assert book.put(caller_entry(2, 20, 30, "w" * 1500))
+    assert book.size_bytes == len(book.to_json()) - len(b"[\n,\n\n]\n")
