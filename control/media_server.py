@@ -4,14 +4,15 @@ import asyncio
 from pathlib import Path
 
 import structlog
-from aiohttp import web
 
 from control.collector import Collector
+from control.http.http_port import HttpPort
 from control.http.media_app import media_app
 from control.http.media_entrance import MediaEntrance
 from control.loop_lag import LoopLag
 from control.metrics import Metrics
 from control.settings import Settings, carrier_options
+from media.call_directory import safe_call_directory
 from media.clock import Clock
 from media.recording_writer import Damage
 from media.transport import Leg
@@ -22,9 +23,6 @@ from voicecore.session import Session
 from voicecore.tools.http import HttpToolRunner
 
 log = structlog.get_logger("control.media_server")
-
-BACKLOG = 1024
-KEEPALIVE_S = 75.0
 
 
 class MediaServer:
@@ -43,6 +41,7 @@ class MediaServer:
         self.metrics = Metrics()
         self._agent = agent
         self._http_tools = http_tools
+        self._calls_dir = calls_dir
         self._records = CallRecords(
             calls_dir, clock=clock, observer=self.metrics.on_event, on_damage=_log_damage
         )
@@ -50,9 +49,8 @@ class MediaServer:
         self.entrance = MediaEntrance(
             self.calls, settings, self.metrics, clock, carrier_options=carrier_options(settings)
         )
-        self._runner = web.AppRunner(
-            media_app(self.entrance), access_log=None, keepalive_timeout=KEEPALIVE_S
-        )
+        shed = self.metrics.streams_refused.labels("too_many_waiting")
+        self._http_port = HttpPort(media_app(self.entrance), on_shed=shed.inc)
         self._collector = Collector()
         self._media_port: asyncio.Server | None = None
         self._lag = LoopLag(asyncio.get_running_loop(), self.metrics.loop_lag.observe)
@@ -60,9 +58,7 @@ class MediaServer:
     async def listen(self, host: str, port: int) -> int:
         """Listen for HTTP and media; returns the port, which is a free one for 0."""
         self._lag.start()
-        await self._runner.setup()
-        await web.TCPSite(self._runner, host, port, backlog=BACKLOG).start()
-        return int(self._runner.addresses[0][1])
+        return await self._http_port.open(host, port)
 
     async def listen_for_media(self, host: str, port: int) -> int:
         """Listen for media on a port of its own as well.
@@ -84,28 +80,40 @@ class MediaServer:
         await self.calls.drain(drain_timeout_s)
         if self._media_port is not None:
             self._media_port.close()
-        await self._runner.cleanup()
+        await self._http_port.close()
         await self._records.close()
         self._lag.stop()
 
     def _answer(self, leg: Leg) -> Session:
         record = self._records.open(leg.started, record_audio=self._agent.conduct.record)
         try:
-            return Session(leg, self._agent, record, self._http_tools)
+            session = Session(leg, self._agent, record, self._http_tools)
         except BaseException:
             record.close()
             raise
+        log.info("call started", call_id=leg.started.call_id, carrier=leg.started.carrier)
+        return session
 
     def _ended(self, session: Session) -> None:
         started = session.leg.started
-        log.info(
-            "call ended",
-            call_id=started.call_id,
-            carrier=started.carrier,
-            reason=session.ended_reason,
-        )
+        facts: dict[str, str | int] = {
+            "call_id": started.call_id,
+            "carrier": started.carrier,
+            "reason": session.ended_reason,
+            "duration_ms": session.leg.now_ms(),
+        }
+        if self._calls_dir is not None:
+            # Where an id is not a call's first, a number follows: the disk's thread knows which.
+            facts["files"] = str(safe_call_directory(self._calls_dir, started.call_id))
+        log.info("call ended", **facts)
         self._collector.call_ended(len(self.calls))
 
 
 def _log_damage(damage: Damage) -> None:
-    log.error("a call's file is damaged", code=damage.code, detail=damage.detail)
+    log.error(
+        "a call's file is damaged",
+        call=damage.call,
+        file=damage.file,
+        code=damage.code,
+        detail=damage.detail,
+    )

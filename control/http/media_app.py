@@ -6,20 +6,23 @@ import time
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from control.http.media_entrance import TOKEN_PARAMETER, MediaEntrance, Refusal, Upgrade
+from control.http.errors import Refusal, Refused, error_form
+from control.http.media_entrance import TOKEN_PARAMETER, MediaEntrance, Upgrade
 from control.http.media_socket import AiohttpSocket, serve_media
 from media.carriers import CARRIERS, CarrierKind
 from media.carriers.answer import StreamRequest
 from media.carriers.kind import SignedRequest
 from media.transport import Connection
 
-RETRY_AFTER_S = "5"
 BODY_TIMEOUT_S = 10.0
+
+BAD_HOST = Refusal(400, "bad_host", "the Host header is no host's name")
+INCOMPLETE_BODY = Refusal(408, "incomplete_body", "the request did not come whole")
 
 
 def media_app(entrance: MediaEntrance) -> web.Application:
     """The application, with the routes of every carrier."""
-    app = web.Application(client_max_size=64 * 1024)
+    app = web.Application(client_max_size=64 * 1024, middlewares=[error_form])
     for kind in CARRIERS:
         handler = _media_handler(entrance, kind)
         app.router.add_get(kind.path, handler)
@@ -50,7 +53,7 @@ def media_app(entrance: MediaEntrance) -> web.Application:
 def _media_handler(entrance: MediaEntrance, kind: CarrierKind) -> Handler:
     async def media(request: web.Request) -> web.StreamResponse:
         if (refusal := entrance.refuses(kind, _upgrade(request))) is not None:
-            return _refused(refusal)
+            raise Refused(refusal)
         token = request.match_info.get("token", "")
 
         def connect(socket: AiohttpSocket) -> Connection:
@@ -63,19 +66,15 @@ def _media_handler(entrance: MediaEntrance, kind: CarrierKind) -> Handler:
 
 def _answer_handler(entrance: MediaEntrance, kind: CarrierKind) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
+        if (refusal := entrance.refuses_webhook(kind)) is not None:
+            raise Refused(refusal)
         upgrade = _upgrade(request)
-        if not entrance.may_answer(kind):
-            return _refused(Refusal(403, "carrier_not_set_up", "no key to check this carrier by"))
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                body = await request.read()
-        except (TimeoutError, ConnectionError, web.RequestPayloadError):
-            return _refused(Refusal(408, "incomplete_body", "the request did not come whole"))
+        body = await _read_body(request)
         public = entrance.public_url(upgrade)
         secret = entrance.secret_of(kind)
         signed = SignedRequest(public + upgrade.path, upgrade.headers, body)
         if secret and not kind.verify_webhook(signed, secret, int(time.time())):
-            return _refused(entrance.bad_signature(kind))
+            raise Refused(entrance.bad_signature(kind))
         stream_url = "wss://" + public.partition("://")[2] + kind.path
         parameters = entrance.mint()
         if kind.token_in_path and parameters:
@@ -86,18 +85,21 @@ def _answer_handler(entrance: MediaEntrance, kind: CarrierKind) -> Handler:
         except ValueError:
             if entrance.settings.public_url:
                 raise
-            return _refused(Refusal(400, "bad_host", "the Host header is no host's name"))
+            raise Refused(BAD_HOST) from None
         return web.Response(body=document.body, headers={"Content-Type": document.content_type})
 
     return answer
 
 
+async def _read_body(request: web.Request) -> bytes:
+    """:raises Refused: it did not come."""
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            return await request.read()
+    except (TimeoutError, ConnectionError, web.RequestPayloadError):
+        raise Refused(INCOMPLETE_BODY) from None
+
+
 def _upgrade(request: web.Request) -> Upgrade:
     headers = {name.lower(): value for name, value in request.headers.items()}
     return Upgrade(request.raw_path, headers)
-
-
-def _refused(refusal: Refusal) -> web.Response:
-    headers = {"Retry-After": RETRY_AFTER_S} if refusal.status == 503 else {}
-    body = {"error": {"code": refusal.code, "message": refusal.message}}
-    return web.json_response(body, status=refusal.status, headers=headers)

@@ -7,6 +7,7 @@ a 20 ms frame takes no task and no queue at all.
 import asyncio
 import logging
 
+import structlog
 from picows import (
     WSCloseCode,
     WSFrame,
@@ -19,6 +20,14 @@ from picows import (
     ws_create_server,
 )
 
+from control.http.errors import (
+    INTERNAL_ERROR,
+    NOT_FOUND,
+    Refusal,
+    body_of,
+    headers_of,
+    new_request_id,
+)
 from control.http.media_entrance import MediaEntrance, Upgrade
 from control.http.media_socket import MAX_MESSAGE_BYTES
 from media.carriers import CARRIERS, CarrierKind
@@ -26,6 +35,12 @@ from media.transport import Connection
 
 HANDSHAKE_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
+BACKLOG = 128
+"""Whatever waits is accepted and upgraded in one go, 0.2 ms each, and live calls wait for it."""
+READ_BUFFER_BYTES = 2048
+"""At first; a message of 20 ms has 300. Every silent connection has such a buffer."""
+
+log = structlog.get_logger("control.http")
 
 _TEXT, _MORE = WSMsgType.TEXT, WSMsgType.CONTINUATION
 _log = logging.getLogger("voicecore.media_port")
@@ -113,15 +128,13 @@ async def open_media_port(entrance: MediaEntrance, host: str, port: int) -> asyn
     """Listen for media streams; closing the server takes no more of them."""
 
     def listener(request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
-        path = request.path.decode(errors="replace")
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        upgrade = Upgrade(path, headers)
-        for kind in CARRIERS:
-            if path == kind.path or path.startswith(kind.path + "/"):
-                if (problem := entrance.refuses(kind, upgrade)) is not None:
-                    return _refusal(problem.status, problem.code)
-                return PicowsSocket(entrance, kind, path[len(kind.path) + 1 :])
-        return _refusal(404, "not_found")
+        request_id = new_request_id()
+        try:
+            served = _route(entrance, request)
+        except Exception as error:  # as in the middleware: picows would tell the peer of it
+            log.error("request failed by a bug", request_id=request_id, exc_info=error)
+            served = INTERNAL_ERROR
+        return _refusal(served, request_id) if isinstance(served, Refusal) else served
 
     return await ws_create_server(
         listener,
@@ -130,12 +143,26 @@ async def open_media_port(entrance: MediaEntrance, host: str, port: int) -> asyn
         websocket_handshake_timeout=HANDSHAKE_TIMEOUT_S,
         max_frame_size=MAX_MESSAGE_BYTES,
         logger_name=_log,
-        backlog=1024,
+        read_buffer_init_size=READ_BUFFER_BYTES,
+        backlog=BACKLOG,
     )
 
 
-def _refusal(status: int, code: str) -> WSUpgradeResponseWithListener:
-    body = f'{{"error": {{"code": "{code}"}}}}'.encode()
+def _route(entrance: MediaEntrance, request: WSUpgradeRequest) -> PicowsSocket | Refusal:
+    path = request.path.decode(errors="replace")
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    for kind in CARRIERS:
+        if path == kind.path or path.startswith(kind.path + "/"):
+            if (problem := entrance.refuses(kind, Upgrade(path, headers))) is not None:
+                return problem
+            return PicowsSocket(entrance, kind, path[len(kind.path) + 1 :])
+    return NOT_FOUND
+
+
+def _refusal(refusal: Refusal, request_id: str) -> WSUpgradeResponseWithListener:
     return WSUpgradeResponseWithListener(
-        WSUpgradeResponse.create_error_response(status, body), None
+        WSUpgradeResponse.create_error_response(
+            refusal.status, body_of(refusal, request_id), headers_of(refusal, request_id)
+        ),
+        None,
     )

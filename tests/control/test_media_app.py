@@ -18,6 +18,17 @@ from tests.support.waiting import until
 
 AUTH_TOKEN = "an auth token"
 PUBLIC = "https://voice.example.com"
+TELNYX_START = {
+    "event": "start",
+    "sequence_number": "1",
+    "stream_id": "stream-1",
+    "start": {
+        "call_control_id": "call-1",
+        "from": "+15550100",
+        "to": "+15550101",
+        "media_format": {"encoding": "PCMU", "sample_rate": 8000, "channels": 1},
+    },
+}
 
 
 def settings(**fields: Any) -> Settings:
@@ -141,6 +152,7 @@ class TestAnswer:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("control.http.media_app.BODY_TIMEOUT_S", 0.05)
+        monkeypatch.setattr("control.http.http_port.LINGER_S", 0.05)
         async with serving(tmp_path) as server:
             port = int(server.http.rpartition(":")[2])
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -163,7 +175,7 @@ class TestAnswer:
         async with serving(tmp_path) as server:
             assert (await get(server, "/answer/twilio"))[0] == 405
             assert (await get(server, "/media/other"))[0] == 404
-            assert (await get(server, "/media/twilio"))[0] == 400, "no upgrade"
+            assert (await get(server, "/media/twilio"))[0] == 426, "no upgrade"
 
 
 class TestUpgrade:
@@ -184,7 +196,7 @@ class TestUpgrade:
             server.media.entrance.ready = False
             assert await refused(server.url()) == 503
             metrics = (await get(server, "/metrics"))[1]
-        assert 'voicecore_streams_refused_total{code="busy"} 1.0' in metrics
+        assert 'voicecore_streams_refused_total{code="not_ready"} 1.0' in metrics
 
     async def test_a_full_server_takes_nobody(self, tmp_path: Path) -> None:
         async with (
@@ -201,6 +213,35 @@ class TestUpgrade:
             assert await call.closed() == 1000
             await until(lambda: not len(server.media.calls))
             assert await refused(server.url()) == 101
+
+
+class TestCallLog:
+    async def test_a_call_is_logged_from_start_to_end(self, tmp_path: Path) -> None:
+        with structlog.testing.capture_logs() as logs:
+            async with serving(tmp_path) as server, stream(server.url("telnyx")) as call:
+                await call.socket.send_json(TELNYX_START)
+                await call.until_audio()
+                await call.say({"event": "stop"})
+                await call.closed()
+                await until(lambda: not len(server.media.calls))
+        assert [log["event"] for log in logs] == ["call started", "call ended"]
+        ended = logs[1]
+        for log in logs:
+            assert (log["call_id"], log["carrier"]) == ("call-1", "telnyx")
+        assert ended["reason"] == "caller_hangup"
+        assert 0 <= ended["duration_ms"] < 60_000
+        assert ended["files"] == str(server.call_dirs()[0])
+        assert "+1555" not in str(logs), "numbers are nobody's business"
+
+    async def test_without_files_none_are_named(self, tmp_path: Path) -> None:
+        async with serving(tmp_path) as server:
+            server.media._calls_dir = None
+            with structlog.testing.capture_logs() as logs:
+                async with stream(server.url()) as call:
+                    await call.start()
+                    await call.until_audio()
+                await until(lambda: not len(server.media.calls))
+        assert "files" not in logs[-1]
 
 
 class TestTokens:
@@ -241,6 +282,7 @@ class TestWaiting:
     async def test_connections_that_say_nothing_are_bounded(self, tmp_path: Path) -> None:
         async with serving(tmp_path, settings(max_waiting=5)) as server:
             async with AsyncExitStack() as stack:
+                logs = stack.enter_context(structlog.testing.capture_logs())
                 silent = [await stack.enter_async_context(stream(server.url())) for _ in range(5)]
                 call = await stack.enter_async_context(stream(server.url()))
                 assert await silent[0].closed() == 1002, "the longest silent one made room"
@@ -248,6 +290,12 @@ class TestWaiting:
                 await call.start()
                 await call.until_audio()
                 assert server.media.entrance.waiting == 4, "a call does not wait"
+                for _ in range(3):
+                    await stack.enter_async_context(stream(server.url()))
+                for one in silent[:3]:
+                    await one.closed()
+                told = [log["event"] for log in logs if log["log_level"] == "warning"]
+                assert told == ["silent connections closed"], "one line for a crowd"
             await until(lambda: server.media.entrance.waiting == 0)
 
     async def test_a_rush_is_bounded_too(self, tmp_path: Path) -> None:
@@ -279,16 +327,23 @@ class TestWaiting:
     async def test_those_that_leave_make_room(self, tmp_path: Path) -> None:
         async with serving(tmp_path, settings(max_waiting=1)) as server:
             for _ in range(3):
-                assert await refused(server.url()) == 101
+                async with stream(server.url()):
+                    await until(lambda: server.media.entrance.waiting == 1)
                 await until(lambda: server.media.entrance.waiting == 0)
+            assert 'code="too_many_waiting"} 0.0' in (await get(server, "/metrics"))[1]
 
     async def test_a_socket_that_breaks_makes_room(self, tmp_path: Path) -> None:
         async with serving(tmp_path, settings(max_waiting=1)) as server:
-            with socket.create_connection(("127.0.0.1", server.port)) as raw:
-                raw.sendall(
-                    b"GET /media/twilio HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
-                    b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-                )
-                await until(lambda: server.media.entrance.waiting == 1)
-            await until(lambda: server.media.entrance.waiting == 0)
+            with structlog.testing.capture_logs() as logs:
+                with socket.create_connection(("127.0.0.1", server.port)) as raw:
+                    raw.sendall(
+                        b"GET /media/twilio HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+                        b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+                    )
+                    await until(lambda: server.media.entrance.waiting == 1)
+                await until(lambda: server.media.entrance.waiting == 0)
+            assert [log["code"] for log in logs] == ["closed_before_start"]
+            async with stream(server.url()) as call:
+                await call.start()
+                await call.until_audio()

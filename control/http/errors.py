@@ -1,0 +1,111 @@
+"""The one form of an HTTP error, and the one place where exceptions become errors.
+
+``{"error": {"code": "...", "message": "...", "request_id": "..."}}``; the id is in the header
+``X-Request-Id`` of every response too, and in the log where there is something to say.
+"""
+
+import secrets
+
+import msgspec
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+log = structlog.get_logger("control.http")
+
+RETRY_AFTER_S = 5
+REQUEST_ID = "X-Request-Id"
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why an HTTP request is refused."""
+
+    status: int
+    code: str
+    message: str
+
+
+class Refused(Exception):
+    """Raised by a handler to answer with a refusal."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.code)
+        self.refusal = refusal
+
+
+NOT_FOUND = Refusal(404, "not_found", "there is nothing here")
+UPGRADE_REQUIRED = Refusal(426, "upgrade_required", "only WebSockets are served here")
+INTERNAL_ERROR = Refusal(500, "internal_error", "the server has failed")
+BAD_REQUEST = Refusal(400, "bad_request", "the request is not as HTTP wants it")
+REQUEST_TIMEOUT = Refusal(408, "request_timeout", "the request's head did not come in time")
+HEAD_TOO_LARGE = Refusal(431, "head_too_large", "the request's head is too large")
+
+_OF_STATUS = {
+    400: BAD_REQUEST,
+    404: NOT_FOUND,
+    405: Refusal(405, "method_not_allowed", "the method is none of those in Allow"),
+    413: Refusal(413, "body_too_large", "the request's body is too large"),
+}
+
+
+def new_request_id() -> str:
+    return secrets.token_hex(8)
+
+
+def body_of(refusal: Refusal, request_id: str) -> bytes:
+    """The body of a refusal, JSON."""
+    error = {"code": refusal.code, "message": refusal.message, "request_id": request_id}
+    return msgspec.json.encode({"error": error})
+
+
+def headers_of(refusal: Refusal, request_id: str) -> dict[str, str]:
+    """The headers that a refusal has besides those of every response."""
+    headers = {"Content-Type": "application/json; charset=utf-8", REQUEST_ID: request_id}
+    if refusal.status == 503:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    elif refusal.status == 426:
+        headers["Upgrade"] = "websocket"
+    return headers
+
+
+def response_of(refusal: Refusal, request_id: str) -> web.Response:
+    return web.Response(
+        body=body_of(refusal, request_id),
+        status=refusal.status,
+        headers=headers_of(refusal, request_id),
+    )
+
+
+@web.middleware
+async def error_form(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every error in the one form; a bug is logged and told to nobody else."""
+    request_id = new_request_id()
+    try:
+        response = await handler(request)
+    except Refused as refused:
+        response = response_of(refused.refusal, request_id)
+    except web.HTTPException as refused:  # aiohttp's own
+        if refused.status < 400:
+            raise
+        unnamed = Refusal(refused.status, "http_error", refused.reason)
+        response = response_of(_OF_STATUS.get(refused.status, unnamed), request_id)
+        if (allow := refused.headers.get("Allow")) is not None:
+            response.headers["Allow"] = allow
+    except Exception as error:
+        transport = request.transport
+        gone = transport is None or transport.is_closing()
+        if isinstance(error, ConnectionError) and gone:
+            raise
+        route = request.match_info.route.resource
+        log.error(
+            "request failed by a bug",
+            request_id=request_id,
+            route="" if route is None else route.canonical,
+            exc_info=error,
+        )
+        if request.writer.output_size:  # it is too late for another answer
+            raise ConnectionResetError("the response had begun") from error
+        response = response_of(INTERNAL_ERROR, request_id)
+    if not response.prepared:
+        response.headers[REQUEST_ID] = request_id
+    return response

@@ -1,0 +1,189 @@
+"""Every error in the one form, on both listeners, and what a server that takes no calls says."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import structlog
+
+from control.settings import Settings
+from tests.support.answering import Server, answering
+from tests.support.listeners import listeners
+from tests.support.media_client import stream
+
+FAST = {"vendor": "scripted", "settings": {"first_audio_ms": 0, "chunk_interval_ms": 0}}
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+
+class Answer:
+    """A response whose body is an error in the one form, or none."""
+
+    def __init__(self, status: int, headers: Any, body: Any) -> None:
+        self.status = status
+        self.headers = headers
+        assert re.fullmatch(r"[0-9a-f]{16}", headers["X-Request-Id"])
+        self.code = ""
+        if status >= 400:
+            assert headers["Content-Type"] == "application/json; charset=utf-8"
+            assert set(body) == {"error"}
+            assert set(body["error"]) == {"code", "message", "request_id"}
+            assert body["error"]["message"]
+            assert body["error"]["request_id"] == headers["X-Request-Id"]
+            self.code = body["error"]["code"]
+
+
+async def ask(base: str, method: str, path: str, **options: Any) -> Answer:
+    async with (
+        aiohttp.ClientSession() as http,
+        http.request(method, f"{base}{path}", **options) as got,
+    ):
+        body = await got.json() if got.status >= 400 else None
+        return Answer(got.status, got.headers, body)
+
+
+@asynccontextmanager
+async def serving(
+    tmp_path: Path, listener: str = "http", **settings: Any
+) -> AsyncIterator[tuple[Server, str]]:
+    """A server, and the base URL of the listener."""
+    async with answering(tmp_path, Settings(**settings), tts=FAST) as server:
+        port = server.port
+        if listener == "media":
+            port = await server.media.listen_for_media("127.0.0.1", 0)
+        yield server, f"http://127.0.0.1:{port}"
+
+
+class TestForm:
+    async def test_a_success_has_an_id_too(self, tmp_path: Path) -> None:
+        async with serving(tmp_path) as (_, base):
+            first, second = [await ask(base, "GET", "/healthz") for _ in range(2)]
+        assert first.headers["X-Request-Id"] != second.headers["X-Request-Id"]
+
+    @listeners
+    async def test_an_unknown_path(self, tmp_path: Path, listener: str) -> None:
+        async with serving(tmp_path, listener) as (_, base):
+            for path in ("/", "/media/nobody", "/nothing"):
+                answer = await ask(base, "GET", path)
+                assert (answer.status, answer.code) == (404, "not_found")
+
+    async def test_a_wrong_method(self, tmp_path: Path) -> None:
+        async with serving(tmp_path) as (_, base):
+            answer = await ask(base, "GET", "/answer/twilio")
+            assert (answer.status, answer.code) == (405, "method_not_allowed")
+            assert answer.headers["Allow"] == "POST"
+
+    async def test_a_body_too_large(self, tmp_path: Path) -> None:
+        async with serving(tmp_path) as (_, base):
+            answer = await ask(base, "POST", "/answer/twilio", data=b"x" * 100_000)
+        assert (answer.status, answer.code) == (413, "body_too_large")
+
+    @listeners
+    @pytest.mark.parametrize("headers", [{}, {"Connection": "Upgrade", "Upgrade": "h2c"}])
+    async def test_a_media_path_without_an_upgrade(
+        self, tmp_path: Path, listener: str, headers: dict[str, str]
+    ) -> None:
+        async with serving(tmp_path, listener) as (_, base):
+            answer = await ask(base, "GET", "/media/twilio", headers=headers)
+        assert (answer.status, answer.code) == (426, "upgrade_required")
+        assert answer.headers["Upgrade"] == "websocket"
+
+    @pytest.mark.parametrize(
+        "wrong", [{"Sec-WebSocket-Version": "99"}, {"Sec-WebSocket-Key": "short"}]
+    )
+    async def test_a_wrong_handshake(self, tmp_path: Path, wrong: dict[str, str]) -> None:
+        async with serving(tmp_path) as (_, base):
+            answer = await ask(base, "GET", "/media/twilio", headers={**UPGRADE, **wrong})
+        assert (answer.status, answer.code) == (400, "bad_request")
+
+
+class TestBugs:
+    @listeners
+    async def test_a_bug_is_logged_and_not_told(
+        self, tmp_path: Path, listener: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        bug = RuntimeError("the key is 1234")
+
+        def fails(*_: Any) -> None:
+            raise bug
+
+        async with serving(tmp_path, listener) as (server, base):
+            monkeypatch.setattr(server.media.entrance, "refuses", fails)
+            with structlog.testing.capture_logs() as logs:
+                answer = await ask(base, "GET", "/media/twilio/a-token", headers=UPGRADE)
+        assert (answer.status, answer.code) == (500, "internal_error")
+        (log,) = logs
+        assert log["log_level"] == "error"
+        assert log["exc_info"] is bug
+        assert log["request_id"] == answer.headers["X-Request-Id"]
+        assert "a-token" not in str(log)
+
+    async def test_a_bug_after_the_upgrade_closes_the_socket(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def play(server: Server) -> None:
+            async with stream(server.url()) as culprit:
+                assert await culprit.closed() == 1006, "closed, without a second response"
+
+        async with serving(tmp_path) as (server, _):
+            with structlog.testing.capture_logs() as logs, monkeypatch.context() as patch:
+                patch.setattr(server.media.entrance, "connect", lambda *_, **__: 1 / 0)
+                await play(server)
+            async with stream(server.url()) as neighbour:
+                await neighbour.start()
+                await neighbour.until_audio()
+        assert [log["event"] for log in logs] == ["request failed by a bug"]
+        assert isinstance(logs[0]["exc_info"], ZeroDivisionError)
+        assert not caplog.records, "once is enough"
+
+
+class TestNoCallsAreTaken:
+    async def refusals(self, server: Server, base: str, *, answer: bool) -> set[str]:
+        """The code of an upgrade and of a webhook, which is one and the same."""
+        asked = [await ask(base, "GET", "/media/twilio", headers=UPGRADE)]
+        if answer:
+            asked += [await ask(base, "POST", f"/answer/{name}") for name in ("twilio", "telnyx")]
+        assert {one.status for one in asked} == {503}
+        assert all(int(one.headers["Retry-After"]) > 0 for one in asked)
+        return {one.code for one in asked}
+
+    @listeners
+    async def test_loading(self, tmp_path: Path, listener: str) -> None:
+        async with serving(tmp_path, listener) as (server, base):
+            server.media.entrance.ready = False
+            with structlog.testing.capture_logs() as logs:
+                codes = await self.refusals(server, base, answer=listener == "http")
+        assert codes == {"not_ready"} == {log["code"] for log in logs}
+
+    @listeners
+    async def test_draining(self, tmp_path: Path, listener: str) -> None:
+        async with serving(tmp_path, listener) as (server, base):
+            async with stream(server.url()) as call:
+                await call.start()
+                await call.until_audio()
+                stopping = asyncio.create_task(server.media.stop(60))
+                await asyncio.sleep(0)
+                codes = await self.refusals(server, base, answer=listener == "http")
+                assert not call.socket.closed
+                await call.say({"event": "stop"})
+            await stopping
+        assert codes == {"draining"}
+
+    @listeners
+    async def test_full(self, tmp_path: Path, listener: str) -> None:
+        async with (
+            serving(tmp_path, listener, max_calls=1) as (server, base),
+            stream(server.url()) as call,
+        ):
+            await call.start()
+            await call.until_audio()
+            assert await self.refusals(server, base, answer=listener == "http") == {"busy"}
