@@ -11,6 +11,7 @@ from collections import deque
 from types import TracebackType
 from typing import Any, Self
 
+import aiohttp
 from aiohttp import web
 
 from tests.support.vendor_calls import News
@@ -171,6 +172,13 @@ class OpenAiServer:
         """Wait until so many chat or speech requests came."""
         await self._news.until(lambda: len(self.seen) >= count)
         return self.seen
+
+    async def caught_up(self) -> None:
+        """Wait until requests that were on their way have come: three later ones, each on a
+        connection of its own, have been answered."""
+        for _ in range(3):
+            async with aiohttp.request("GET", f"{self.base_url}/models") as answer:
+                await answer.read()
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
         self.connections.add(request.transport)

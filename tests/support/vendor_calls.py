@@ -26,6 +26,14 @@ class News:
                 await self._told.wait()
 
 
+async def timers_run(after_ms: int) -> None:
+    """Wait until every timer that was set before this, and is due within ``after_ms``, has
+    run: the loop runs its timers in the order of their times."""
+    last = asyncio.Event()
+    asyncio.get_running_loop().call_later(after_ms / 1000 + 0.001, last.set)
+    await last.wait()
+
+
 class Recorder:
     """A sink that keeps what it gets and lets a test wait for it."""
 

@@ -1,8 +1,6 @@
 """Deepgram Flux against our strict server."""
 
-import asyncio
 import functools
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -11,7 +9,8 @@ from media.audio.format import L16_16K, MULAW_8K
 from tests.support import deepgram_line
 from tests.support.deepgram_line import FRAME, SECRETS, change_sockets
 from tests.support.deepgram_server import KEY, DeepgramServer
-from tests.support.vendor_calls import Call, Recorder
+from tests.support.fixtures import running
+from tests.support.vendor_calls import Call, Recorder, timers_run
 from voicecore.adapters.live_socket import LiveSocket, SocketOptions
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_stt
 from voicecore.providers.stt import (
@@ -23,19 +22,11 @@ from voicecore.providers.stt import (
 )
 from voicecore.providers.words import Word
 
+server = running(DeepgramServer)
+call = running(Call)
+
+
 Line = functools.partial(deepgram_line.Line, model="flux-general-en")
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[DeepgramServer]:
-    async with DeepgramServer() as running:
-        yield running
-
-
-@pytest.fixture
-async def call() -> AsyncIterator[Call]:
-    async with Call() as running:
-        yield running
 
 
 async def test_the_request_carries_every_setting(server: DeepgramServer, call: Call) -> None:
@@ -139,19 +130,27 @@ async def test_force_end_turn_asks_at_once(server: DeepgramServer, call: Call) -
     line = Line(server, call, force_end_turn=True, finalize_timeout_ms=5000)
     line.speak(1000)
     line.stream.finalize()
-    there = await line.heard(1000)
-    await there.until(lambda: there.types == ["ForceEndTurn"])
+    there = await line.said("ForceEndTurn")
+    assert there.types == ["ForceEndTurn"]
+    assert len(there.audio) == 1000 * 8, "the rest goes out before it"
+    await there.turn("EndOfTurn", "Yes.", 1.0)
+    await line.sink.count(1)
+    assert [(e.text, e.flushed) for e in line.sink.events] == [("Yes.", True)]
 
 
 async def test_more_speech_takes_finalize_back(server: DeepgramServer, call: Call) -> None:
     line = Line(server, call, finalize_after_ms=100)
-    line.speak(1000)
-    there = await line.heard(960)
+    line.speak(1040)
+    there = await line.heard(1040)
+    await there.turn("Update", "and then", 0.9)
+    await line.sink.count(1)
     line.stream.finalize()
     line.stream.speech_started()
-    await asyncio.sleep(0.15)
+    await timers_run(100)
+    line.speak(80)
+    await line.heard(1120)  # whatever was sent before this is there too
     assert there.types == []
-    assert line.sink.events == []
+    assert line.sink.events == [SttInterim("and then")]
 
 
 async def test_an_end_that_came_first_answers_finalize_at_once(
@@ -271,7 +270,8 @@ async def test_garbage_and_errors(server: DeepgramServer, call: Call) -> None:
     line = Line(server, call)
     line.speak(1040)
     there = await line.heard(1000)
-    for message in ("{", b"\x00", "7", '{"type":"TurnInfo"}', '{"type":"New","event":3}'):
+    deep = '{"type":"TurnInfo","words":' + "[" * 100_000
+    for message in ("{", b"\x00", "7", '{"type":"TurnInfo"}', '{"type":"New","event":3}', deep):
         await there.send(message)
     await there.send({"type": "Warning", "code": "W", "description": "d"})
     await there.turn("Update", "fine", 1.0)
@@ -302,7 +302,7 @@ async def test_nothing_after_close(server: DeepgramServer, call: Call) -> None:
     line.stream.close()
     line.speak(100)
     await call.settled()
-    await asyncio.sleep(0.07)
+    await timers_run(50)
     assert len(line.sink.events) == 1
     await there.closed.wait()
     assert there.types[-1] == "CloseStream"
@@ -335,7 +335,10 @@ async def test_an_idle_flux_socket_is_sent_no_keepalive(
     change_sockets(monkeypatch, keepalive_idle_ms=20, ping_interval_ms=20)
     line = Line(server, call)
     there = await server.connection()
-    await asyncio.sleep(0.2)
+    deepgram_line.Line(server, call)  # a Nova, opened later, which does send them
+    other = await server.connection(1)
+    await other.until(lambda: other.types.count("KeepAlive") == 3)
+    await (await there.socket.ping())
     assert there.texts == []
     assert not there.closed.is_set()
     assert line.sink.events == []

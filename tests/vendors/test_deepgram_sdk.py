@@ -45,7 +45,7 @@ from media.audio.format import MULAW_8K
 from tests.support import deepgram_server as mock
 from tests.support.deepgram_server import KEY, DeepgramServer
 from tests.support.vendor_calls import Call, Recorder
-from voicecore.adapters import deepgram_flux, deepgram_nova, deepgram_speak
+from voicecore.adapters import deepgram_flux, deepgram_listen, deepgram_nova, deepgram_speak
 from voicecore.adapters.registry import VendorConfig, make_stt, make_tts
 
 SECRETS = {"DEEPGRAM_API_KEY": KEY}
@@ -70,9 +70,9 @@ def client(server: DeepgramServer) -> AsyncDeepgramClient:
     [
         (deepgram_nova.KEEP_ALIVE, ListenV1KeepAlive(type="KeepAlive")),
         (deepgram_nova.FINALIZE, ListenV1Finalize(type="Finalize")),
-        (deepgram_nova.CLOSE_STREAM, ListenV1CloseStream(type="CloseStream")),
+        (deepgram_listen.CLOSE_STREAM, ListenV1CloseStream(type="CloseStream")),
         (deepgram_flux.FORCE_END_TURN, ListenV2ForceEndTurn(type="ForceEndTurn")),
-        (deepgram_flux.CLOSE_STREAM, ListenV2CloseStream(type="CloseStream")),
+        (deepgram_listen.CLOSE_STREAM, ListenV2CloseStream(type="CloseStream")),
         (deepgram_speak.speak('Say "ä".'), SpeakV1Text(type="Speak", text='Say "ä".')),
         (deepgram_speak.FLUSH, SpeakV1Flush(type="Flush")),
         (deepgram_speak.AURA.clear, SpeakV1Clear(type="Clear")),

@@ -1,54 +1,21 @@
 """Deepgram speech, Aura and Flux, against our strict server."""
 
-import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from media.audio.format import ALAW_8K, L16_16K, MULAW_8K, AudioFormat, Encoding
-from tests.support.deepgram_server import KEY, DeepgramServer, spoken
+from tests.support.deepgram_server import DeepgramServer
+from tests.support.deepgram_voice import SECRETS, open_session, voice
+from tests.support.fixtures import running
 from tests.support.vendor_calls import Call, SpeechRecorder, say_all
-from voicecore.adapters import deepgram_speak
-from voicecore.adapters.deepgram_speak import MAX_SPEAK_CHARS, FlushBudget
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_tts
-from voicecore.adapters.tts_pieces import split_text
 from voicecore.providers.errors import VendorError
-from voicecore.providers.tts import TtsAudio, TtsDone, TtsFailed, TtsSession, TtsWords
+from voicecore.providers.tts import TtsAudio, TtsDone, TtsWords
 from voicecore.providers.words import Word
 
-SECRETS = {"DEEPGRAM_API_KEY": KEY}
-VOICES = {"aura": "aura-2-thalia-en", "flux": "flux-haven-en"}
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[DeepgramServer]:
-    async with DeepgramServer() as running:
-        yield running
-
-
-@pytest.fixture
-async def call() -> AsyncIterator[Call]:
-    async with Call() as running:
-        yield running
-
-
-def open_session(
-    server: DeepgramServer,
-    call: Call,
-    audio: AudioFormat = MULAW_8K,
-    voice: str = "aura",
-    **settings: Any,
-) -> TtsSession:
-    config = VendorConfig(
-        "deepgram", voice=VOICES[voice], settings={"base_url": server.url, **settings}
-    )
-    return make_tts(config, SECRETS).open(audio, spawn=call.spawn)
-
-
-def voice(text: str) -> bytes:
-    """What the server says for a text at 10 ms a character, 8 kHz, one byte a sample."""
-    return spoken(text, len(text.strip()) * 80)
+server = running(DeepgramServer)
+call = running(Call)
 
 
 @pytest.mark.parametrize(
@@ -231,157 +198,6 @@ async def test_a_new_reply_ends_the_old_one(server: DeepgramServer, call: Call) 
     assert new.audio == voice("New.")
 
 
-async def test_an_unconfirmed_clear_costs_the_socket_not_the_reply(
-    server: DeepgramServer, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("voicecore.adapters.deepgram_tts_session._CLEAR_TIMEOUT_MS", 50)
-    server.plan.confirm_clear = False
-    server.plan.gate.clear()
-    session = open_session(server, call)
-    there = await server.connection()
-    reply = session.reply(SpeechRecorder())
-    reply.say("Old.")
-    await there.until(lambda: "Flush" in there.types)
-    reply.cancel()
-    server.plan.gate.set()
-    new = say_all(session, "New.")
-    await new.ended()
-    assert new.audio == voice("New.")
-    assert len(server.connections) == 2
-    assert there.types[:3] == ["Speak", "Flush", "Clear"]
-    assert [m["text"] for m in there.texts if m["type"] == "Speak"] == ["Old."]
-
-
-async def test_a_socket_closed_between_replies_is_opened_again(
-    server: DeepgramServer, call: Call
-) -> None:
-    session = open_session(server, call)
-    first = await server.connection()
-    await first.socket.close(1011, "NET-0001")
-    await call.settled()
-    assert len(server.connections) == 1, "not before it is needed"
-    sink = say_all(session, "Hello.")
-    await sink.ended()
-    assert sink.audio == voice("Hello.")
-    assert len(server.connections) == 2
-
-
-async def test_a_connection_lost_before_any_sound_is_replaced(
-    server: DeepgramServer, call: Call
-) -> None:
-    server.plan.gate.clear()
-    session = open_session(server, call)
-    there = await server.connection()
-    sink = say_all(session, "Hello.", "World.")
-    await there.until(lambda: there.types.count("Flush") == 2)
-    await there.drop()
-    server.plan.gate.set()
-    await sink.ended()
-    assert sink.audio == voice("Hello.") + voice("World.")
-    assert isinstance(sink.events[-1], TtsDone)
-
-
-async def test_a_connection_lost_amid_a_sentence_fails_the_reply(
-    server: DeepgramServer, call: Call
-) -> None:
-    server.plan.drop_after = 800
-    session = open_session(server, call)
-    sink = say_all(session, "A long enough sentence.")
-    await sink.ended()
-    [failed] = sink.of(TtsFailed)
-    assert (failed.error.code, failed.error.retryable) == ("disconnected", True)
-    assert 0 < len(sink.audio) <= 800
-    server.plan.drop_after = None
-    again = say_all(session, "Back.")
-    await again.ended()
-    assert again.audio == voice("Back.")
-
-
-@pytest.mark.parametrize(
-    ("status", "code"), [(401, "auth_failed"), (429, "rate_limited"), (503, "vendor_error")]
-)
-async def test_a_refused_connection_fails_the_reply(
-    server: DeepgramServer, call: Call, status: int, code: str
-) -> None:
-    server.refuse = [status, status]
-    session = open_session(server, call)
-    sink = SpeechRecorder()
-    reply = session.reply(sink)
-    reply.say("Hello.")
-    await sink.ended()
-    assert [failed.error.code for failed in sink.events] == [code]
-    reply.finish()
-    assert len(sink.events) == 1
-
-
-async def test_a_refusal_before_the_first_reply_is_found_by_it(
-    server: DeepgramServer, call: Call
-) -> None:
-    server.refuse = [401, 401]
-    session = open_session(server, call)
-    await call.settled()
-    sink = SpeechRecorder()
-    session.reply(sink).say("Hello.")
-    await sink.ended()
-    assert [failed.error.code for failed in sink.events] == ["auth_failed"]
-
-
-async def test_no_first_sound(server: DeepgramServer, call: Call) -> None:
-    server.plan.gate.clear()
-    session = open_session(server, call, first_audio_timeout_ms=200)
-    sink = SpeechRecorder()
-    session.reply(sink).say("Hello.")
-    await sink.ended()
-    [failed] = sink.events
-    assert (failed.error.code, failed.error.retryable) == ("first_output_timeout", True)
-
-
-async def test_a_stall_amid_a_reply(server: DeepgramServer, call: Call) -> None:
-    server.plan.confirm_flush = False
-    session = open_session(server, call, stall_timeout_ms=200)
-    sink = SpeechRecorder()
-    session.reply(sink).say("Hello.")
-    await sink.ended()
-    assert sink.events[-1].error.code == "stalled"
-
-
-async def test_a_pause_between_sentences_is_no_stall(server: DeepgramServer, call: Call) -> None:
-    session = open_session(server, call, stall_timeout_ms=200, first_audio_timeout_ms=200)
-    sink = SpeechRecorder()
-    reply = session.reply(sink)
-    reply.say("Hello.")
-    await sink.first(TtsWords)
-    await asyncio.sleep(0.25)
-    reply.say("World.")
-    reply.finish()
-    await sink.ended()
-    assert isinstance(sink.events[-1], TtsDone)
-    assert len(server.connections) == 1
-
-
-async def test_garbage_and_errors(server: DeepgramServer, call: Call) -> None:
-    session = open_session(server, call)
-    there = await server.connection()
-    sink = SpeechRecorder()
-    reply = session.reply(sink)
-    for message in ("{", "5", '{"no":"type"}'):
-        await there.send(message)
-    await there.send({"type": "Flushed", "sequence_id": 0})
-    await there.send({"type": "Cleared", "sequence_id": 0})
-    await there.send({"type": "Warning", "code": "W", "description": "d"})
-    await there.send(b"\x01" * 80)  # sound that nobody asked for
-    await (await there.socket.ping())
-    reply.say("Hello.")
-    reply.finish()
-    await sink.ended()
-    assert sink.audio == voice("Hello.")
-    sink = SpeechRecorder()
-    session.reply(sink)
-    await there.send({"type": "Error", "code": "C", "description": "bad"})
-    await sink.ended()
-    assert [failed.error.detail for failed in sink.events] == ["C bad"]
-
-
 async def test_linear_audio_comes_in_whole_samples(server: DeepgramServer, call: Call) -> None:
     server.plan.gate.clear()
     session = open_session(server, call, L16_16K)
@@ -394,73 +210,6 @@ async def test_linear_audio_comes_in_whole_samples(server: DeepgramServer, call:
     await sink.ended()
     assert [len(event.payload) % 2 for event in sink.of(TtsAudio)].count(1) == 0
     assert sink.audio.startswith(b"\x01\x02\x03\x04")
-
-
-async def test_flushes_are_spared_when_they_run_out(
-    server: DeepgramServer, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    session = open_session(server, call)
-    there = await server.connection()
-    sink = SpeechRecorder()
-    reply = session.reply(sink)
-    for number in range(30):
-        reply.say(f"Sentence {number}.")
-    reply.finish()
-    await sink.ended()
-    limit = deepgram_speak.FLUSH_LIMIT - deepgram_speak.FLUSH_RESERVE
-    assert there.types.count("Flush") == limit + 1
-    assert there.types.count("Speak") == 30
-    said = [word.text for words in sink.of(TtsWords) for word in words.words]
-    assert said == [part for n in range(30) for part in ("Sentence", f"{n}.")]
-    assert isinstance(sink.events[-1], TtsDone)
-
-
-async def test_a_spent_budget_delays_the_end(
-    server: DeepgramServer, call: Call, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(deepgram_speak, "FLUSH_WINDOW_MS", 400)
-    server.plan.flush_window_s = 0.3
-    session = open_session(server, call)
-    there = await server.connection()
-    for _ in range(21):
-        sink = say_all(session, "Hi.")
-        await sink.ended()
-        assert sink.audio == voice("Hi."), there.types
-    assert there.types.count("Flush") == 21
-
-
-def test_the_budget() -> None:
-    budget = FlushBudget()
-    assert [budget.take(1000 + n, reserve=6) for n in range(15)] == [True] * 14 + [False]
-    assert [budget.take(2000) for _ in range(7)] == [True] * 6 + [False]
-    assert budget.wait_ms(2000) == 60_000
-    assert budget.take(62_000)
-    assert not budget.take(62_000)
-
-
-def test_long_text_is_split_between_words() -> None:
-    text = "word " * 700
-    pieces = split_text(text, MAX_SPEAK_CHARS)
-    assert all(len(piece) <= 1500 for piece in pieces)
-    assert " ".join(pieces) == text.strip()
-    assert [len(piece) for piece in split_text("x" * 3200, 1500)] == [1500, 1500, 200]
-    assert split_text("  ", 1500) == []
-
-
-async def test_text_between_flushes_stays_below_the_limit(
-    server: DeepgramServer, call: Call
-) -> None:
-    server.plan.ms_per_char = 0
-    session = open_session(server, call)
-    sink = SpeechRecorder()
-    reply = session.reply(sink)
-    for _ in range(14):
-        reply.say("Short.")
-    for _ in range(5):
-        reply.say("long " * 200)  # the server closes at 2,000 characters between flushes
-    reply.finish()
-    await sink.ended()
-    assert sink.events[-1] == TtsDone(characters=14 * 6 + 5 * 999)
 
 
 async def test_a_flux_reply(server: DeepgramServer, call: Call) -> None:

@@ -169,6 +169,22 @@ async def test_a_new_worker_is_found_at_its_new_address(server, make):
     assert server.seen == []
 
 
+async def test_who_is_cancelled_amid_connecting_leaves_the_next_one_a_client(server, make):
+    llm = await make()
+    await llm._client.stop()
+    llm._client, llm._base_url = None, ""  # as after another worker came up
+    models = server.models
+    server.models = wait = Wait()
+    task = asyncio.create_task(collect(llm))
+    await asyncio.wait_for(wait.reached.wait(), 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    server.models = models
+    server.plans.append(answer("Here."))
+    assert (await collect(llm))[0] == "Here."
+
+
 async def test_without_a_worker_a_request_fails_at_once(make):
     llm = await make()
     await llm.worker.stop()

@@ -6,6 +6,7 @@ import pytest
 
 from media.audio.format import ALAW_8K, L16_16K, MULAW_8K, AudioFormat
 from tests.support.local_worker import SCRIPT, wait_for_file
+from voicecore.adapters import moonshine_stt
 from voicecore.adapters.moonshine_stt import MoonshineStt
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_stt, make_tts
 from voicecore.local import lanes as lanes_module
@@ -189,6 +190,36 @@ async def test_a_stream_whose_worker_is_gone_fails_once(make, monkeypatch):
     line.stream.finalize()
     await asyncio.sleep(0)
     assert line.events.empty()
+
+
+async def test_a_worker_that_hangs_fails_the_stream_and_not_the_next_one(
+    make, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(moonshine_stt, "_FINAL_TIMEOUT_S", 0.1)
+    stt = await make(parallel=2, hold=str(tmp_path / "hold"))
+    line = Line(stt)
+    line.say(10)
+    failed = await line.next()
+    assert isinstance(failed, SttFailed)
+    assert (failed.error.code, failed.error.retryable) == ("stalled", True)
+    assert stt.worker.outstanding == 0
+    monkeypatch.setattr(moonshine_stt, "_FINAL_TIMEOUT_S", 15.0)
+    (tmp_path / "hold").touch()
+    other = Line(stt)
+    other.say(10)
+    assert (await other.final()).text == text(10)
+
+
+async def test_an_answer_takes_the_deadline_away(make, monkeypatch):
+    monkeypatch.setattr(moonshine_stt, "_FINAL_TIMEOUT_S", 2.0)
+    line = Line(await make())
+    line.say(10)
+    assert (await line.final()).text == text(10)
+    assert line.stream._overdue is None
+    line.say(10, finalize=False)
+    line.stream.finalize()
+    line.stream.close()
+    assert line.stream._overdue is None
 
 
 async def test_nothing_comes_after_close(make, tmp_path):

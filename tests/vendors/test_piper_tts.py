@@ -186,12 +186,28 @@ async def test_closing_the_session_ends_its_reply(make, tmp_path):
     assert heard.events == []
 
 
+async def test_a_new_reply_ends_the_old_one_and_none_follows_close(make, tmp_path):
+    tts = await make(hold=str(tmp_path / "hold"))
+    heard = Heard(tts)
+    heard.reply.say("Old.")
+    assert tts.worker.outstanding == 1
+    new, late = [], []
+    heard.session.reply(new.append).say("New.")
+    assert tts.worker.outstanding == 1, "the old one is taken back"
+    heard.session.close()
+    reply = heard.session.reply(late.append)
+    reply.say("Late.")
+    reply.finish()
+    assert tts.worker.outstanding == 0
+    assert heard.events == new == late == []
+
+
 @pytest.mark.parametrize(
     ("settings", "field"),
     [
         ({"speed": 3}, "settings.speed"),
         ({"threads": -1}, "settings.threads"),
-        ({"loud": True}, "settings"),
+        ({"loud": True}, "settings.loud"),
     ],
 )
 def test_wrong_settings_are_named(settings, field):

@@ -273,7 +273,7 @@ async def test_start_fails_on_demand() -> None:
 @pytest.mark.parametrize(
     ("settings", "field"),
     [
-        ({"unknown": 1}, "settings"),
+        ({"unknown": 1}, "settings.unknown"),
         ({"final_ms": -1}, "settings.final_ms"),
         ({"interim_every_ms": 0}, "settings.interim_every_ms"),
         ({"utterances": []}, "settings.utterances"),

@@ -10,13 +10,12 @@ more messages.
 
 import msgspec
 
-from voicecore.adapters.deepgram_messages import decode_known
+from voicecore.adapters.deepgram_messages import ErrorMessage, decode_known
 from voicecore.adapters.stt_audio import AudioLog
 from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, SttResumed
 from voicecore.providers.words import Word, join_words, spread_words
 
 FORCE_END_TURN = '{"type":"ForceEndTurn"}'
-CLOSE_STREAM = '{"type":"CloseStream"}'
 
 _SILENCE_MARGIN_MS = 1000
 """How much of the audio that held no words is kept for a replay: a word may have begun."""
@@ -40,17 +39,13 @@ class TurnInfo(msgspec.Struct, frozen=True, tag_field="type", tag="TurnInfo"):
     words: tuple[FluxWord, ...] = ()
 
 
-class FluxError(msgspec.Struct, frozen=True, tag_field="type", tag="Error"):
-    code: str = ""
-    description: str = ""
-
-
-FluxMessage = TurnInfo | FluxError
 _KNOWN = frozenset({"TurnInfo", "Error"})
-_MESSAGE: msgspec.json.Decoder[FluxMessage] = msgspec.json.Decoder(FluxMessage)
+_MESSAGE: msgspec.json.Decoder[TurnInfo | ErrorMessage] = msgspec.json.Decoder(
+    TurnInfo | ErrorMessage
+)
 
 
-def decode_flux(message: str | bytes) -> FluxMessage | None:
+def decode_flux(message: str | bytes) -> TurnInfo | ErrorMessage | None:
     """A message that matters, None for one that does not (``Connected``, ``Warning``,
     ``ConfigureSuccess``, types that came after this was written).
 

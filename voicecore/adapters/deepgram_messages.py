@@ -14,6 +14,29 @@ class _Header(msgspec.Struct, frozen=True):
 _HEADER = msgspec.json.Decoder(_Header)
 
 
+class ErrorMessage(msgspec.Struct, frozen=True, tag_field="type", tag="Error"):
+    """``code`` comes from the second versions of the routes, ``variant`` and ``message`` from
+    the first ones."""
+
+    code: str | None = None
+    description: str | None = None
+    message: str | None = None
+    variant: str | None = None
+
+    @property
+    def detail(self) -> str:
+        told = self.description or self.message or self.variant
+        return " ".join(part for part in (self.code, told) if part) or "no description"
+
+
+def decode_json(message: str, decoder: msgspec.json.Decoder[M]) -> M:
+    """:raises ValueError: it is not what the decoder knows, or nested without end."""
+    try:
+        return decoder.decode(message)
+    except RecursionError as deep:
+        raise ValueError("nested too deeply") from deep
+
+
 def decode_known(
     message: str | bytes, decoder: msgspec.json.Decoder[M], known: frozenset[str]
 ) -> M | None:
@@ -24,8 +47,8 @@ def decode_known(
     if isinstance(message, bytes):
         raise ValueError("binary message")
     try:
-        return decoder.decode(message)
+        return decode_json(message, decoder)
     except msgspec.ValidationError:
-        if _HEADER.decode(message).type in known:
+        if decode_json(message, _HEADER).type in known:
             raise
         return None

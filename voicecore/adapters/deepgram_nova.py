@@ -21,14 +21,13 @@ from collections.abc import Sequence
 
 import msgspec
 
-from voicecore.adapters.deepgram_messages import decode_known
+from voicecore.adapters.deepgram_messages import ErrorMessage, decode_known
 from voicecore.adapters.stt_audio import AudioLog
 from voicecore.providers.stt import SttEvent, SttFinal, SttInterim
 from voicecore.providers.words import Word, join_words, spread_words
 
 KEEP_ALIVE = '{"type":"KeepAlive"}'
 FINALIZE = '{"type":"Finalize"}'
-CLOSE_STREAM = '{"type":"CloseStream"}'
 
 _FINAL_TAIL_MS = 150
 """A final that ends this near the point of ``finalize()`` misses nothing but silence: our VAD
@@ -77,18 +76,14 @@ class UtteranceEnd(msgspec.Struct, frozen=True, tag_field="type", tag="Utterance
     last_word_end: float = -1.0
 
 
-class NovaError(msgspec.Struct, frozen=True, tag_field="type", tag="Error"):
-    description: str | None = None
-    message: str | None = None
-    variant: str | None = None
-
-
-NovaMessage = Results | UtteranceEnd | NovaError
+NovaMessage = Results | UtteranceEnd
 _KNOWN = frozenset({"Results", "UtteranceEnd", "Error"})
-_MESSAGE: msgspec.json.Decoder[NovaMessage] = msgspec.json.Decoder(NovaMessage)
+_MESSAGE: msgspec.json.Decoder[NovaMessage | ErrorMessage] = msgspec.json.Decoder(
+    NovaMessage | ErrorMessage
+)
 
 
-def decode_nova(message: str | bytes) -> NovaMessage | None:
+def decode_nova(message: str | bytes) -> NovaMessage | ErrorMessage | None:
     """A message that matters, None for one that does not (``Metadata``, ``SpeechStarted``,
     types that came after this was written).
 
@@ -125,9 +120,7 @@ class NovaTurn:
     def receive(self, message: NovaMessage) -> list[SttEvent]:
         if isinstance(message, Results):
             return self._results(message)
-        if isinstance(message, UtteranceEnd):
-            return self._utterance_end(message)
-        return []
+        return self._utterance_end(message)
 
     def finalize(self) -> list[SttEvent]:
         """Our VAD heard speech end. Nothing is returned when the vendor has to be asked."""

@@ -12,6 +12,8 @@ from collections import deque
 
 import msgspec
 
+from voicecore.adapters.deepgram_messages import ErrorMessage, decode_json
+
 FLUSH = '{"type":"Flush"}'
 CLOSE = '{"type":"Close"}'
 
@@ -52,10 +54,6 @@ class Cleared(msgspec.Struct, frozen=True):
     """Nothing that was sent before the last clear is heard from again."""
 
 
-class SpeakError(msgspec.Struct, frozen=True):
-    detail: str
-
-
 class _Message(msgspec.Struct, frozen=True):
     type: str
     code: str | None = None
@@ -63,7 +61,7 @@ class _Message(msgspec.Struct, frozen=True):
 
 
 _MESSAGE = msgspec.json.Decoder(_Message)
-SpeakMessage = PieceDone | Cleared | SpeakError
+SpeakMessage = PieceDone | Cleared | ErrorMessage
 
 
 def speak(text: str) -> str:
@@ -74,9 +72,9 @@ def decode_speak(dialect: Dialect, message: str) -> SpeakMessage | None:
     """A message that matters, None for one that does not.
 
     :raises ValueError: it is not what the protocol allows."""
-    known = _MESSAGE.decode(message)
+    known = decode_json(message, _MESSAGE)
     if known.type == "Error":
-        return SpeakError(f"{known.code or ''} {known.description or ''}".strip())
+        return ErrorMessage(known.code, known.description)
     if dialect is FLUX and known.type == "Warning" and known.code == "NO_ACTIVE_SPEECH":
         return Cleared()  # the turn was over before the interruption arrived
     if known.type == dialect.done:

@@ -10,44 +10,31 @@ messages are few, and tests hold them against the SDK's own types.
 Settings (``NovaSettings``) carry Deepgram's own names. The model defaults to ``nova-3``.
 """
 
-import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from media.audio.format import AudioFormat
-from voicecore.adapters.deepgram_common import (
-    VENDOR,
-    CommonSettings,
-    check_deepgram_key,
-    encoding_name,
-    live_options,
-    read_deepgram_key,
-    vendor_error,
-)
 from voicecore.adapters.deepgram_flux_stt import DeepgramFluxStt
+from voicecore.adapters.deepgram_listen import ListenSettings, ListenStream, ListenStt
+from voicecore.adapters.deepgram_messages import ErrorMessage
 from voicecore.adapters.deepgram_nova import (
-    CLOSE_STREAM,
     FINALIZE,
     KEEP_ALIVE,
-    NovaError,
+    NovaMessage,
     NovaTurn,
     decode_nova,
 )
-from voicecore.adapters.live_socket import SocketOptions
-from voicecore.adapters.registry import VendorConfig, VendorConfigError
-from voicecore.adapters.settings import read_settings
-from voicecore.adapters.stt_link import REPLAY_MS, SttLink
-from voicecore.providers.stt import Spawn, Stt, SttEvent, SttStream
+from voicecore.adapters.live_url import QueryValue
+from voicecore.adapters.registry import ConfigProblem, VendorConfig
+from voicecore.adapters.stt_audio import AudioLog
+from voicecore.providers.stt import Stt
 
 
-class NovaSettings(CommonSettings):
+class NovaSettings(ListenSettings):
     """``endpointing`` is the silence in ms after which Deepgram calls speech final (False:
-    never); ``chunk_ms`` the audio per message; ``finalize_timeout_ms`` how long an answer to
-    ``finalize()`` may take before the last interim stands in for it; ``stall_timeout_ms`` the
-    audio that may go unanswered while the caller speaks. ``smart_format`` may hold text back
-    while it waits for the rest of a number, so it is off."""
+    never). ``smart_format`` may hold text back while it waits for the rest of a number, so it
+    is off."""
 
     chunk_ms: int = Field(default=60, ge=20, le=250)
     endpointing: int | Literal[False] = Field(default=300)
@@ -56,11 +43,72 @@ class NovaSettings(CommonSettings):
     smart_format: bool = False
     numerals: bool = False
     filler_words: bool | None = None
-    profanity_filter: bool | None = None
-    redact: tuple[str, ...] = ()
-    keyterm: tuple[str, ...] = Field(default=(), max_length=100)
-    finalize_timeout_ms: int = Field(default=300, ge=50, le=5000)
     stall_timeout_ms: int = Field(default=8000, ge=1000, le=60_000)
+
+    @field_validator("endpointing")
+    @classmethod
+    def _has_a_length(cls, endpointing: int | Literal[False]) -> int | Literal[False]:
+        if endpointing is not False and not 10 <= endpointing <= 10_000:
+            raise ValueError("must be false or 10 to 10000 ms")
+        return endpointing
+
+
+class _NovaStream(ListenStream[NovaSettings, NovaTurn, NovaMessage]):
+    keepalive = KEEP_ALIVE
+
+    def _begin(self, log: AudioLog) -> NovaTurn:
+        return NovaTurn(log)
+
+    def _decode(self, message: str | bytes) -> NovaMessage | ErrorMessage | None:
+        return decode_nova(message)
+
+    def _finish(self) -> None:
+        answer = self._turn.finalize()
+        if answer:
+            self._link.emit(answer)
+            return
+        self._link.send(FINALIZE)
+        self._set_timer(self._answer_overdue, self._settings.finalize_timeout_ms)
+
+    def _take(self, message: NovaMessage) -> None:
+        self._link.emit(self._turn.receive(message))
+
+    def _replaced(self) -> None:
+        super()._replaced()
+        if self._turn.flushing:
+            self._link.send(FINALIZE)
+
+
+class DeepgramNovaStt(ListenStt[NovaSettings]):
+    """One configured Nova model."""
+
+    ends_turns = False
+    path = "/v1/listen"
+    stream_type = _NovaStream
+
+    def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
+        model = config.model or "nova-3"
+
+        def check(settings: NovaSettings) -> Iterator[ConfigProblem]:
+            if settings.keyterm and not model.startswith("nova-3"):
+                yield ConfigProblem("settings.keyterm", f"{model} takes none, nova-3 does")
+
+        super().__init__(config, secrets, model, NovaSettings, check=check)
+        self._language = config.language
+
+    def _query(self) -> tuple[tuple[str, QueryValue], ...]:
+        s = self._settings
+        return (
+            ("language", self._language or None),
+            ("channels", 1),
+            ("interim_results", True),
+            ("endpointing", s.endpointing),
+            ("utterance_end_ms", s.utterance_end_ms),
+            ("punctuate", s.punctuate),
+            ("smart_format", s.smart_format),
+            ("numerals", s.numerals),
+            ("filler_words", s.filler_words),
+        )
 
 
 def deepgram_stt(config: VendorConfig, secrets: Mapping[str, str]) -> Stt:
@@ -70,144 +118,3 @@ def deepgram_stt(config: VendorConfig, secrets: Mapping[str, str]) -> Stt:
     if config.model.startswith("flux"):
         return DeepgramFluxStt(config, secrets)
     return DeepgramNovaStt(config, secrets)
-
-
-class DeepgramNovaStt:
-    """One configured Nova model; ``open`` makes a stream for each call."""
-
-    name = VENDOR
-    ends_turns = False
-
-    def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
-        self._settings = read_settings(config, NovaSettings)
-        self._model = config.model or "nova-3"
-        self._language = config.language
-        self._key = read_deepgram_key(secrets)
-        if self._settings.keyterm and not self._model.startswith("nova-3"):
-            raise VendorConfigError("settings.keyterm", f"{self._model} takes none, nova-3 does")
-        endpointing = self._settings.endpointing
-        if endpointing is not False and not 10 <= endpointing <= 10_000:
-            raise VendorConfigError("settings.endpointing", "must be false or 10 to 10000 ms")
-
-    def accepts(self, offered: AudioFormat) -> AudioFormat:
-        """Mu-law, A-law and linear PCM are taken at any rate: nothing is converted."""
-        return offered
-
-    async def start(self) -> None:
-        check_deepgram_key(self._key)
-
-    def open(
-        self, audio: AudioFormat, *, sink: Callable[[SttEvent], None], spawn: Spawn
-    ) -> SttStream:
-        return _NovaStream(self._options(audio), self._settings, audio, sink=sink, spawn=spawn)
-
-    async def stop(self) -> None:
-        """Nothing is held between calls."""
-
-    def _options(self, audio: AudioFormat) -> SocketOptions:
-        s = self._settings
-        return live_options(
-            s,
-            self._key,
-            "/v1/listen",
-            (
-                ("model", self._model),
-                ("language", self._language or None),
-                ("encoding", encoding_name(audio)),
-                ("sample_rate", audio.rate_hz),
-                ("channels", 1),
-                ("interim_results", True),
-                ("endpointing", s.endpointing),
-                ("utterance_end_ms", s.utterance_end_ms),
-                ("punctuate", s.punctuate),
-                ("smart_format", s.smart_format),
-                ("numerals", s.numerals),
-                ("filler_words", s.filler_words),
-                ("profanity_filter", s.profanity_filter),
-                ("redact", s.redact),
-                ("keyterm", s.keyterm),
-            ),
-            max_audio_bytes=audio.bytes_per_ms * REPLAY_MS,
-        )
-
-
-class _NovaStream:
-    def __init__(
-        self,
-        options: SocketOptions,
-        settings: NovaSettings,
-        audio: AudioFormat,
-        *,
-        sink: Callable[[SttEvent], None],
-        spawn: Spawn,
-    ) -> None:
-        self._settings = settings
-        self._speaking = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._loop = asyncio.get_running_loop()
-        self._link = SttLink(
-            options,
-            audio,
-            chunk_ms=settings.chunk_ms,
-            sink=sink,
-            spawn=spawn,
-            on_message=self._receive,
-            on_ended=self._stop_timers,
-            on_replaced=self._replaced,
-            keepalive=lambda: KEEP_ALIVE,
-        )
-        self._turn = NovaTurn(self._link.log)
-
-    def push(self, frame: bytes) -> None:
-        self._link.push(frame)
-        if self._speaking and self._link.unanswered_ms > self._settings.stall_timeout_ms:
-            detail = f"no transcript for {self._link.unanswered_ms} ms of speech"
-            self._link.fail(vendor_error("stalled", detail))
-
-    def speech_started(self) -> None:
-        self._speaking = True
-
-    def finalize(self) -> None:
-        if self._link.closed:
-            return
-        self._speaking = False
-        self._link.flush()
-        answer = self._turn.finalize()
-        if answer:
-            self._link.emit(answer)
-            return
-        self._link.send(FINALIZE)
-        self._stop_timers()
-        self._timer = self._loop.call_later(
-            self._settings.finalize_timeout_ms / 1000, self._answer_overdue
-        )
-
-    def close(self) -> None:
-        self._stop_timers()
-        self._link.close(CLOSE_STREAM)
-
-    def _receive(self, message: str | bytes) -> None:
-        try:
-            known = decode_nova(message)
-        except ValueError as wrong:
-            self._link.garbage(str(wrong))
-            return
-        if isinstance(known, NovaError):
-            detail = known.description or known.message or known.variant or "no description"
-            self._link.fail(vendor_error("vendor_error", detail))
-        elif known is not None:
-            self._link.emit(self._turn.receive(known))
-
-    def _replaced(self) -> None:
-        self._link.emit(self._turn.replaced())
-        if self._turn.flushing:
-            self._link.send(FINALIZE)
-
-    def _answer_overdue(self) -> None:
-        self._timer = None
-        self._link.emit(self._turn.timed_out())
-
-    def _stop_timers(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None

@@ -15,7 +15,7 @@ allow it; beyond that sentences gather until the reply's end, or until one may b
 Word times are estimates over each flushed piece; with Flux, over the whole reply.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from pydantic import Field
 
@@ -30,7 +30,7 @@ from voicecore.adapters.deepgram_common import (
 )
 from voicecore.adapters.deepgram_speak import AURA, FLUX
 from voicecore.adapters.deepgram_tts_session import SpeechSession
-from voicecore.adapters.registry import VendorConfig, VendorConfigError
+from voicecore.adapters.registry import ConfigProblem, VendorConfig, VendorConfigError
 from voicecore.adapters.settings import read_settings
 from voicecore.providers.stt import Spawn
 from voicecore.providers.tts import TtsSession
@@ -55,12 +55,14 @@ class DeepgramTts:
     name = VENDOR
 
     def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
-        self._settings = read_settings(config, DeepgramTtsSettings)
-        self._model = _voice_model(config)
+        also: tuple[ConfigProblem, ...] = ()
+        try:
+            self._model = _voice_model(config)
+        except VendorConfigError as wrong:
+            self._model, also = "", wrong.problems
         self._dialect = FLUX if self._model.startswith("flux") else AURA
+        self._settings = read_settings(config, DeepgramTtsSettings, also=also, check=self._check)
         self._key = read_deepgram_key(secrets)
-        if self._settings.tag and self._dialect is AURA:
-            raise VendorConfigError("settings.tag", "Aura takes none")
 
     async def start(self) -> None:
         check_deepgram_key(self._key)
@@ -92,6 +94,10 @@ class DeepgramTts:
 
     async def stop(self) -> None:
         """Nothing is held between calls."""
+
+    def _check(self, settings: DeepgramTtsSettings) -> Iterator[ConfigProblem]:
+        if settings.tag and self._model.startswith("aura"):
+            yield ConfigProblem("settings.tag", "Aura takes none")
 
 
 def _voice_model(config: VendorConfig) -> str:

@@ -11,6 +11,7 @@ import msgspec
 
 from media.audio.format import AudioFormat
 from voicecore.adapters.deepgram_common import vendor_error
+from voicecore.adapters.deepgram_messages import ErrorMessage
 from voicecore.adapters.deepgram_speak import (
     CLOSE,
     FLUSH,
@@ -20,7 +21,6 @@ from voicecore.adapters.deepgram_speak import (
     Dialect,
     FlushBudget,
     PieceDone,
-    SpeakError,
     decode_speak,
     speak,
 )
@@ -33,6 +33,7 @@ from voicecore.providers.words import spread_words
 
 _MAX_GARBAGE = 8
 _CLEAR_TIMEOUT_MS = 2000
+_MAX_WAITING_CHARS = 100_000
 
 
 class _Piece(msgspec.Struct):
@@ -52,13 +53,21 @@ class _Reply:
         self.finished = False
         self.over = False
         self.retried = False
+        self.waiting_chars = 0
         self.characters = 0
         self.audio_bytes = 0
 
     def say(self, text: str) -> None:
-        if not self.finished and not self.over:
-            self.waiting.extend(split_text(text, MAX_SPEAK_CHARS))
-            self.session.pump()
+        if self.finished or self.over:
+            return
+        if self.waiting_chars + len(text) > _MAX_WAITING_CHARS:
+            self.finished = True
+            asyncio.get_running_loop().call_soon(self.session.overfull, self)
+            return
+        for piece in split_text(text, MAX_SPEAK_CHARS):
+            self.waiting.append(piece)
+            self.waiting_chars += len(piece)
+        self.session.pump()
 
     def finish(self) -> None:
         if not self.over:
@@ -92,6 +101,7 @@ class SpeechSession:
         self._spawn = spawn
         self._loop = asyncio.get_running_loop()
         self._budget = FlushBudget()
+        self._watched = ""  # the deadline that is armed
         self._active: _Reply | None = None
         self._pieces: deque[_Piece] = deque()
         self._samples = WholeSamples(audio.sample_bytes)
@@ -132,7 +142,18 @@ class SpeechSession:
             self._pieces.clear()
             self._clearing = True
             self._socket.send(self._dialect.clear)
-            self._socket.arm("stalled", _CLEAR_TIMEOUT_MS, "did not confirm a clear")
+            # What is sent before there is a connection goes out with it.
+            connect_ms = 0 if self._opened else self._options.connect_timeout_ms
+            after_ms = connect_ms + _CLEAR_TIMEOUT_MS
+            self._socket.arm("stalled", after_ms, "did not confirm a clear")
+
+    def overfull(self, reply: _Reply) -> None:
+        """The active reply has more text than may wait, and fails."""
+        if self._active is reply:
+            self.cancelled(reply)
+            reply.over = True
+            error = vendor_error("bad_request", "too much text waits", retryable=False)
+            reply.sink(TtsFailed(error))
 
     def pump(self) -> None:
         """Send what may be sent of the active reply, and end it when nothing is left.
@@ -144,7 +165,7 @@ class SpeechSession:
         while reply.waiting:
             if not self._say(reply, reply.waiting[0]):
                 return
-            reply.waiting.popleft()
+            reply.waiting_chars -= len(reply.waiting.popleft())
         if not reply.finished:
             return
         last = self._pieces[-1] if self._pieces else None
@@ -187,6 +208,7 @@ class SpeechSession:
     def _connect(self) -> LiveSocket:
         self._clearing = False
         self._opened = False
+        self._watched = ""
         self._garbage = 0
         return LiveSocket(
             self._options,
@@ -210,7 +232,7 @@ class SpeechSession:
             if self._garbage > _MAX_GARBAGE:
                 self._break(vendor_error("garbage", str(wrong)))
             return
-        if isinstance(known, SpeakError):
+        if isinstance(known, ErrorMessage):
             self._break(vendor_error("vendor_error", known.detail))
         elif isinstance(known, Cleared) and self._clearing:
             self._clearing = False
@@ -230,7 +252,7 @@ class SpeechSession:
                 piece.start_bytes = reply.audio_bytes
             piece.got_bytes += len(samples)
             reply.audio_bytes += len(samples)
-            self._watch(reply)
+            self._watch(reply, heard=True)
             reply.sink(TtsAudio(samples))
 
     def _piece_done(self) -> None:
@@ -239,7 +261,7 @@ class SpeechSession:
             return
         piece = self._pieces.popleft()
         self._samples.reset()
-        self._watch(reply)
+        self._watch(reply, heard=True)
         start_ms = self.audio.duration_ms(
             piece.start_bytes if piece.got_bytes else reply.audio_bytes
         )
@@ -249,22 +271,24 @@ class SpeechSession:
         if self._active is reply:
             self.pump()
 
-    def _watch(self, reply: _Reply) -> None:
-        """Expect the next audio while something is flushed, and the first as soon as a
-        vendor that cuts the text by itself has some."""
-        owed = any(piece.flushed for piece in self._pieces)
-        if reply.audio_bytes:
-            self._socket.disarm("first_output_timeout")
-            if owed:
-                timeout_ms = self._stall_timeout_ms
-                self._socket.arm("stalled", timeout_ms, f"no audio for {timeout_ms} ms")
-            else:
-                self._socket.disarm("stalled")
-        elif owed or (self._pieces and not self._dialect.flush_each):
-            timeout_ms = self._first_audio_timeout_ms
-            self._socket.arm("first_output_timeout", timeout_ms, f"silent for {timeout_ms} ms")
+    def _watch(self, reply: _Reply, *, heard: bool = False) -> None:
+        """Expect the next audio while something is flushed, and the first as soon as a vendor
+        that cuts the text by itself has some. More text puts the deadline off no further."""
+        cuts_itself = not self._dialect.flush_each and not reply.audio_bytes
+        if not any(piece.flushed or cuts_itself for piece in self._pieces):
+            self._disarm()
+            return
+        code = "stalled" if reply.audio_bytes else "first_output_timeout"
+        if code == self._watched and not heard:
+            return
+        self._disarm()
+        first = code == "first_output_timeout"
+        timeout_ms = self._first_audio_timeout_ms if first else self._stall_timeout_ms
+        self._socket.arm(code, timeout_ms, f"no audio for {timeout_ms} ms")
+        self._watched = code
 
     def _disarm(self) -> None:
+        self._watched = ""
         self._socket.disarm("first_output_timeout")
         self._socket.disarm("stalled")
 
@@ -282,7 +306,9 @@ class SpeechSession:
         again = error.retryable and error.code in ("disconnected", "stalled") and self._opened
         if again and not cut_short and not reply.retried:
             reply.retried = True
-            reply.waiting.extendleft(piece.text for piece in reversed(self._pieces))
+            for piece in reversed(self._pieces):
+                reply.waiting.appendleft(piece.text)
+                reply.waiting_chars += len(piece.text)
             self._pieces.clear()
             self._socket = self._connect()
             self.pump()

@@ -17,8 +17,8 @@ from voicecore.adapters.elevenlabs_session import ElevenLabsTtsSession, SpeechOp
 from voicecore.adapters.keys import check_key, read_key
 from voicecore.adapters.live_socket import SocketOptions
 from voicecore.adapters.live_url import live_url
-from voicecore.adapters.registry import VendorConfig, VendorConfigError
-from voicecore.adapters.settings import read_settings, require_names
+from voicecore.adapters.registry import ConfigProblem, VendorConfig
+from voicecore.adapters.settings import missing_names, read_settings
 from voicecore.providers.stt import Spawn
 
 KEY_NAME = "ELEVENLABS_API_KEY"
@@ -68,12 +68,12 @@ class ElevenLabsTts:
     """A voice of ElevenLabs; see ``ElevenLabsTtsSettings``."""
 
     def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
-        require_names(config, "model", "voice")
+        also = list(missing_names(config, "model", "voice"))
         if config.model.startswith(("eleven_v3", "eleven_v4")):
-            raise VendorConfigError("model", f"{config.model} is not served on this socket")
+            also.append(ConfigProblem("model", f"{config.model} is not served on this socket"))
         self.name = f"{VENDOR}/{config.model}"
         self._config = config
-        self._settings = read_settings(config, ElevenLabsTtsSettings)
+        self._settings = read_settings(config, ElevenLabsTtsSettings, also=also)
         self._key = read_key(secrets, KEY_NAME)
 
     async def start(self) -> None:

@@ -37,32 +37,20 @@ import asyncio
 import functools
 import logging
 import ssl
-from collections import deque
 from collections.abc import Callable, Mapping
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidHandshake,
-    InvalidMessage,
-    InvalidStatus,
-    InvalidURI,
-    WebSocketException,
-)
-from websockets.http11 import Response
+from websockets.exceptions import ConnectionClosed
 
+from voicecore.adapters.live_failures import CONNECT_ERRORS, connect_failure, disconnection
+from voicecore.adapters.live_queue import SendQueue
 from voicecore.providers.errors import VendorError
 from voicecore.providers.stt import Spawn
 
 # At DEBUG the library logs every frame, which here is what people say.
 _QUIET = logging.getLogger("voicecore.live_socket")
 _QUIET.setLevel(logging.WARNING)
-
-_FINAL_CLOSE_CODES = frozenset({1002, 1003, 1007, 1008, 1009, 1010})
-"""RFC 6455 section 7.4.1: the peer objects to what was sent, so sending it again is no use."""
-
-_OUR_COMPLAINTS = frozenset({1002, 1003, 1007, 1009})
 
 
 class SocketOptions(msgspec.Struct, frozen=True):
@@ -128,9 +116,7 @@ class LiveSocket:
         self._on_dropped = on_dropped
         self._keepalive = keepalive
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[tuple[str | bytes, bool]] = deque()
-        self._audio_bytes = 0
-        self._control_bytes = 0
+        self._queue = SendQueue(options.max_audio_bytes, options.max_control_bytes)
         self._wake = asyncio.Event()
         self._closed = False
         self._final: str | bytes | None = None
@@ -138,6 +124,7 @@ class LiveSocket:
         self._last_sent = 0.0
         self._watches: dict[str, _Watch] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._news: asyncio.Handle | None = None  # a failure that on_failed is about to get
         spawn(self._run())
 
     @property
@@ -148,21 +135,17 @@ class LiveSocket:
     @property
     def waiting_audio_bytes(self) -> int:
         """Droppable bytes not yet handed to the network."""
-        return self._audio_bytes
+        return self._queue.audio_bytes
 
     def send(self, data: str | bytes, *, droppable: bool = False) -> None:
         """Queue a text (``str``) or binary (``bytes``) message; order is kept."""
         if self._closed:
             return
-        self._queue.append((data, droppable))
-        if droppable:
-            self._audio_bytes += len(data)
-            while self._audio_bytes > self._options.max_audio_bytes:
-                self._drop_oldest()
-        else:
-            self._control_bytes += len(data)
-            if self._control_bytes > self._options.max_control_bytes:
-                self._fail_from_outside(self._error("stalled", "takes no messages", True))
+        for size in self._queue.put(data, droppable=droppable):
+            if self._on_dropped is not None:
+                self._on_dropped(size)
+        if self._queue.overfull:
+            self._overfull()
         self._wake.set()
 
     def arm(self, code: str, after_ms: int, detail: str) -> None:
@@ -187,6 +170,8 @@ class LiveSocket:
     def close(self, final: str | bytes | None = None) -> None:
         """End it. ``final`` is written first if the socket is open; what else waits is
         dropped. The socket's task ends within ``close_timeout_ms``."""
+        if self._news is not None:
+            self._news.cancel()
         if self._closed:
             return
         self._final = final
@@ -201,37 +186,33 @@ class LiveSocket:
         else:
             self._task.cancel()
 
-    def _drop_oldest(self) -> None:
-        for index, (data, droppable) in enumerate(self._queue):
-            if droppable:
-                del self._queue[index]
-                self._audio_bytes -= len(data)
-                if self._on_dropped is not None:
-                    self._on_dropped(len(data))
-                return
-
     def _shut(self) -> None:
         self._closed = True
         self._queue.clear()
-        self._audio_bytes = self._control_bytes = 0
         for code in tuple(self._watches):
             self.disarm(code)
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
 
-    def _error(self, code: str, detail: str, retryable: bool) -> VendorError:
-        return VendorError(self._options.vendor, code, detail, retryable=retryable)
-
     def _fail(self, error: VendorError) -> None:
         if not self._closed:
             self._shut()
             self._on_failed(error)
 
-    def _fail_from_outside(self, error: VendorError) -> None:
-        self._fail(error)
+    def _stop(self, code: str, detail: str) -> None:
+        """Fail, and end the task, which did not find out by itself."""
+        self._fail(VendorError(self._options.vendor, code, detail, retryable=True))
         if self._task is not None:
             self._task.cancel()
+
+    def _overfull(self) -> None:
+        """The owner is amid sending: it is told when it has done, not inside its own call."""
+        self._shut()
+        if self._task is not None:
+            self._task.cancel()
+        error = VendorError(self._options.vendor, "stalled", "takes no messages", retryable=True)
+        self._news = self._loop.call_soon(self._on_failed, error)
 
     def _watch_due(self, code: str) -> None:
         watch = self._watches[code]
@@ -239,7 +220,7 @@ class LiveSocket:
             watch.timer = self._loop.call_at(watch.deadline, self._watch_due, code)
             return
         del self._watches[code]
-        self._fail_from_outside(self._error(code, watch.detail, True))
+        self._stop(code, watch.detail)
 
     async def _run(self) -> None:
         if self._closed:
@@ -275,17 +256,8 @@ class LiveSocket:
                     logger=_QUIET,
                     ssl=_tls() if options.url.startswith("wss:") else None,
                 )
-        except TimeoutError:
-            detail = f"no connection within {options.connect_timeout_ms} ms"
-            self._fail(self._error("connect_timeout", detail, True))
-        except InvalidStatus as refused:
-            self._fail(_refusal(options.vendor, refused.response))
-        except InvalidMessage as broken:
-            self._fail(self._error("garbage", str(broken), True))
-        except (OSError, InvalidHandshake, EOFError) as failed:
-            self._fail(self._error("connect_failed", str(failed), True))
-        except (InvalidURI, WebSocketException) as wrong:
-            self._fail(self._error("connect_failed", str(wrong), False))
+        except CONNECT_ERRORS as error:
+            self._fail(connect_failure(options.vendor, error, options.connect_timeout_ms))
         else:
             return connection
         return None
@@ -314,18 +286,7 @@ class LiveSocket:
         except ConnectionClosed as closed:
             if closed.rcvd is not None:
                 self.close_code, self.close_reason = closed.rcvd.code, closed.rcvd.reason
-            self._fail(self._disconnection(closed))
-
-    def _disconnection(self, closed: ConnectionClosed) -> VendorError:
-        if closed.rcvd is not None:
-            code, reason = closed.rcvd.code, closed.rcvd.reason
-            retryable = code not in _FINAL_CLOSE_CODES
-            return self._error("disconnected", f"{code} {reason}".rstrip(), retryable)
-        if closed.sent is not None and closed.sent.code in _OUR_COMPLAINTS:
-            return self._error("garbage", f"{closed.sent.code} {closed.sent.reason}", False)
-        if closed.sent is not None and closed.sent.code == 1011:
-            return self._error("stalled", "answers no ping", True)
-        return self._error("disconnected", "1006 the connection broke off", True)
+            self._fail(disconnection(self._options.vendor, closed))
 
     async def _write(self, connection: ClientConnection) -> None:
         patience = self._options.send_timeout_ms / 1000
@@ -335,12 +296,9 @@ class LiveSocket:
                     self._wake.clear()
                     await self._wake.wait()
                     continue
-                data, droppable = self._queue.popleft()
+                data, droppable = self._queue.take()
                 if droppable:
-                    self._audio_bytes -= len(data)
                     self.sent_audio_bytes += len(data)
-                else:
-                    self._control_bytes -= len(data)
                 self._last_sent = self._loop.time()
                 async with asyncio.timeout(patience):
                     await connection.send(data)
@@ -348,8 +306,7 @@ class LiveSocket:
                 await connection.send(self._final)
             await connection.close()
         except TimeoutError:
-            detail = f"took no data for {self._options.send_timeout_ms} ms"
-            self._fail_from_outside(self._error("stalled", detail, True))
+            self._stop("stalled", f"took no data for {self._options.send_timeout_ms} ms")
         except ConnectionClosed:
             return  # the reader has the reason and reports it
 
@@ -368,20 +325,6 @@ class LiveSocket:
             self._timers["keepalive"] = self._loop.call_at(
                 self._last_sent + idle_s, self._keepalive_due
             )
-
-
-def _refusal(vendor: str, response: Response) -> VendorError:
-    status = response.status_code
-    text = bytes(response.body or b"")[:300].decode("utf-8", "replace").strip()
-    code, retryable = {
-        401: ("auth_failed", False),
-        402: ("quota_exceeded", False),
-        403: ("auth_failed", False),
-        408: ("connect_timeout", True),
-        429: ("rate_limited", True),
-    }.get(status, ("vendor_error", True) if status >= 500 else ("bad_request", False))
-    detail = f"HTTP {status} {response.reason_phrase}"
-    return VendorError(vendor, code, f"{detail}: {text}" if text else detail, retryable=retryable)
 
 
 @functools.cache

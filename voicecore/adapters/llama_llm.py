@@ -144,10 +144,13 @@ class LlamaLlm:
                 )
             base_url = str(self.worker.info["base_url"])
             if self._client is None or base_url != self._base_url:
-                if self._client is not None:
-                    await self._client.stop()
-                self._client, self._base_url = self._make_client(base_url), base_url
-                await self._client.start()
+                former, self._client = self._client, None
+                if former is not None:
+                    await former.stop()
+                client = self._make_client(base_url)
+                await client.start()
+                # Not before: whoever waits here may be cancelled, and the next one needs it.
+                self._client, self._base_url = client, base_url
             return self._client
 
     def _make_client(self, base_url: str) -> OpenAiLlm:

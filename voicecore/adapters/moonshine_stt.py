@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from media.audio.format import AudioFormat
-from voicecore.adapters.registry import VendorConfig, VendorConfigError
+from voicecore.adapters.registry import ConfigProblem, VendorConfig
 from voicecore.adapters.settings import read_settings
 from voicecore.local.lanes import Lanes
 from voicecore.local.utterances import Utterance, Utterances
@@ -32,6 +32,8 @@ from voicecore.providers.words import spread_words
 
 VENDOR = "moonshine"
 _INTERIM_LAST_MS = 8000
+_FINAL_TIMEOUT_S = 15.0
+"""No conversation waits that long: the worker hangs, or has far too much to do."""
 
 
 class MoonshineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,9 +56,10 @@ class MoonshineStt:
     ends_turns = False
 
     def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
+        also: list[ConfigProblem] = []
         if config.language.split("-")[0].lower() != "en":
-            raise VendorConfigError("language", "the model understands English only")
-        self.settings = read_settings(config, MoonshineSettings)
+            also.append(ConfigProblem("language", "the model understands English only"))
+        self.settings = read_settings(config, MoonshineSettings, also=also)
         model = config.model or "tiny-en"
         self.name = f"{VENDOR}/{model}"
         spec = WorkerSpec(
@@ -114,6 +117,7 @@ class MoonshineStream:
         self._finals = lanes.lane()
         self._interims = lanes.lane()
         self._pending: deque[_Pending] = deque()
+        self._overdue: asyncio.TimerHandle | None = None
         # An interim is due when this much of the utterance is there.
         self._interim_at_ms = settings.interim_ms
         self._spare_wanted = {"on": 1, "auto": settings.parallel}.get(settings.interims, 0)
@@ -146,12 +150,15 @@ class MoonshineStream:
         self._finals.clear()
         self._interims.clear()
         self._pending.clear()
+        self._watch()
 
     def _submit(self, utterance: Utterance, *, flushes: int) -> None:
         self._interims.clear()
         self._interim_at_ms = self._settings.interim_ms
         pending = _Pending(utterance.start_ms, flushes)
         self._pending.append(pending)
+        if self._overdue is None:
+            self._watch()
         try:
             self._finals.submit(
                 self._args, utterance.audio, lambda event: self._on_final(pending, event)
@@ -169,7 +176,19 @@ class MoonshineStream:
             self._fail(event.error)
         else:
             self._pending.remove(pending)
+            self._watch()
             self._deliver(pending)
+
+    def _watch(self) -> None:
+        """Expect the next text, if one is owed."""
+        if self._overdue is not None:
+            self._overdue.cancel()
+            self._overdue = None
+        if self._pending:
+            detail = f"no text for {_FINAL_TIMEOUT_S:g} s"
+            error = VendorError(VENDOR, "stalled", detail, retryable=True)
+            loop = asyncio.get_running_loop()
+            self._overdue = loop.call_later(_FINAL_TIMEOUT_S, self._fail, error)
 
     def _deliver(self, pending: _Pending) -> None:
         final = pending.final

@@ -6,11 +6,12 @@ go next.
 """
 
 import asyncio
+import contextlib
 import functools
 import importlib
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -28,6 +29,8 @@ _OPENAI_URL = "https://api.openai.com/v1"
 _MAX_DETAIL = 300
 _IDLE_CONNECTION_S = 120.0
 """A caller may talk for longer than the five seconds that the HTTP client would wait."""
+
+_CLOSE_TIMEOUT_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -62,6 +65,16 @@ def check_extra_body(body: dict[str, Any], reserved: frozenset[str]) -> dict[str
     return body
 
 
+async def close_in_time(closing: Awaitable[object]) -> None:
+    """See something closed, for a second at most and whatever comes of it: nobody who is
+    cancelled, or has failed, has to wait for a server."""
+    import httpx2
+
+    with contextlib.suppress(TimeoutError, OSError, httpx2.HTTPError):
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await closing
+
+
 class OpenAiConnection:
     """One SDK client, with one pool of connections, per configured vendor."""
 
@@ -91,14 +104,14 @@ class OpenAiConnection:
         try:
             await self._warm(client, model)
         except BaseException:
-            await client.close()
+            await close_in_time(client.close())
             raise
         self._client = client
 
     async def stop(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            await client.close()
+            await close_in_time(client.close())
 
     def failure(self, error: Exception, timeout_code: str) -> VendorError:
         """``error`` (of the SDK, a decoder or a timer) as the failure to act on. A time-out

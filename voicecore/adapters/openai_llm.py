@@ -16,9 +16,15 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from voicecore.adapters.openai_answer import Answer
-from voicecore.adapters.openai_client import VENDOR, OpenAiConnection, OpenAiLink, check_extra_body
+from voicecore.adapters.openai_client import (
+    VENDOR,
+    OpenAiConnection,
+    OpenAiLink,
+    check_extra_body,
+    close_in_time,
+)
 from voicecore.adapters.registry import VendorConfig
-from voicecore.adapters.settings import read_settings, require_names
+from voicecore.adapters.settings import missing_names, read_settings
 from voicecore.providers.errors import VendorError
 from voicecore.providers.llm import LlmEvent, LlmRequest, LlmText, LlmToolCall, Message, ToolSpec
 
@@ -64,10 +70,10 @@ class OpenAiLlm:
     """A model of an OpenAI-compatible server; see ``OpenAiLlmSettings``."""
 
     def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
-        require_names(config, "model")
         self.name = f"{VENDOR}/{config.model}"
         self._model = config.model
-        self._settings = read_settings(config, OpenAiLlmSettings)
+        missing = missing_names(config, "model")
+        self._settings = read_settings(config, OpenAiLlmSettings, also=missing)
         self._connection = OpenAiConnection(self._settings, secrets)
 
     async def start(self) -> None:
@@ -120,7 +126,7 @@ class OpenAiLlm:
             raise self._connection.failure(error, code) from error
         finally:
             if stream is not None:
-                await stream.close()
+                await close_in_time(stream.close())
 
     def _next_by(self, answer: Answer, first_by: float, now: float) -> float:
         if answer.finish_reason is not None:

@@ -17,10 +17,16 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from media.audio.format import AudioFormat, Encoding
-from voicecore.adapters.openai_client import VENDOR, OpenAiConnection, OpenAiLink, check_extra_body
+from voicecore.adapters.openai_client import (
+    VENDOR,
+    OpenAiConnection,
+    OpenAiLink,
+    check_extra_body,
+    close_in_time,
+)
 from voicecore.adapters.openai_wav import WavHead
 from voicecore.adapters.registry import VendorConfig
-from voicecore.adapters.settings import read_settings, require_names
+from voicecore.adapters.settings import missing_names, read_settings
 from voicecore.adapters.tts_pieces import WholeSamples, is_spoken, split_text
 from voicecore.providers.errors import VendorError
 from voicecore.providers.stt import Spawn
@@ -60,11 +66,11 @@ class OpenAiTts:
     at ``settings.rate_hz``, whatever is wanted."""
 
     def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
-        require_names(config, "model", "voice")
         self.name = f"{VENDOR}/{config.model}"
         self._model = config.model
         self._voice = config.voice
-        self._settings = read_settings(config, OpenAiTtsSettings)
+        missing = missing_names(config, "model", "voice")
+        self._settings = read_settings(config, OpenAiTtsSettings, also=missing)
         self._connection = OpenAiConnection(self._settings, secrets)
 
     async def start(self) -> None:
@@ -93,26 +99,28 @@ class OpenAiTts:
         by = now() + settings.first_audio_timeout_ms / 1000
         timeout_code = "first_output_timeout"
         head = WavHead(settings.rate_hz, required=settings.response_format == "wav")
+        request = speech.create(**self._body(text))
         try:
-            async with contextlib.AsyncExitStack() as stack:
+            async with asyncio.timeout_at(by):
+                response = await request.__aenter__()
+            _check_type(response.headers.get("content-type", ""))
+            # No size: the SDK would hold audio back until that many bytes are there.
+            chunks = aiter(response.iter_bytes())
+            while True:
                 async with asyncio.timeout_at(by):
-                    response = await stack.enter_async_context(speech.create(**self._body(text)))
-                _check_type(response.headers.get("content-type", ""))
-                # No size: the SDK would hold audio back until that many bytes are there.
-                chunks = aiter(response.iter_bytes())
-                while True:
-                    async with asyncio.timeout_at(by):
-                        chunk = await anext(chunks, None)
-                    if chunk is None:
-                        break
-                    samples = head.strip(chunk)
-                    if samples:
-                        timeout_code = "stalled"
-                        yield samples
-                    if timeout_code == "stalled":
-                        by = now() + settings.stall_timeout_ms / 1000
+                    chunk = await anext(chunks, None)
+                if chunk is None:
+                    break
+                samples = head.strip(chunk)
+                if samples:
+                    timeout_code = "stalled"
+                    yield samples
+                if timeout_code == "stalled":
+                    by = now() + settings.stall_timeout_ms / 1000
         except (openai.OpenAIError, httpx2.HTTPError, TimeoutError, ValueError) as error:
             raise self._connection.failure(error, timeout_code) from error
+        finally:
+            await close_in_time(request.__aexit__(None, None, None))
         if timeout_code != "stalled":
             raise VendorError(VENDOR, "vendor_error", "no audio for a sentence", retryable=True)
 

@@ -91,12 +91,18 @@ class PiperSession:
         self._vendor = vendor
         self._lanes = lanes
         self._reply: PiperReply | None = None
+        self._closed = False
 
     def reply(self, sink: Callable[[TtsEvent], None]) -> "PiperReply":
+        if self._reply is not None:
+            self._reply.cancel()
         self._reply = PiperReply(self._vendor, self._lanes.lane(), self.audio, sink)
+        if self._closed:
+            self._reply.cancel()
         return self._reply
 
     def close(self) -> None:
+        self._closed = True
         if self._reply is not None:
             self._reply.cancel()
             self._reply = None

@@ -27,12 +27,20 @@ class VendorConfig(msgspec.Struct, frozen=True):
     settings: Mapping[str, Any] = {}
 
 
-class VendorConfigError(Exception):
-    """A setting of a vendor is wrong; ``field`` is its dotted path below the vendor's block,
-    such as ``settings.speed``."""
+class ConfigProblem(msgspec.Struct, frozen=True):
+    """``field`` is a dotted path below the vendor's block, such as ``settings.speed``."""
 
-    def __init__(self, field: str, detail: str) -> None:
-        super().__init__(f"{field}: {detail}")
+    field: str
+    detail: str
+
+
+class VendorConfigError(Exception):
+    """A vendor's block is wrong. ``problems`` are all that were found in it, ``field`` and
+    ``detail`` the first of them."""
+
+    def __init__(self, field: str, detail: str, *others: ConfigProblem) -> None:
+        self.problems = (ConfigProblem(field, detail), *others)
+        super().__init__("; ".join(f"{each.field}: {each.detail}" for each in self.problems))
         self.field = field
         self.detail = detail
 

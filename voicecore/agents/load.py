@@ -107,8 +107,9 @@ def _vendor_problems(
         try:
             _MAKERS[kind](block.config(language, secrets), secrets)
         except VendorConfigError as error:
-            path: FieldPath = (kind, at, *undotted(error.field))
-            yield FieldProblem(path, redact(error.detail, used))
+            for problem in error.problems:
+                path: FieldPath = (kind, at, *undotted(problem.field))
+                yield FieldProblem(path, redact(problem.detail, used))
         except UnresolvedSecretError as error:
             yield FieldProblem((kind, at, *undotted(error.field)), str(error))
         except ImportError as error:

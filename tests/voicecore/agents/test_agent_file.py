@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from voicecore.adapters import registry
-from voicecore.adapters.registry import Adapter, VendorConfig, VendorConfigError
+from voicecore.adapters.registry import Adapter, ConfigProblem, VendorConfig, VendorConfigError
 from voicecore.agents import (
     Agent,
     AgentFileError,
@@ -36,13 +36,17 @@ class FakeVendor:
     """Stands for every adapter: takes ``speed`` and ``key`` only."""
 
     def __init__(self, config: VendorConfig, secrets: object) -> None:
+        problems = []
         for name, value in config.settings.items():
             if name == "speed" and value not in (1, 2):
-                raise VendorConfigError("settings.speed", f"must be 1 or 2, not {value}")
+                problems.append(ConfigProblem("settings.speed", f"must be 1 or 2, not {value}"))
             if name == "key" and value != "sesame-secret":
-                raise VendorConfigError("settings.key", "wrong key")
+                problems.append(ConfigProblem("settings.key", "wrong key"))
             if name not in ("speed", "key"):
-                raise VendorConfigError(f"settings.{name}", "unknown setting")
+                problems.append(ConfigProblem(f"settings.{name}", "unknown setting"))
+        if problems:
+            first, *others = problems
+            raise VendorConfigError(first.field, first.detail, *others)
 
 
 @pytest.fixture(autouse=True)
@@ -187,12 +191,14 @@ tts:
   - vendor: deepgram
     settings:
       tempo: 1
+      speed: 9
 """
     assert _problems(text, {"DOOR": "sesame-secret"}) == [
         "agent.yaml:4:3: stt.vendor: cannot be used here: No module named 'not_installed_here'",
         "agent.yaml:8:5: llm.settings.speed: must be 1 or 2, not 3",
         "agent.yaml:13:16: tts[1].settings.key: there is no secret named MISSING",
         "agent.yaml:16:7: tts[2].settings.tempo: unknown setting",
+        "agent.yaml:17:7: tts[2].settings.speed: must be 1 or 2, not 9",
     ]
     agent = parse_agent(text, "a")
     paths = [problem.path for problem in check_vendors(agent, {"DOOR": "sesame-secret"})]
@@ -201,6 +207,7 @@ tts:
         ("llm", 0, "settings", "speed"),
         ("tts", 1, "settings", "key"),
         ("tts", 2, "settings", "tempo"),
+        ("tts", 2, "settings", "speed"),
     ]
 
 
