@@ -1,11 +1,11 @@
 """The media engine as one thing that starts, answers and stops."""
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 
-from control.collector import Collector
 from control.http.http_port import HttpPort
 from control.http.media_app import media_app
 from control.http.media_entrance import MediaEntrance
@@ -37,7 +37,9 @@ class MediaServer:
         clock: Clock,
         *,
         calls_dir: Path | None,
+        on_call_ended: Callable[[int], None] = lambda live_calls: None,
     ) -> None:
+        """``on_call_ended(live_calls)`` hears of each call's end, how many go on."""
         self.metrics = Metrics()
         self._agent = agent
         self._http_tools = http_tools
@@ -51,7 +53,7 @@ class MediaServer:
         )
         shed = self.metrics.streams_refused.labels("too_many_waiting")
         self._http_port = HttpPort(media_app(self.entrance), on_shed=shed.inc)
-        self._collector = Collector()
+        self._on_call_ended = on_call_ended
         self._media_port: asyncio.Server | None = None
         self._lag = LoopLag(asyncio.get_running_loop(), self.metrics.loop_lag.observe)
 
@@ -71,7 +73,6 @@ class MediaServer:
 
     def ready(self) -> None:
         """The agent is loaded: take calls."""
-        self._collector.settle()
         self.entrance.ready = True
 
     async def stop(self, drain_timeout_s: float) -> None:
@@ -106,7 +107,7 @@ class MediaServer:
             # Where an id is not a call's first, a number follows: the disk's thread knows which.
             facts["files"] = str(safe_call_directory(self._calls_dir, started.call_id))
         log.info("call ended", **facts)
-        self._collector.call_ended(len(self.calls))
+        self._on_call_ended(len(self.calls))
 
 
 def _log_damage(damage: Damage) -> None:

@@ -80,7 +80,7 @@ class Session:
         self._timer_ms: int | None = None
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
-        self._tasks = CallTasks(self._crash)
+        self._tasks = CallTasks(self._task_failed)
         self._llm_task: asyncio.Task[None] | None = None
         leg.attach(self, self._playout)
 
@@ -328,8 +328,12 @@ class Session:
     def _crash(self, error: BaseException) -> None:
         if not self._over.done():
             self._over.set_exception(error)
+
+    def _task_failed(self, error: BaseException) -> None:
+        if self._over.done():
+            log.error("a task failed after the end", exc_info=error, **self._log_keys())
         else:
-            log.error("an error after the end", exc_info=error, **self._log_keys())
+            self._crash(error)
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, InboxOverflow):

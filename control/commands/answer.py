@@ -11,6 +11,8 @@ from pathlib import Path
 import structlog
 
 from control.clock import MonotonicClock
+from control.collector import Collector
+from control.commands.common import add_command, new_event_loop, whole_number
 from control.logs import configure_logs
 from control.media_server import MediaServer
 from control.settings import Settings, SettingsError, read_secrets, read_settings
@@ -24,43 +26,62 @@ from voicecore.tools.http import HttpToolRunner
 
 log = structlog.get_logger("control.answer")
 
+_DESCRIPTION = """\
+Answer calls with the agent in a file: the media engine alone, one agent, no database. Runs until
+it is interrupted; calls that go on then have VOICECORE_DRAIN_TIMEOUT_S seconds to end.
+
+Exit status: 0 after an interruption, 1 when it cannot listen or a vendor cannot be used, 2 when
+the command line, the agent or a setting is wrong."""
+
+_EXAMPLES = """\
+voicecore answer agent.yaml
+voicecore answer agent.yaml --port 0 --calls-dir /tmp/calls
+VOICECORE_STREAM_SECRET=... voicecore answer agent.yaml --host 0.0.0.0 --json
+"""
+
 
 def add_parser(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
 ) -> argparse.ArgumentParser:
-    parser = subparsers.add_parser(
-        "answer", help="answer calls with the agent in a file", description=__doc__
+    parser = add_command(
+        subparsers,
+        "answer",
+        summary="answer calls with the agent in a file",
+        description=_DESCRIPTION,
+        examples=_EXAMPLES,
     )
-    parser.add_argument("agent", type=Path, metavar="AGENT.yaml")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=_port, default=8765, help="port; 0 takes a free one")
-    parser.add_argument(
+    add = parser.add_argument
+    port = whole_number(0, 65535)
+    add("agent", type=Path, metavar="AGENT.yaml", help="who answers: an agent file")
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add(
+        "--port",
+        type=port,
+        default=8765,
+        help="port to listen on; 0 takes a free one (default: %(default)s)",
+    )
+    add(
         "--media-port",
-        type=_port,
+        type=port,
         metavar="PORT",
-        help="take media streams on this port too, at less CPU a call (needs picows)",
+        help="take media streams on this port too, at less CPU a call; needs picows "
+        "(default: none)",
     )
-    parser.add_argument(
+    add(
         "--calls-dir",
         type=Path,
         default=Path("var/calls"),
-        help="where each call leaves its recording, transcript and events",
+        metavar="DIR",
+        help="where each call leaves its recording, transcript and events (default: %(default)s)",
     )
-    parser.add_argument("--no-files", action="store_true", help="leave nothing on disk")
-    parser.add_argument("--json", action="store_true", help="log JSON lines")
-    parser.add_argument(
+    add("--no-files", action="store_true", help="leave nothing on disk")
+    add("--json", action="store_true", help="log lines of JSON")
+    add(
         "--allow-private-tools",
         action="store_true",
         help="let HTTP tools call private and loopback addresses",
     )
     return parser
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
-        raise argparse.ArgumentTypeError("a port is 0 to 65535")
-    return port
 
 
 def run(args: argparse.Namespace) -> int:
@@ -77,7 +98,8 @@ def run(args: argparse.Namespace) -> int:
     except (SettingsError, AgentFileError, VendorConfigError) as error:
         print(error, file=sys.stderr)
         return 2
-    return asyncio.Runner(loop_factory=_new_loop).run(_serve(args, settings, secrets, answering))
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(_serve(args, settings, secrets, answering))
 
 
 def _make_calls_dir(args: argparse.Namespace) -> None:
@@ -104,13 +126,6 @@ def _raise_open_files_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
-    import uvloop
-
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop
-
-
 async def _serve(
     args: argparse.Namespace,
     settings: Settings,
@@ -132,12 +147,14 @@ async def _answer_calls(
     agent: AnsweringAgent,
     http_tools: HttpToolRunner,
 ) -> int:
+    collector = Collector()
     server = MediaServer(
         agent,
         settings,
         http_tools,
         MonotonicClock(asyncio.get_running_loop()),
         calls_dir=None if args.no_files else args.calls_dir,
+        on_call_ended=collector.call_ended,
     )
     drain_timeout_s = 0.0
     try:
@@ -145,6 +162,7 @@ async def _answer_calls(
         _warn_if_open(args, settings)
         log.info("loading", agent=agent.conduct.name, port=port)
         await agent.start(MULAW_8K, lambda step: log.info("loading", step=step))
+        collector.settle()
         server.ready()
         if args.media_port is not None:
             media_port = await server.listen_for_media(args.host, args.media_port)

@@ -8,15 +8,17 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import soundfile
 from rich.console import Console
 
+from control.commands.common import add_command, new_event_loop, positive, whole_number
 from media.phone.sides import carrier_names
 from voicecore.adapters.registry import VendorConfigError, make_tts
+from voicecore.phone.failures import ADVICE
 from voicecore.phone.phone import RunOptions, RunResult, audio_of, place_calls
-from voicecore.phone.report import RunReport
 from voicecore.phone.script import Script, utterances
 from voicecore.phone.script_file import load_script
 from voicecore.phone.setup import PhoneEvent
@@ -24,12 +26,25 @@ from voicecore.phone.socket import ConnectError
 from voicecore.phone.sounds import Sounds
 from voicecore.phone.speech import prepare_sounds, wire_of
 from voicecore.phone.stereo import two_channels
-from voicecore.phone.tables import run_table
-from voicecore.phone.yaml_reader import ScriptError
+from voicecore.phone.tables import failure_lines, run_table
+from voicecore.phone.yaml_reader import ScriptError, ScriptProblem
 from voicecore.providers.errors import VendorError
 
 AUTH_TOKEN_VARIABLE = "VOICECORE_TWILIO_AUTH_TOKEN"
 MAX_CALLS = 5_000
+
+_DESCRIPTION = """\
+Telephone a media-stream server as Twilio or Telnyx would, act out a script as the caller, and
+report what the caller heard, and when.
+
+Exit status: 0 when the script ran to its end on all calls, 1 when it did not, 2 when the command
+line or the script is wrong."""
+
+_EXAMPLES = """\
+voicecore call ws://127.0.0.1:8765/media/twilio --script caller.yaml
+voicecore call wss://agent.example.com/stream --script caller.yaml --wav call.wav
+voicecore call ws://127.0.0.1:8765/media/telnyx --script caller.yaml --calls 200 --duration 60
+"""
 
 _SHOWN = {
     "connected": "connected",
@@ -43,21 +58,48 @@ _SHOWN = {
 def add_parser(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
 ) -> argparse.ArgumentParser:
-    parser = subparsers.add_parser(
-        "call", help="telephone a media-stream server with a scripted caller", description=__doc__
+    parser = add_command(
+        subparsers,
+        "call",
+        summary="telephone a media-stream server with a scripted caller",
+        description=_DESCRIPTION,
+        examples=_EXAMPLES,
     )
     add = parser.add_argument
-    add("url", metavar="URL", help="WebSocket to call, such as ws://127.0.0.1:8765/media/twilio")
+    add("url", metavar="URL", help="WebSocket to call, ws:// or wss://")
     add("--script", required=True, type=Path, metavar="FILE", help="what the caller does (YAML)")
-    add("--calls", type=_count, default=1, metavar="N", help="simultaneous calls (default 1)")
-    add("--ramp", type=_positive, default=50, metavar="CALLS_PER_S", help="calls begun a second")
-    add("--duration", type=_positive, metavar="S", help="repeat the steps, all hang up after S")
-    add("--carrier", choices=carrier_names(), help="instead of the script's carrier")
+    add(
+        "--calls",
+        type=whole_number(1, MAX_CALLS),
+        default=1,
+        metavar="N",
+        help="simultaneous calls (default: %(default)s)",
+    )
+    add(
+        "--ramp",
+        type=positive,
+        default=50.0,
+        metavar="CALLS_PER_S",
+        help="calls begun in each second (default: %(default)g)",
+    )
+    add(
+        "--duration",
+        type=positive,
+        metavar="S",
+        help="repeat the steps until all hang up after S seconds (default: the script once)",
+    )
+    add("--carrier", choices=carrier_names(), help="who calls (default: the script's carrier)")
     add("--awkward", action="store_true", help="a carrier at its worst: jitter, odd sizes, loss")
-    add("--seed", type=int, default=0, help="of --awkward and of the first timestamps")
+    add(
+        "--seed",
+        type=whole_number(0, 2**31),
+        default=0,
+        metavar="N",
+        help="of --awkward and of the first timestamps (default: %(default)s)",
+    )
     add("--json", metavar="FILE", help="write the report as JSON; - is standard output")
     add("--wav", type=Path, metavar="FILE", help="write the first call: said left, heard right")
-    add("--token", metavar="T", help="sent as the stream parameter `token`")
+    add("--token", metavar="T", help="send T as the stream parameter named token")
     add(
         "--auth-token",
         nargs="?",
@@ -65,8 +107,12 @@ def add_parser(
         metavar="T",
         help=f"sign the upgrade as Twilio does; without a value ${AUTH_TOKEN_VARIABLE} is used",
     )
-    add("--signed-url", metavar="URL", help="what to sign: the server's public wss:// URL")
-    add("--call-id", metavar="ID", help="the call's id, instead of a random one; one call only")
+    add(
+        "--signed-url",
+        metavar="URL",
+        help="what to sign: the server's public wss:// URL (default: the URL called, with wss)",
+    )
+    add("--call-id", metavar="ID", help="the call's id, for one call (default: a random one)")
     return parser
 
 
@@ -74,33 +120,27 @@ def run(args: argparse.Namespace) -> int:
     """Exit status 0: the script ran to its end on all calls; 1: it did not; 2: wrong usage."""
     try:
         script, options = _script(args), _options(args)
-    except ScriptError as error:
-        return _wrong(f"{args.script}: {error}")
-    except (OSError, UnicodeDecodeError) as error:
-        return _wrong(f"cannot read the script {args.script}: {error}")
-    except ValueError as error:
-        return _wrong(str(error))
-    try:
-        runner = asyncio.Runner(loop_factory=_new_loop)
-        with runner:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
             result = runner.run(_call(args, script, options))
-    except VendorConfigError as error:
-        return _wrong(f"{args.script}: line {script.voice_line}: voice.{error}")
-    except (ScriptError, ConnectError) as error:
-        return _wrong(f"{args.script}: {error}" if isinstance(error, ScriptError) else str(error))
+    except ScriptError as error:
+        return _wrong(*(f"{args.script}: {problem.describe()}" for problem in error.problems))
+    except ConnectError as error:
+        return _wrong(error.detail, f"    what to do: {ADVICE[error.code]}")
+    except _UsageError as error:
+        return _wrong(str(error))
     except VendorError as error:
         print(f"the caller's voice failed: {error}", file=sys.stderr)
         return 1
-    try:
-        _write(args, script, result)
-    except OSError as error:
-        print(f"cannot write the report: {error}", file=sys.stderr)
-        return 1
-    return 0 if result.report.failed == 0 else 1
+    return _report(args, script, result)
+
+
+class _UsageError(Exception):
+    """The command line, or what it names, is wrong."""
 
 
 async def _call(args: argparse.Namespace, script: Script, options: RunOptions) -> RunResult:
     sounds = await _sounds(script, os.environ)
+    asyncio.get_running_loop().set_exception_handler(_log_unless_reported)
     # What is made lives as long as the calls: the collector need not look at it meanwhile.
     gc.collect()
     gc.freeze()
@@ -111,11 +151,24 @@ async def _call(args: argparse.Namespace, script: Script, options: RunOptions) -
         gc.unfreeze()
 
 
+def _log_unless_reported(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A TLS handshake that fails is in the report; uvloop logs it too, with a broken traceback."""
+    if not str(context.get("message", "")).startswith("SSL handshake failed"):
+        loop.default_exception_handler(context)
+
+
 async def _sounds(script: Script, secrets: Mapping[str, str]) -> Sounds:
     """The voice is stopped before the call: it takes no part in what is measured."""
-    if script.voice is None or not any(step.text for step in utterances(script).values()):
+    voice = script.voice
+    if voice is None or not any(step.text for step in utterances(script).values()):
         return await prepare_sounds(script, None)
-    tts = make_tts(script.voice, secrets)
+    try:
+        tts = make_tts(voice, secrets)
+    except VendorConfigError as error:
+        raise ScriptError(
+            ScriptProblem(f"voice.{wrong.field}", script.voice_line, wrong.detail)
+            for wrong in error.problems
+        ) from error
     try:
         await tts.start()
         return await prepare_sounds(script, tts)
@@ -124,7 +177,10 @@ async def _sounds(script: Script, secrets: Mapping[str, str]) -> Sounds:
 
 
 def _script(args: argparse.Namespace) -> Script:
-    text = args.script.read_text(encoding="utf-8")
+    try:
+        text = args.script.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise _UsageError(f"cannot read the script {args.script}: {error}") from error
     script = load_script(text, folder=str(args.script.parent), carrier=args.carrier)
     if args.token is None:
         return script
@@ -137,9 +193,9 @@ def _options(args: argparse.Namespace) -> RunOptions:
     if auth_token == "":
         auth_token = os.environ.get(AUTH_TOKEN_VARIABLE, "")
         if not auth_token:
-            raise ValueError(f"--auth-token: give a value, or set {AUTH_TOKEN_VARIABLE}")
+            raise _UsageError(f"--auth-token: give a value, or set {AUTH_TOKEN_VARIABLE}")
     if args.call_id is not None and args.calls > 1:
-        raise ValueError("--call-id: every call needs its own; use it with one call")
+        raise _UsageError("--call-id: every call needs its own; use it with one call")
     return RunOptions(
         calls=args.calls,
         ramp_per_s=args.ramp,
@@ -153,30 +209,43 @@ def _options(args: argparse.Namespace) -> RunOptions:
     )
 
 
-def _write(args: argparse.Namespace, script: Script, result: RunResult) -> None:
-    if args.wav is not None:
-        record = audio_of(result.records)
-        if record is None:
-            print(f"no call had audio: {args.wav} is not written", file=sys.stderr)
-        else:
-            stereo, rate_hz = two_channels(record, wire_of(script), script.agent_codec)
-            try:
-                soundfile.write(args.wav, stereo, rate_hz, subtype="PCM_16", format="WAV")
-            except soundfile.SoundFileError as error:
-                raise OSError(f"{args.wav}: {error}") from error
+def _report(args: argparse.Namespace, script: Script, result: RunResult) -> int:
+    report = result.report
+    written = _write(args, script, result)
+    if args.json != "-":
+        console = Console(highlight=False)
+        if not console.is_terminal:
+            console = Console(highlight=False, width=120)
+        console.print(run_table(report))
+        sys.stdout.flush()
+    for line in failure_lines(report):
+        print(line, file=sys.stderr)
+    return 0 if written and not report.failed else 1
+
+
+def _write(args: argparse.Namespace, script: Script, result: RunResult) -> bool:
+    """Write what was asked for; says what could not be written."""
+    as_json = result.report.to_json() + b"\n"
     if args.json == "-":
-        print(result.report.to_json().decode())
+        print(as_json.decode(), end="")
+    try:
+        if args.wav is not None:
+            _write_wav(args.wav, script, result)
+        if args.json not in (None, "-"):
+            Path(args.json).write_bytes(as_json)
+    except (OSError, soundfile.SoundFileError) as error:
+        print(f"cannot write the report: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def _write_wav(path: Path, script: Script, result: RunResult) -> None:
+    record = audio_of(result.records)
+    if record is None:
+        print(f"no call had audio: {path} is not written", file=sys.stderr)
         return
-    if args.json is not None:
-        Path(args.json).write_bytes(result.report.to_json() + b"\n")
-    _print(result.report)
-
-
-def _print(report: RunReport) -> None:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=120)
-    console.print(run_table(report))
+    stereo, rate_hz = two_channels(record, wire_of(script), script.agent_codec)
+    soundfile.write(path, stereo, rate_hz, subtype="PCM_16", format="WAV")
 
 
 def _show(event: PhoneEvent) -> None:
@@ -184,27 +253,7 @@ def _show(event: PhoneEvent) -> None:
         print(f"{event.at_ms / 1000:8.2f} s  {shown.format(text=event.text)}", flush=True)
 
 
-def _wrong(message: str) -> int:
-    print(message, file=sys.stderr)
+def _wrong(*lines: str) -> int:
+    for line in lines:
+        print(line, file=sys.stderr)
     return 2
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if not 1 <= number <= MAX_CALLS:
-        raise argparse.ArgumentTypeError(f"must be 1 to {MAX_CALLS}")
-    return number
-
-
-def _positive(text: str) -> float:
-    number = float(text)
-    if not 0 < number < 1e6:
-        raise argparse.ArgumentTypeError("must be more than 0")
-    return number
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    import uvloop
-
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    return loop

@@ -5,29 +5,42 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 from rich.console import Console
+from rich.text import Text
 
-from control.demo.plan import judge, load_questions
+from control.commands.common import add_command
+from control.demo.plan import DemoError, Question, faults, judge, load_questions
 from control.demo.server import AnswerProcess, ServerFailed
 from control.demo.show import Show
 from voicecore.adapters.registry import VendorConfigError, make_tts
 from voicecore.call_files import EVENTS, RECORDING, TRANSCRIPT
 from voicecore.journal import Event, read_events
 from voicecore.phone.phone import RunOptions, RunResult, place_calls
+from voicecore.phone.report import RunReport
 from voicecore.phone.script import Script
 from voicecore.phone.script_file import load_script
 from voicecore.phone.setup import PhoneEvent
 from voicecore.phone.sounds import Sounds
 from voicecore.phone.speech import prepare_sounds
+from voicecore.phone.yaml_reader import ScriptError
 from voicecore.providers.errors import VendorError
 
 FILES = Path(__file__).parents[2] / "examples" / "demo"
+CALLS = "calls"
 WATCH_EVERY_S = 0.1
+
+_DESCRIPTION = """\
+Let a scripted caller telephone an agent, on real speech and with models that run on this machine;
+with a vendor in the cloud for each of DEEPGRAM_API_KEY, OPENAI_API_KEY and ELEVENLABS_API_KEY that
+is set.
+
+Exit status: 0 only if the agent understood and answered every question."""
 
 CLOUD: Mapping[str, tuple[str, dict[str, Any]]] = {
     "DEEPGRAM_API_KEY": ("stt", {"vendor": "deepgram", "model": "nova-3"}),
@@ -50,23 +63,41 @@ CLOUD: Mapping[str, tuple[str, dict[str, Any]]] = {
 def add_parser(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
 ) -> argparse.ArgumentParser:
-    parser = subparsers.add_parser(
-        "demo", help="let a simulated caller talk to an agent, on real speech", description=__doc__
+    parser = add_command(
+        subparsers,
+        "demo",
+        summary="let a simulated caller talk to an agent, on real speech",
+        description=_DESCRIPTION,
+        examples="voicecore demo\nOPENAI_API_KEY=... voicecore demo --out /tmp/demo",
     )
-    parser.add_argument("--files", type=Path, default=FILES, help="agent, caller and questions")
-    parser.add_argument("--out", type=Path, default=Path("var/demo"), help="what the call leaves")
+    parser.add_argument(
+        "--files",
+        type=Path,
+        default=FILES,
+        metavar="DIR",
+        help="where agent.yaml, caller.yaml and questions.yaml are (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("var/demo"),
+        metavar="DIR",
+        help="where the call leaves its files, in place of the last call's (default: %(default)s)",
+    )
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit status 0 only if the agent understood and answered every question."""
     console = Console(highlight=False)
-    shutil.rmtree(args.out, ignore_errors=True)
-    args.out.mkdir(parents=True)
-    agent_file = _agent_file(args.files / "agent.yaml", args.out, os.environ, console)
-    script = load_script((args.files / "caller.yaml").read_text(), folder=str(args.files))
     try:
-        return asyncio.run(_demo(args, console, agent_file, script))
+        questions = load_questions(args.files / "questions.yaml")
+        script = _script(args.files / "caller.yaml")
+        _clear(args.out)
+        agent_file = _agent_file(args.files / "agent.yaml", args.out, os.environ, console)
+        return asyncio.run(_demo(args, console, agent_file, script, questions))
+    except (DemoError, OSError) as error:
+        console.print(f"the demonstration cannot be given: {error}")
     except ServerFailed as error:
         console.print(f"the server did not start: {error}")
         console.print(f"its log: {args.out / 'server.log'}")
@@ -76,27 +107,53 @@ def run(args: argparse.Namespace) -> int:
     return 1
 
 
+def _clear(out: Path) -> None:
+    """Leave nothing of an earlier demonstration that could be taken for this one's."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in (RECORDING, TRANSCRIPT, EVENTS):
+        (out / name).unlink(missing_ok=True)
+    if (out / CALLS).exists():
+        shutil.rmtree(out / CALLS)
+
+
+def _script(path: Path) -> Script:
+    try:
+        return load_script(path.read_text(), folder=str(path.parent))
+    except ScriptError as error:
+        raise DemoError(f"{path}: {error}") from error
+
+
 async def _demo(
-    args: argparse.Namespace, console: Console, agent_file: Path, script: Script
+    args: argparse.Namespace,
+    console: Console,
+    agent_file: Path,
+    script: Script,
+    questions: tuple[Question, ...],
 ) -> int:
     out: Path = args.out
     show = Show(console)
-    server = AnswerProcess(agent_file, out / "calls", out / "server.log")
+    server = AnswerProcess(agent_file, out / CALLS, out / "server.log")
     try:
         with console.status("starting") as status:
             sounds = await _caller_sounds(script, status.update)
             url = await server.start(status.update)
         console.print(f"calling {url}\n")
-        watcher = asyncio.create_task(_watch(out / "calls", show))
-        try:
+        async with watching(_watch(out / CALLS, show)):
             result = await _call(url, script, sounds, show)
-        finally:
             await server.stop()
-            watcher.cancel()
     finally:
         await server.stop()
     events = _collect(out)
-    return _report(args, console, show, events, result)
+    return _report(args.out, show, console, questions, events, result.report)
+
+
+@asynccontextmanager
+async def watching(watch: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run ``watch`` meanwhile. If it fails, the body is cancelled and the failure raised."""
+    async with asyncio.TaskGroup() as group:
+        watcher = group.create_task(watch)
+        yield
+        watcher.cancel()
 
 
 def _agent_file(source: Path, out: Path, env: Mapping[str, str], console: Console) -> Path:
@@ -152,38 +209,33 @@ def _events(calls_dir: Path) -> list[Event]:
 def _collect(out: Path) -> list[Event]:
     """Lay the call's files side by side in the output directory."""
     for name in (RECORDING, TRANSCRIPT, EVENTS):
-        for file in (out / "calls").glob(f"*/{name}"):
+        for file in (out / CALLS).glob(f"*/{name}"):
             file.replace(out / name)
-    shutil.rmtree(out / "calls", ignore_errors=True)
+    shutil.rmtree(out / CALLS, ignore_errors=True)
     path = out / EVENTS
     return read_events(path.read_bytes()) if path.exists() else []
 
 
 def _report(
-    args: argparse.Namespace,
-    console: Console,
+    out: Path,
     show: Show,
+    console: Console,
+    questions: tuple[Question, ...],
     events: list[Event],
-    result: RunResult,
+    report: RunReport,
 ) -> int:
-    verdicts = judge(
-        load_questions(args.files / "questions.yaml"),
-        [(event.type, event.data) for event in events],
-    )
-    interrupted = any(
-        event.type == "agent_turn" and event.data["ended"] == "interrupted" for event in events
-    )
+    facts = [(event.type, event.data) for event in events]
+    wrong = faults(judge(questions, facts), facts, report)
     console.print()
     show.latencies([event.data for event in events if event.type == "turn_latency"])
-    heard = result.report.reply_latency_ms
-    if heard.p50 is not None:
-        console.print(f"the caller heard the answer after {heard.p50:.0f} ms (median)")
-    show.verdicts(verdicts)
+    if report.reply_latency_ms.p50 is not None:
+        console.print(
+            f"the caller heard the answer after {report.reply_latency_ms.p50:.0f} ms (median)"
+        )
     names = ", ".join((RECORDING, TRANSCRIPT, EVENTS))
-    console.print(f"left in {args.out}/: {names}, server.log")
-    good = all(verdict.ok for verdict in verdicts) and interrupted and not result.report.failed
-    if not interrupted:
-        console.print("the agent was not interrupted")
-    console.print("the agent understood and answered" if good else "the demonstration failed")
+    console.print(f"left in {out}/: {names}, server.log")
+    for fault in wrong:
+        console.print(Text(fault, style="red"))
+    console.print("the demonstration failed" if wrong else "the agent understood and answered")
     sys.stdout.flush()
-    return 0 if good else 1
+    return 1 if wrong else 0

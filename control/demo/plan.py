@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import yaml
 
+from voicecore.phone.report import RunReport
+
 UNDERSTOOD_WER = 0.34
 """Word error rate below which a sentence counts as understood."""
 
@@ -29,14 +31,63 @@ class Verdict(msgspec.Struct, frozen=True):
     ok: bool
 
 
+class DemoError(Exception):
+    """The demonstration cannot be given, or would show nothing."""
+
+
 def load_questions(path: Path) -> tuple[Question, ...]:
-    return tuple(msgspec.convert(yaml.safe_load(path.read_text()), list[Question]))
+    """:raises DemoError: they are no questions, or nothing would have to be answered."""
+    try:
+        questions = msgspec.convert(yaml.safe_load(path.read_text()), tuple[Question, ...])
+        for question in questions:
+            re.compile(question.answer)
+    except (OSError, ValueError, yaml.YAMLError, re.error) as error:
+        raise DemoError(f"{path}: {error}") from error
+    if any(not _words(question.say) for question in questions):
+        raise DemoError(f"{path}: a question says nothing")
+    if not any(question.answer for question in questions):
+        raise DemoError(f"{path}: no question has an answer to wait for")
+    return questions
+
+
+def faults(
+    verdicts: Iterable[Verdict], events: Iterable[tuple[str, Mapping[str, Any]]], report: RunReport
+) -> tuple[str, ...]:
+    """Everything that keeps the demonstration from having gone well: nothing if the call ran to
+    its end, every question was understood and its answer said and audible, and one answer was
+    interrupted."""
+    found = [
+        f"the call failed: {call.error_code}: {call.detail}"
+        for call in report.call_reports
+        if call.error_code is not None
+    ]
+    verdicts = tuple(verdicts)
+    if not report.completed:
+        found.append("no call was completed")
+    if not verdicts:
+        found.append("nothing was asked")
+    found += [
+        f"not answered as it should be: {verdict.question.say} "
+        f"(understood: {verdict.understood or 'nothing'}; heard: {verdict.answered or 'nothing'})"
+        for verdict in verdicts
+        if not verdict.ok
+    ]
+    heard = report.reply_latency_ms.n
+    wanted = sum(bool(verdict.question.answer) for verdict in verdicts)
+    if heard < wanted:
+        found.append(f"the caller heard {heard} of {wanted} answers")
+    if not any(
+        type_ == "agent_turn" and data.get("ended") == "interrupted" for type_, data in events
+    ):
+        found.append("the agent was not interrupted")
+    return tuple(found)
 
 
 def judge(
     questions: Iterable[Question], events: Iterable[tuple[str, Mapping[str, Any]]]
 ) -> tuple[Verdict, ...]:
-    """Match the questions, in order, with what the agent understood and was heard to say."""
+    """Match the questions with what the agent understood and was heard to say: each with a turn
+    of its own, behind those of the questions before it."""
     turns: list[tuple[str, str]] = []
     for type_, data in events:
         if type_ == "caller_turn":
@@ -45,13 +96,15 @@ def judge(
             text, heard = turns[-1]
             turns[-1] = (text, f"{heard} {data['heard_text']}".strip())
     verdicts = []
+    begin = 0
     for question in questions:
-        rates = [word_error_rate(question.say, text) for text, _ in turns]
-        best = min(range(len(turns)), key=rates.__getitem__, default=None)
+        rates = {at: word_error_rate(question.say, turns[at][0]) for at in range(begin, len(turns))}
+        best = min(rates, key=rates.__getitem__, default=None)
         if best is None or rates[best] > UNDERSTOOD_WER:
             closest = turns[best][0] if best is not None else ""
             verdicts.append(Verdict(question, closest, "", False))
             continue
+        begin = best + 1
         text, heard = turns[best]
         matches = re.search(question.answer, heard, re.IGNORECASE | re.DOTALL) is not None
         verdicts.append(Verdict(question, text, heard, matches))

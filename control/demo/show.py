@@ -7,7 +7,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from control.demo.plan import Verdict
 from voicecore.turns.latency import STAGES
 
 _HEADINGS = {
@@ -58,14 +57,6 @@ class Show:
             cells = [str(turn[stage]) if stage in turn else "-" for stage in STAGES[1:]]
             table.add_row(str(turn["reply"]), *cells)
         self._console.print(table)
-
-    def verdicts(self, verdicts: Sequence[Verdict]) -> None:
-        for verdict in verdicts:
-            if verdict.ok:
-                continue
-            self._console.print(Text(f"not answered as it should be: {verdict.question.say}"))
-            self._console.print(Text(f"    understood: {verdict.understood or '(nothing)'}"))
-            self._console.print(Text(f"    heard:      {verdict.answered or '(nothing)'}"))
 
     def _line(self, at_ms: int, who: str, what: Text) -> None:
         stamp = f"{at_ms // 60000:02}:{at_ms % 60000 / 1000:04.1f}"

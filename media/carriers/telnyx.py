@@ -16,41 +16,22 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from media.audio.format import ALAW_8K, L16_16K, MULAW_8K, AudioFormat, Encoding
-from media.carrier import (
-    AudioIn,
-    CarrierCommand,
-    CarrierEvent,
-    CarrierFault,
-    CarrierProtocolError,
-    Clear,
-    Dtmf,
-    Mark,
-    MarkPlayed,
-    Play,
-    StreamEnded,
-    StreamStarted,
-)
+from media.carrier import CarrierEvent, CarrierFault, CarrierProtocolError, StreamStarted
 from media.carriers.answer import (
     AnswerDocument,
     StreamRequest,
     check_stream_url,
     connect_stream,
 )
+from media.carriers.json_stream import (
+    COMMON_EVENTS,
+    CommonMessage,
+    JsonStreamCodec,
+    StartMessage,
+)
 from media.carriers.kind import CarrierKind, SignedRequest
 from media.carriers.rest import RestRequest
-from media.carriers.wire import (
-    MESSAGE_LIMIT_BYTES,
-    UNREADABLE,
-    ByteOrder,
-    check_outbound,
-    choose,
-    dtmf_digit,
-    l16_from_wire,
-    refusal,
-    supported_format,
-    swapped,
-    too_large,
-)
+from media.carriers.wire import ByteOrder, choose, supported_format
 
 API_URL = "https://api.telnyx.com/v2"
 SIGNATURE_TOLERANCE_S = 300
@@ -69,13 +50,6 @@ _OPTIONS = {
 }
 
 
-class _Media(msgspec.Struct, gc=False):
-    payload: bytes
-    track: str = "inbound"
-    chunk: int | None = None
-    timestamp: int | None = None
-
-
 class _MediaFormat(msgspec.Struct):
     encoding: str
     sample_rate: int
@@ -91,73 +65,31 @@ class _Start(msgspec.Struct):
     custom_parameters: Any = None
 
 
-class _Mark(msgspec.Struct):
-    name: str
-
-
-class _Dtmf(msgspec.Struct):
-    digit: str
-
-
 class _Fault(msgspec.Struct):
     code: int | str = "unknown_error"
     title: str | None = None
     detail: str | None = None
 
 
-class _ConnectedMessage(msgspec.Struct, tag_field="event", tag="connected"):
-    pass
-
-
-class _StartMessage(msgspec.Struct, tag_field="event", tag="start"):
+class _StartMessage(StartMessage, tag_field="event", tag="start"):
     start: _Start
     stream_id: str = ""
     custom_parameters: Any = None
-
-
-class _MediaMessage(msgspec.Struct, tag_field="event", tag="media", gc=False):
-    media: _Media
-
-
-class _MarkMessage(msgspec.Struct, tag_field="event", tag="mark"):
-    mark: _Mark
-
-
-class _DtmfMessage(msgspec.Struct, tag_field="event", tag="dtmf"):
-    dtmf: _Dtmf
 
 
 class _ErrorMessage(msgspec.Struct, tag_field="event", tag="error"):
     payload: _Fault
 
 
-class _StopMessage(msgspec.Struct, tag_field="event", tag="stop"):
-    pass
+_decode = msgspec.json.Decoder(CommonMessage | _StartMessage | _ErrorMessage, strict=False).decode
 
 
-_Message = (
-    _MediaMessage
-    | _MarkMessage
-    | _DtmfMessage
-    | _ErrorMessage
-    | _StartMessage
-    | _StopMessage
-    | _ConnectedMessage
-)
-_EVENTS = frozenset({"connected", "start", "media", "mark", "dtmf", "error", "stop"})
-
-_decode = msgspec.json.Decoder(_Message, strict=False).decode
-_encode = msgspec.json.encode
-_b64encode = pybase64.b64encode
-
-
-class TelnyxCodec:
-    """One Telnyx stream; see ``media.carrier.Carrier``.
+class TelnyxCodec(JsonStreamCodec):
+    """One Telnyx stream.
 
     Inbound audio has the codec of the telephone leg (PCMA outside North America); ``outbound``
     must be what was asked for when the stream was started, None for the same as inbound. Audio
-    events carry ``media.chunk`` as their sequence: Telnyx does not promise their order.
-    A reconnect is a new socket and so a new codec."""
+    events carry ``media.chunk`` as their sequence: Telnyx does not promise their order."""
 
     name = "telnyx"
 
@@ -165,105 +97,45 @@ class TelnyxCodec:
         self, *, outbound: AudioFormat | None = None, l16_byte_order: ByteOrder = "big"
     ) -> None:
         """:raises ValueError: an outbound format that is not spoken here."""
-        if outbound is not None and outbound not in _CODEC_NAMES:
-            raise ValueError(f"outbound audio is one of {', '.join(_CODECS)}")
+        if outbound is not None:
+            _codec_name(outbound)
+        super().__init__(_decode, COMMON_EVENTS | {"error"}, l16_byte_order)
         self._wanted = outbound
-        self._byte_order = l16_byte_order
-        self._inbound_is_l16 = False
-        self._outbound: AudioFormat | None = None
-        self._ended = False
-
-    def receive(self, message: bytes) -> list[CarrierEvent]:
-        if self._ended:
-            return []
-        if len(message) > MESSAGE_LIMIT_BYTES:
-            raise too_large(message)
-        try:
-            decoded = _decode(message)
-        except UNREADABLE as error:
-            refused = refusal(message, error, _EVENTS)
-            if refused is None:
-                return []
-            raise refused from error
-        if type(decoded) is not _MediaMessage:
-            return self._receive_other(decoded)
-        if self._outbound is None:
-            raise CarrierProtocolError("audio_before_start", "media came before start")
-        media = decoded.media
-        if media.track != "inbound" and media.track.startswith("outbound"):
-            return []
-        payload = media.payload
-        if self._inbound_is_l16:
-            payload = l16_from_wire(payload, self._byte_order)
-        return [AudioIn(payload, media.timestamp, media.chunk)]
-
-    def _receive_other(self, decoded: _Message) -> list[CarrierEvent]:
-        match decoded:
-            case _StartMessage():
-                return [self._start(decoded)]
-            case _StopMessage():
-                if self._outbound is None:
-                    raise CarrierProtocolError("stop_before_start", "stop came before start")
-                self._ended = True
-                return [StreamEnded()]
-            case _ErrorMessage(payload=fault):
-                texts = [text for text in (fault.title, fault.detail) if text]
-                return [CarrierFault(str(fault.code), ": ".join(texts))]
-            case _MarkMessage(mark=mark) if self._outbound is not None:
-                return [MarkPlayed(mark.name)]
-            case _DtmfMessage(dtmf=dtmf) if self._outbound is not None:
-                return [Dtmf(dtmf_digit(dtmf.digit))]
-        return []
 
     def _start(self, message: _StartMessage) -> StreamStarted:
-        if self._outbound is not None:
-            raise CarrierProtocolError("duplicate_start", "a stream starts once on a socket")
         start = message.start
         wire = start.media_format
         inbound = supported_format(_FORMATS, wire.encoding, wire.sample_rate, wire.channels)
         parameters = _parameters(message.custom_parameters) | _parameters(start.custom_parameters)
         if start.client_state:
             parameters["client_state"] = start.client_state
-        self._inbound_is_l16 = inbound.encoding is Encoding.L16
-        self._outbound = self._wanted or inbound
         return StreamStarted(
             carrier=self.name,
             stream_id=message.stream_id,
             call_id=start.call_control_id,
             inbound=inbound,
-            outbound=self._outbound,
+            outbound=self._wanted or inbound,
             parameters=parameters,
             from_number=start.caller or "",
             to_number=start.called or "",
         )
 
-    def send(self, command: CarrierCommand) -> bytes:
-        """A payload under 20 ms, the least that Telnyx takes, is filled up with silence.
-
-        :raises RuntimeError: before the start; :raises ValueError: a payload without whole
-        samples or over 30 s. Both are bugs of the caller's."""
-        audio = self._outbound
-        if audio is None:
-            raise RuntimeError("nothing can be sent before the stream has started")
-        match command:
-            case Play(payload=payload):
-                return b'{"event":"media","media":{"payload":"%b"}}' % _b64encode(
-                    self._chunk(payload, audio)
-                )
-            case Mark(name=name):
-                return b'{"event":"mark","mark":{"name":%b}}' % _encode(name)
-            case Clear():
-                return b'{"event":"clear"}'
+    def _receive_own(self, message: object) -> list[CarrierEvent]:
+        if not isinstance(message, _ErrorMessage):
+            return []
+        fault = message.payload
+        texts = [text for text in (fault.title, fault.detail) if text]
+        return [CarrierFault(str(fault.code), ": ".join(texts))]
 
     def _chunk(self, payload: bytes, audio: AudioFormat) -> bytes:
-        check_outbound(payload, audio)
+        """A payload under 20 ms, the least that Telnyx takes, is filled up with silence.
+
+        :raises ValueError: it is over 30 s."""
         size = len(payload)
         if size < audio.frame_bytes:
-            payload += audio.silence(MIN_CHUNK_MS)[size:]
-        elif size > audio.bytes_per_ms * MAX_CHUNK_MS:
+            return payload + audio.silence(MIN_CHUNK_MS)[size:]
+        if size > audio.bytes_per_ms * MAX_CHUNK_MS:
             raise ValueError(f"a chunk holds at most {MAX_CHUNK_MS} ms")
-        if self._byte_order == "big" and audio.encoding is Encoding.L16:
-            payload = swapped(payload)
         return payload
 
 
@@ -415,7 +287,7 @@ def _action(
     if command_id:
         body["command_id"] = command_id
     path = f"calls/{quote(call_control_id, safe=':')}/actions/{action}"
-    return RestRequest("POST", f"{API_URL}/{path}", _encode(body), settled=settled)
+    return RestRequest("POST", f"{API_URL}/{path}", msgspec.json.encode(body), settled=settled)
 
 
 def _answer(request: StreamRequest, settings: Mapping[str, str]) -> AnswerDocument:

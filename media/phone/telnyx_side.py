@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from media.audio.format import ALAW_8K, L16_16K, MULAW_8K, AudioFormat, Encoding
+from media.audio.format import ALAW_8K, L16_16K, MULAW_8K, Encoding
 from media.carriers.wire import swapped
+from media.phone.json_side import JsonSide, Message
 from media.phone.side import (
     CarrierKind,
     ServerAudio,
-    ServerClear,
-    ServerMark,
     ServerMessage,
     StreamSpec,
     Violation,
@@ -34,38 +33,25 @@ _MALFORMED_FRAME = 100003
 _INVALID_MEDIA = 100004
 
 
-class _Media(msgspec.Struct):
-    payload: bytes
-
-
-class _Mark(msgspec.Struct):
-    name: str
-
-
-class _Message(msgspec.Struct):
-    event: str
+class _Message(Message):
     stream_id: str = ""
-    media: _Media | None = None
-    mark: _Mark | None = None
 
 
-_decode = msgspec.json.Decoder(_Message).decode
-_encode = msgspec.json.encode
-
-
-class TelnyxSide:
+class TelnyxSide(JsonSide):
     """See ``CarrierSide``. ``spec.outbound`` is the ``stream_bidirectional_codec`` that the
     application asked for.
 
     :raises ValueError: the spec asks for a codec that is not spoken here."""
 
+    title = "Telnyx"
+    sequence_key = "sequence_number"
+    stream_key = "stream_id"
+    decode = msgspec.json.Decoder(_Message).decode
+
     def __init__(self, spec: StreamSpec) -> None:
         if spec.inbound not in TELNYX.inbound or spec.outbound not in TELNYX.inbound:
             raise ValueError("Telnyx streams PCMU and PCMA at 8 kHz and L16 at 16 kHz")
-        self.spec = spec
-        self._sequence = 0
-        self._chunk = 0
-        self._tail = b'"},"stream_id":%b}' % _encode(spec.ids.stream_id)
+        super().__init__(spec)
 
     def connected(self) -> bytes:
         return b'{"event":"connected","version":"1.0.0"}'
@@ -87,39 +73,12 @@ class TelnyxSide:
             },
             "custom_parameters": dict(spec.parameters),
         }
-        return _encode(
-            {
-                "event": "start",
-                "sequence_number": self._next(),
-                "start": start,
-                "stream_id": ids.stream_id,
-            }
-        )
-
-    def media(self, payload_base64: bytes, timestamp_ms: int) -> bytes:
-        self._sequence += 1
-        self._chunk += 1
-        return (
-            b'{"event":"media","sequence_number":"%d","media":{"track":"inbound","chunk":"%d",'
-            b'"timestamp":"%d","payload":"%b%b'
-            % (self._sequence, self._chunk, timestamp_ms, payload_base64, self._tail)
-        )
-
-    def mark(self, name: str) -> bytes:
-        return self._event("mark", {"mark": {"name": name}})
+        return self._event("start", {"start": start})
 
     def dtmf(self, digit: str, unix_micros: int) -> bytes:
         moment = datetime.fromtimestamp(unix_micros / 1_000_000, UTC)
         occurred_at = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        return _encode(
-            {
-                "event": "dtmf",
-                "stream_id": self.spec.ids.stream_id,
-                "occurred_at": occurred_at,
-                "sequence_number": self._next(),
-                "dtmf": {"digit": digit},
-            }
-        )
+        return self._event("dtmf", {"occurred_at": occurred_at, "dtmf": {"digit": digit}})
 
     def stop(self) -> bytes:
         ids = self.spec.ids
@@ -133,20 +92,6 @@ class TelnyxSide:
         """A lost packet leaves a hole in the numbers as well as in the timestamps."""
         self._chunk += 1
 
-    def receive(self, message: bytes) -> ServerMessage:
-        try:
-            decoded = _decode(message)
-        except msgspec.MsgspecError as error:
-            code = "invalid_payload" if "payload" in str(error) else "malformed_message"
-            return Violation(code, str(error))
-        except UnicodeDecodeError as error:
-            return Violation("malformed_message", str(error))
-        if not self._sequence:
-            return Violation("message_before_start", f"{decoded.event} came before start was sent")
-        if decoded.stream_id not in ("", self.spec.ids.stream_id):
-            return Violation("wrong_stream_id", f"{decoded.event} names another stream")
-        return self._command(decoded)
-
     def complaint(self, violation: Violation) -> bytes | None:
         if violation.code in ("malformed_message", "unknown_event", "binary_frame"):
             code, title = _MALFORMED_FRAME, "malformed_frame"
@@ -155,22 +100,17 @@ class TelnyxSide:
         else:
             return None
         payload = {"code": code, "title": title, "detail": violation.detail}
-        return _encode({"event": "error", "payload": payload, "stream_id": self.spec.ids.stream_id})
+        return msgspec.json.encode(
+            {"event": "error", "payload": payload, "stream_id": self.spec.ids.stream_id}
+        )
 
-    def _command(self, decoded: _Message) -> ServerMessage:
-        match decoded.event:
-            case "media" if decoded.media is not None:
-                return self._audio(decoded.media.payload)
-            case "mark" if decoded.mark is not None and decoded.mark.name:
-                return ServerMark(decoded.mark.name)
-            case "clear":
-                return ServerClear()
-            case "media" | "mark":
-                return Violation("malformed_message", f"{decoded.event} has no content")
-        return Violation("unknown_event", f"Telnyx takes no {decoded.event[:40]!r} from a server")
+    def _misaddressed(self, message: _Message) -> Violation | None:
+        if message.stream_id not in ("", self.spec.ids.stream_id):
+            return Violation("wrong_stream_id", f"{message.event} names another stream")
+        return None
 
     def _audio(self, payload: bytes) -> ServerMessage:
-        audio: AudioFormat = self.spec.outbound
+        audio = self.spec.outbound
         if wrong := check_audio(payload, audio):
             return wrong
         size_ms = audio.duration_ms(len(payload))
@@ -181,15 +121,3 @@ class TelnyxSide:
         if audio.encoding is Encoding.L16 and self.spec.l16_big_endian:
             payload = swapped(payload)
         return ServerAudio(payload)
-
-    def _event(self, name: str, content: dict[str, dict[str, str]]) -> bytes:
-        head = {
-            "event": name,
-            "stream_id": self.spec.ids.stream_id,
-            "sequence_number": self._next(),
-        }
-        return _encode({**head, **content})
-
-    def _next(self) -> str:
-        self._sequence += 1
-        return str(self._sequence)

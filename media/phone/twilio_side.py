@@ -7,51 +7,30 @@ sequence is 1 for ``start`` and counts every later message; a media's chunk coun
 import msgspec
 
 from media.audio.format import MULAW_8K
-from media.phone.side import (
-    CarrierKind,
-    ServerAudio,
-    ServerClear,
-    ServerMark,
-    ServerMessage,
-    StreamSpec,
-    Violation,
-    check_audio,
-)
+from media.phone.json_side import JsonSide, Message
+from media.phone.side import CarrierKind, StreamSpec, Violation
 
 TWILIO = CarrierKind("twilio", (MULAW_8K,), keeps_order=True, max_parameter_chars=500)
 
 
-class _Media(msgspec.Struct):
-    payload: bytes
-
-
-class _Mark(msgspec.Struct):
-    name: str
-
-
-class _Message(msgspec.Struct):
-    event: str
+class _Message(Message):
     streamSid: str = ""
-    media: _Media | None = None
-    mark: _Mark | None = None
 
 
-_decode = msgspec.json.Decoder(_Message).decode
-_encode = msgspec.json.encode
-
-
-class TwilioSide:
+class TwilioSide(JsonSide):
     """See ``CarrierSide``. Only mu-law at 8 kHz, both ways.
 
     :raises ValueError: the spec asks for another codec."""
 
+    title = "Twilio"
+    sequence_key = "sequenceNumber"
+    stream_key = "streamSid"
+    decode = msgspec.json.Decoder(_Message).decode
+
     def __init__(self, spec: StreamSpec) -> None:
         if spec.inbound != MULAW_8K or spec.outbound != MULAW_8K:
             raise ValueError("Twilio streams mu-law at 8 kHz, both ways")
-        self.spec = spec
-        self._sequence = 0
-        self._chunk = 0
-        self._tail = b'"},"streamSid":%b}' % _encode(spec.ids.stream_id)
+        super().__init__(spec)
 
     def connected(self) -> bytes:
         return b'{"event":"connected","protocol":"Call","version":"1.0.0"}'
@@ -66,26 +45,7 @@ class TwilioSide:
             "mediaFormat": {"encoding": "audio/x-mulaw", "sampleRate": 8000, "channels": 1},
             "customParameters": dict(self.spec.parameters),
         }
-        return _encode(
-            {
-                "event": "start",
-                "sequenceNumber": self._next(),
-                "start": start,
-                "streamSid": ids.stream_id,
-            }
-        )
-
-    def media(self, payload_base64: bytes, timestamp_ms: int) -> bytes:
-        self._sequence += 1
-        self._chunk += 1
-        return (
-            b'{"event":"media","sequenceNumber":"%d","media":{"track":"inbound","chunk":"%d",'
-            b'"timestamp":"%d","payload":"%b%b'
-            % (self._sequence, self._chunk, timestamp_ms, payload_base64, self._tail)
-        )
-
-    def mark(self, name: str) -> bytes:
-        return self._event("mark", {"mark": {"name": name}})
+        return self._event("start", {"start": start})
 
     def dtmf(self, digit: str, unix_micros: int) -> bytes:
         return self._event("dtmf", {"dtmf": {"track": "inbound_track", "digit": digit}})
@@ -100,46 +60,13 @@ class TwilioSide:
     def lose(self) -> None:
         """Loss shows in the timestamps alone: the numbers have no hole."""
 
-    def receive(self, message: bytes) -> ServerMessage:
-        try:
-            decoded = _decode(message)
-        except msgspec.MsgspecError as error:
-            code = "invalid_payload" if "payload" in str(error) else "malformed_message"
-            return Violation(code, f"{error} (Twilio warns 31951)")
-        except UnicodeDecodeError as error:
-            return Violation("malformed_message", f"{error} (Twilio warns 31950)")
-        return self._misaddressed(decoded) or self._command(decoded)
+    def _unreadable(self, error: Exception) -> str:
+        warning = 31951 if isinstance(error, msgspec.MsgspecError) else 31950
+        return f"{error} (Twilio warns {warning})"
 
-    def complaint(self, violation: Violation) -> bytes | None:
-        """Twilio warns in its console and tells the server nothing."""
+    def _misaddressed(self, message: _Message) -> Violation | None:
+        if not message.streamSid:
+            return Violation("missing_stream_id", f"{message.event} has no streamSid")
+        if message.streamSid != self.spec.ids.stream_id:
+            return Violation("wrong_stream_id", f"{message.event} names another stream")
         return None
-
-    def _misaddressed(self, decoded: _Message) -> Violation | None:
-        if not self._sequence:
-            return Violation("message_before_start", f"{decoded.event} came before start was sent")
-        if not decoded.streamSid:
-            return Violation("missing_stream_id", f"{decoded.event} has no streamSid")
-        if decoded.streamSid != self.spec.ids.stream_id:
-            return Violation("wrong_stream_id", f"{decoded.event} names another stream")
-        return None
-
-    def _command(self, decoded: _Message) -> ServerMessage:
-        match decoded.event:
-            case "media" if decoded.media is not None:
-                payload = decoded.media.payload
-                return check_audio(payload, MULAW_8K) or ServerAudio(payload)
-            case "mark" if decoded.mark is not None and decoded.mark.name:
-                return ServerMark(decoded.mark.name)
-            case "clear":
-                return ServerClear()
-            case "media" | "mark":
-                return Violation("malformed_message", f"{decoded.event} has no content")
-        return Violation("unknown_event", f"Twilio takes no {decoded.event[:40]!r} from a server")
-
-    def _event(self, name: str, content: dict[str, dict[str, str]]) -> bytes:
-        head = {"event": name, "sequenceNumber": self._next(), "streamSid": self.spec.ids.stream_id}
-        return _encode({**head, **content})
-
-    def _next(self) -> str:
-        self._sequence += 1
-        return str(self._sequence)

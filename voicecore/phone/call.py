@@ -59,6 +59,7 @@ class PhoneCall:
         self._timers: set[asyncio.TimerHandle] = set()
         self._ended_by: EndedBy | None = None
         self._close_code: int | None = None
+        self._close_reason = ""
         self._duration_us = 0
         self._connect_us = 0
         self._clock_frames = 0
@@ -75,8 +76,10 @@ class PhoneCall:
         try:
             self._socket = await connect(self._setup.url, self._setup.headers, self)
         except ConnectError as error:
-            self._tell("ended", str(error))
-            return CallRecord(self._index, "connect_failed", str(error), "nobody")
+            self._tell("connect_failed", error.detail)
+            return CallRecord(
+                self._index, "connect_failed", error.detail, "nobody", connect_error=error.code
+            )
         self._connect_us = now_us() - began_us
         try:
             self._open()
@@ -114,7 +117,7 @@ class PhoneCall:
         self._violate(Violation("binary_frame", detail))
 
     def on_closed(self, code: int | None, reason: str) -> None:
-        self._close_code = code
+        self._close_code, self._close_reason = code, reason
         if self._ended_by is None:
             self._end("network" if code is None else "server", reason)
         if not self._over.done():
@@ -321,12 +324,20 @@ class PhoneCall:
         """Microseconds since the stream began."""
         return now_us() - self._base_us
 
+    def _detail(self) -> str:
+        caller = self._caller
+        detail = caller.detail if caller else "the server ended the call before it began"
+        if not detail or self._ended_by != "server":
+            return detail
+        reason = f": {self._close_reason}" if self._close_reason else ""
+        return f"{detail} (close code {self._close_code}{reason})"
+
     def _record(self) -> CallRecord:
         caller, line = self._caller, self._line
         return CallRecord(
             index=self._index,
             outcome=caller.outcome if caller else "server_ended",
-            detail=caller.detail if caller else "the server ended the call before it began",
+            detail=self._detail(),
             ended_by=self._ended_by or "caller",
             close_code=self._close_code,
             connect_us=self._connect_us,

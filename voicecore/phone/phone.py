@@ -113,13 +113,19 @@ async def place_calls(
 
 def check_url(url: str, carrier: str) -> None:
     """:raises ConnectError: no WebSocket URL, or one that the carrier does not call."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
-        raise ConnectError(f"{url} is no WebSocket URL: write ws://HOST:PORT/PATH or wss://…")
+    wrong = ConnectError("bad_url", f"{url} is no WebSocket URL")
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("ws", "wss") and parts.hostname and parts.port != 0
+    except ValueError:
+        raise wrong from None
+    if not valid:
+        raise wrong
     if carrier == "twilio" and parts.query:
         raise ConnectError(
+            "bad_url",
             "Twilio sends no query strings: put the values into the script's `parameters`, or "
-            "into the path"
+            "into the path",
         )
 
 

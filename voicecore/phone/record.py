@@ -13,13 +13,15 @@ EndedBy = Literal["caller", "server", "network", "nobody"]
 
 class CallRecord(msgspec.Struct, frozen=True):
     """``ended_by``: the caller (the script, or its time-out), the server (it closed the socket),
-    the network (the socket broke), nobody (there was no call). ``close_code`` is the server's."""
+    the network (the socket broke), nobody (there was no call). ``close_code`` is the server's.
+    ``connect_error`` is the code of the ``ConnectError`` where there was no call."""
 
     index: int
     outcome: Outcome
     detail: str
     ended_by: EndedBy
     close_code: int | None = None
+    connect_error: str = ""
     connect_us: int = 0
     duration_us: int = 0
     said: tuple[Said, ...] = ()

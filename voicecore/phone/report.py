@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from voicecore.phone.caller import Outcome
+from voicecore.phone.failures import failure_code
 from voicecore.phone.measures import GapReport, TurnReport, gaps, own_late, turns
 from voicecore.phone.record import CallRecord, EndedBy
 
@@ -21,12 +22,14 @@ class Distribution(msgspec.Struct, frozen=True):
 
 
 class CallReport(msgspec.Struct, frozen=True):
-    """One call. ``agent_audio_ms`` is what the server sent, ``agent_heard_ms`` what was played
+    """One call. ``error_code`` is None when it completed, else a key of ``failures.ADVICE``.
+    ``agent_audio_ms`` is what the server sent, ``agent_heard_ms`` what was played
     of it, ``agent_audible_ms`` what of that was loud enough to hear. ``first_audio_ms``: from
     the stream's start to the first audible agent audio."""
 
     index: int
     outcome: Outcome
+    error_code: str | None
     detail: str
     ended_by: EndedBy
     close_code: int | None
@@ -61,6 +64,7 @@ class RunReport(msgspec.Struct, frozen=True):
     completed: int
     failed: int
     outcomes: dict[str, int]
+    error_codes: dict[str, int]
     ended_by: dict[str, int]
     turns: int
     missing_replies: int
@@ -104,6 +108,7 @@ def call_report(record: CallRecord) -> CallReport:
     return CallReport(
         index=record.index,
         outcome=record.outcome,
+        error_code=failure_code(record),
         detail=record.detail,
         ended_by=record.ended_by,
         close_code=record.close_code,
@@ -152,6 +157,7 @@ def run_report(
         completed=completed,
         failed=len(reports) - completed,
         outcomes=dict(Counter(report.outcome for report in reports)),
+        error_codes=dict(Counter(r.error_code for r in reports if r.error_code is not None)),
         ended_by=dict(Counter(report.ended_by for report in reports)),
         turns=len(turned),
         missing_replies=sum(report.missing_replies for report in reports),

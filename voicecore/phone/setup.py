@@ -9,12 +9,20 @@ from media.phone.awkward import AwkwardPlan
 from voicecore.phone.script import Script
 from voicecore.phone.sounds import Sounds
 
-EventKind = Literal["connected", "say_started", "say_finished", "dtmf", "agent_started", "ended"]
+EventKind = Literal[
+    "connected",
+    "connect_failed",
+    "say_started",
+    "say_finished",
+    "dtmf",
+    "agent_started",
+    "ended",
+]
 
 
 class PhoneEvent(msgspec.Struct, frozen=True):
-    """Something to show while the call goes on. ``text``: what is said, the key, or how the
-    call ended."""
+    """Something to show while the call goes on. ``text``: what is said, the key, how the
+    call ended, or why there is none."""
 
     call: int
     at_ms: int

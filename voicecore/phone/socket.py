@@ -7,10 +7,13 @@ sends as much as it gets, the phone took 0.41 of a core with picows and 0.66 wit
 
 import asyncio
 import importlib.util
+import socket
 import ssl
 from collections.abc import Mapping
 from typing import Protocol
 from urllib.parse import urlsplit
+
+from voicecore.phone.failures import refusal_code
 
 CONNECT_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
@@ -19,7 +22,12 @@ MAX_MESSAGE_BYTES = 8 * 2**20
 
 
 class ConnectError(Exception):
-    """There is no call; the message says what to do about it."""
+    """There is no call. ``code`` is stable and has its advice in ``failures.ADVICE``."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
 
 
 class Listener(Protocol):
@@ -76,18 +84,8 @@ async def connect(
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT_S):
             return await (connector or fastest())(url, headers, listener, tls)
-    except TimeoutError as error:
-        raise ConnectError(
-            f"no answer from {parts.netloc} within {CONNECT_TIMEOUT_S:g} s; is it the right port?"
-        ) from error
-    except ssl.SSLError as error:
-        raise ConnectError(
-            f"TLS with {parts.netloc} failed: {error}; carriers refuse such a server too"
-        ) from error
     except OSError as error:
-        raise ConnectError(
-            f"cannot connect to {parts.netloc}: {error}; is the server running there?"
-        ) from error
+        raise unreachable(parts.netloc, error, tls=tls is not None) from error
 
 
 def fastest() -> Connector:
@@ -101,8 +99,24 @@ def fastest() -> Connector:
     return connect_websockets
 
 
+def unreachable(address: str, error: OSError, *, tls: bool) -> ConnectError:
+    """Why there is no connection."""
+    if isinstance(error, TimeoutError):
+        detail = f"{address} did not answer within {CONNECT_TIMEOUT_S:g} s"
+        return ConnectError("connect_timeout", detail)
+    reason = str(error) or type(error).__name__
+    # uvloop resets the connection when the peer does not speak TLS.
+    if isinstance(error, ssl.SSLError) or (tls and isinstance(error, ConnectionResetError)):
+        return ConnectError("tls_failed", f"TLS with {address} failed: {reason}")
+    if isinstance(error, socket.gaierror):
+        return ConnectError("host_unknown", f"the host of {address} is not known")
+    if isinstance(error, ConnectionRefusedError):
+        return ConnectError("connect_refused", f"nothing listens at {address}")
+    return ConnectError("connect_failed", f"cannot connect to {address}: {reason}")
+
+
 def refused(status: int, body: bytes) -> ConnectError:
     """An answer to the upgrade that is not 101."""
     text = body[:200].decode(errors="replace").strip()
     detail = f"the server refused the upgrade: HTTP {status}"
-    return ConnectError(f"{detail}: {text}" if text else detail)
+    return ConnectError(refusal_code(status), f"{detail}: {text}" if text else detail)

@@ -48,6 +48,11 @@ class PicowsSocket(WSListener):
         self._close_timer: asyncio.TimerHandle | None = None
 
     @property
+    def opened(self) -> bool:
+        """Has the upgrade succeeded?"""
+        return self._transport is not None
+
+    @property
     def buffered_bytes(self) -> int:
         transport = self._transport
         return 0 if transport is None else transport.underlying_transport.get_write_buffer_size()
@@ -86,6 +91,8 @@ class PicowsSocket(WSListener):
             self._data(kind, frame)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
+        if not self.opened:
+            return
         if self._close_timer is not None:
             self._close_timer.cancel()
         handshake = transport.close_handshake
@@ -143,10 +150,15 @@ async def connect_picows(
     except WSHandshakeError as error:
         if error.response is not None and int(error.response.status) != 101:
             raise refused(int(error.response.status), error.raw_body or b"") from error
-        raise ConnectError(f"the server did not answer the upgrade: {error}") from error
+        raise ConnectError(
+            "upgrade_failed", f"the server did not answer the upgrade: {error}"
+        ) from error
     except WSError as error:
-        raise ConnectError(f"the server's upgrade is wrong: {error}") from error
+        raise ConnectError("upgrade_failed", f"the server's upgrade is wrong: {error}") from error
     except BaseException:
         socket.drop()
         raise
+    if not socket.opened:
+        # picows returns as if all were well when the peer closes before it has answered.
+        raise ConnectError("upgrade_failed", "the server closed the connection unanswered")
     return socket

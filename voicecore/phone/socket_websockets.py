@@ -83,11 +83,7 @@ class WebsocketsSocket(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._websocket.receive_data(data)
         self._flush()
-        for event in self._websocket.events_received():
-            if isinstance(event, Response):
-                self._answered(event)
-            elif isinstance(event, Frame):
-                self._frame(event)
+        self._take_events()
         if self._websocket.close_expected() and self._close_timer is None:
             loop = asyncio.get_running_loop()
             self._close_timer = loop.call_later(CLOSE_TIMEOUT_S, self.drop)
@@ -95,6 +91,7 @@ class WebsocketsSocket(asyncio.Protocol):
     def eof_received(self) -> None:
         self._websocket.receive_eof()
         self._flush()
+        self._take_events()
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._close_timer is not None:
@@ -103,7 +100,9 @@ class WebsocketsSocket(asyncio.Protocol):
             if not self.ready.done():
                 wrong = self._websocket.handshake_exc or "it closed the connection"
                 self.ready.set_exception(
-                    ConnectError(f"the server did not answer the upgrade: {wrong}")
+                    ConnectError(
+                        "upgrade_failed", f"the server did not answer the upgrade: {wrong}"
+                    )
                 )
             return
         if not self._closed:
@@ -112,6 +111,13 @@ class WebsocketsSocket(asyncio.Protocol):
             self._listener.on_closed(
                 received.code if received else None, received.reason if received else ""
             )
+
+    def _take_events(self) -> None:
+        for event in self._websocket.events_received():
+            if isinstance(event, Response):
+                self._answered(event)
+            elif isinstance(event, Frame):
+                self._frame(event)
 
     def _answered(self, response: Response) -> None:
         if self.ready.done():
@@ -122,7 +128,7 @@ class WebsocketsSocket(asyncio.Protocol):
             return
         if response.status_code == 101:
             wrong = f"the server's upgrade is wrong: {self._websocket.handshake_exc}"
-            self.ready.set_exception(ConnectError(wrong))
+            self.ready.set_exception(ConnectError("upgrade_failed", wrong))
             return
         self.ready.set_exception(refused(response.status_code, bytes(response.body or b"")))
 
@@ -168,7 +174,7 @@ async def connect_websockets(
         uri = parse_uri(url)
         socket = WebsocketsSocket(url, headers, listener)
     except InvalidURI as error:
-        raise ConnectError(f"not a WebSocket URL: {error}") from error
+        raise ConnectError("bad_url", f"not a WebSocket URL: {error}") from error
     loop = asyncio.get_running_loop()
     try:
         await loop.create_connection(lambda: socket, uri.host, uri.port, ssl=tls)

@@ -12,7 +12,7 @@ from media.audio.convert import convert_all
 from media.audio.format import AudioFormat, Encoding
 from voicecore.phone.script import Script, Utter, utterances
 from voicecore.phone.sounds import Sounds, Wire, cough, make_sounds
-from voicecore.phone.yaml_reader import ScriptError
+from voicecore.phone.yaml_reader import Problems, ScriptError, ScriptProblem
 from voicecore.providers.errors import VendorError
 from voicecore.providers.tts import Tts, TtsAudio, TtsDone, TtsEvent, TtsFailed, TtsSession
 
@@ -29,17 +29,19 @@ async def prepare_sounds(script: Script, tts: Tts | None) -> Sounds:
     """Speak, read and convert everything the script needs. ``tts`` has been started; it may be
     None when nothing is said.
 
-    :raises ScriptError: a sound file cannot be read, or there is no voice.
+    :raises ScriptError: sound files cannot be read (all that cannot), or there is no voice.
     :raises VendorError: the voice failed."""
     wire = wire_of(script)
     line = AudioFormat(Encoding.L16, wire.audio.rate_hz)
     wanted = utterances(script)
     speech: dict[str, bytes] = {}
+    problems = Problems()
     for key, step in wanted.items():
         if step.path:
-            speech[key] = await asyncio.to_thread(_read_file, step, line)
+            speech[key] = await asyncio.to_thread(problems.keep, b"", _read_file, step, line)
         elif not step.text:
             speech[key] = cough(line.rate_hz)
+    problems.check()
     texts = {key: step for key, step in wanted.items() if step.text}
     if texts:
         speech |= await _speak_all(texts, tts, line)
@@ -51,7 +53,7 @@ async def _speak_all(
 ) -> dict[str, bytes]:
     if tts is None:
         step = next(iter(texts.values()))
-        raise ScriptError("voice", step.line, f"missing: `{step.kind}` needs a voice")
+        raise _problem("voice", step, f"missing: `{step.kind}` needs a voice")
     tasks: set[asyncio.Task[None]] = set()
 
     def spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -107,12 +109,16 @@ def _read_file(step: Utter, line: AudioFormat) -> bytes:
     try:
         with soundfile.SoundFile(path) as file:
             if file.frames > MAX_FILE_S * file.samplerate:
-                raise ScriptError("play", step.line, f"{path} is longer than {MAX_FILE_S} s")
+                raise _problem("play", step, f"{path} is longer than {MAX_FILE_S} s")
             samples = file.read(dtype="float32", always_2d=True).mean(axis=1)
             rate_hz = int(file.samplerate)
     except (OSError, soundfile.SoundFileError) as error:
-        raise ScriptError("play", step.line, f"cannot read {path}: {error}") from error
+        raise _problem("play", step, f"cannot read {path}: {error}") from error
     if not len(samples):
-        raise ScriptError("play", step.line, f"{path} holds no audio")
+        raise _problem("play", step, f"{path} holds no audio")
     pcm16 = np.rint(np.clip(samples * 32_768, -32_768, 32_767)).astype("<i2").tobytes()
     return convert_all(pcm16, AudioFormat(Encoding.L16, rate_hz), line)
+
+
+def _problem(field: str, step: Utter, detail: str) -> ScriptError:
+    return ScriptError([ScriptProblem(field, step.line, detail)])

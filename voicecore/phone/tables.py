@@ -1,27 +1,51 @@
-"""A run's report as tables to read."""
+"""A run's report as tables to read, and what failed as text."""
 
 from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from voicecore.phone.failures import ADVICE
 from voicecore.phone.measures import TurnReport
 from voicecore.phone.report import CallReport, Distribution, RunReport
 
+_SHOWN_CALLS = 5
+
 
 def run_table(report: RunReport) -> RenderableType:
-    """One call: its turns, then its figures. Many calls: the figures, then what failed."""
+    """The turns of a single call, and the figures of all. Only as much as there is: nothing at
+    all where no call came about."""
     parts: list[RenderableType] = []
+    if report.outcomes.get("connect_failed") == report.calls:
+        return Group()
     if report.calls == 1 and report.turns:
         parts.append(_turns(report.call_reports[0]))
-    parts += [_figures(report), _summary(report)]
-    for call in report.call_reports:
-        if call.outcome != "completed":
-            parts.append(Text(f"call {call.index}: {call.outcome}: {call.detail}", style="red"))
+    if (figures := _figures(report)).row_count:
+        parts.append(figures)
+    parts.append(_summary(report))
+    unheard = sum(c.outcome == "completed" and not c.agent_audible_ms for c in report.call_reports)
+    if unheard:
+        of = f" in {unheard} of {_number(report.calls, 'call')}" if report.calls > 1 else ""
+        parts.append(Text(f"the agent was never heard{of}", style="yellow"))
     for code, count in report.protocol_violations.items():
         detail = _first_detail(report, code)
         parts.append(Text(f"protocol violation {code} x{count}: {detail}", style="red"))
     return Group(*parts)
+
+
+def failure_lines(report: RunReport) -> list[str]:
+    """What failed, each kind of failure once, and what to do about it."""
+    lines = []
+    for code, count in report.error_codes.items():
+        failed = [call for call in report.call_reports if call.error_code == code]
+        what = "the call failed"
+        if report.calls > 1:
+            shown = ", ".join(str(call.index) for call in failed[:_SHOWN_CALLS])
+            more = ", ..." if count > _SHOWN_CALLS else ""
+            what = f"{count} of {report.calls} calls failed (number {shown}{more})"
+        lines.append(f"{what}: {code}: {failed[0].detail}")
+        lines.append(f"    what to do: {ADVICE[code]}")
+    return lines
 
 
 def _turns(call: CallReport) -> Table:
@@ -73,10 +97,11 @@ def _figures(report: RunReport) -> Table:
 def _summary(report: RunReport) -> Text:
     ends = ", ".join(f"{who} {count}" for who, count in sorted(report.ended_by.items()))
     return Text(
-        f"{report.completed} of {report.calls} calls completed in {report.duration_ms / 1000:.1f} s"
-        f" (ended by: {ends}); {report.turns} turns, {report.missing_replies} without a reply; "
+        f"{report.completed} of {_number(report.calls, 'call')} completed in "
+        f"{report.duration_ms / 1000:.1f} s (ended by: {ends}); {_number(report.turns, 'turn')}, "
+        f"{report.missing_replies} without a reply; "
         f"{report.agent_audible_ms / 1000:.1f} s of audible agent audio; "
-        f"{report.gaps} gaps, {report.late_frames} late frames",
+        f"{_number(report.gaps, 'gap')}, {_number(report.late_frames, 'late frame')}",
         style="bold" if report.failed == 0 else "bold red",
     )
 
@@ -87,6 +112,10 @@ def _first_detail(report: RunReport, code: str) -> str:
             if detail.startswith(f"{code}: "):
                 return detail.removeprefix(f"{code}: ")
     return ""
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _shown(value: float | None) -> str:

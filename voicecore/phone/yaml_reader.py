@@ -1,24 +1,70 @@
 """One value of a YAML file, its path and its line: what makes a script's errors exact."""
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, ParamSpec, TypeVar
 
-from voicecore.yaml_lines import FieldPath, YamlDocument, YamlFileError, dotted, parse_yaml
+import msgspec
+
+from voicecore.yaml_lines import (
+    FieldPath,
+    YamlDocument,
+    YamlFileError,
+    did_you_mean,
+    dotted,
+    parse_yaml,
+)
 
 T = TypeVar("T", int, float, str, bool)
+R = TypeVar("R")
+P = ParamSpec("P")
 
 _TYPE_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
-class ScriptError(Exception):
-    """A caller script is wrong. ``field`` is a dotted path such as ``steps[2].wait``; ``line``
-    counts from 1."""
+class ScriptProblem(msgspec.Struct, frozen=True):
+    """One thing that is wrong. ``field`` is a dotted path such as ``steps[2].wait``, empty for
+    the whole script; ``line`` counts from 1."""
 
-    def __init__(self, field: str, line: int, detail: str) -> None:
-        super().__init__(f"line {line}: {field}: {detail}" if field else f"line {line}: {detail}")
-        self.field = field
-        self.line = line
-        self.detail = detail
+    field: str
+    line: int
+    detail: str
+
+    def describe(self) -> str:
+        field = f"{self.field}: " if self.field else ""
+        return f"line {self.line}: {field}{self.detail}"
+
+
+class ScriptError(Exception):
+    """A caller script is wrong. ``problems`` is all that is, in the script's order; the text has
+    a line for each."""
+
+    def __init__(self, problems: Iterable[ScriptProblem]) -> None:
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.line))
+        super().__init__("\n".join(problem.describe() for problem in self.problems))
+
+
+class Problems:
+    """Collects what is wrong while the reading goes on, so that one attempt shows all that
+    there is to mend."""
+
+    def __init__(self) -> None:
+        self._found: list[ScriptProblem] = []
+
+    def add(self, error: ScriptError) -> None:
+        self._found += error.problems
+
+    def keep(self, instead: R, read: Callable[P, R], /, *args: P.args, **options: P.kwargs) -> R:
+        """What ``read`` makes of its arguments; ``instead`` where they are wrong."""
+        try:
+            return read(*args, **options)
+        except ScriptError as error:
+            self.add(error)
+            return instead
+
+    def check(self) -> None:
+        """:raises ScriptError: something is wrong."""
+        if self._found:
+            raise ScriptError(self._found)
 
 
 class Value:
@@ -33,7 +79,7 @@ class Value:
         self.line = document.places[path].line
 
     def error(self, detail: str) -> ScriptError:
-        return ScriptError(self.field, self.line, detail)
+        return ScriptError([ScriptProblem(self.field, self.line, detail)])
 
     @property
     def is_map(self) -> bool:
@@ -84,17 +130,22 @@ class Value:
             for index, item in enumerate(self._value)
         ]
 
-    def fields(self, known: tuple[str, ...] | None = None) -> dict[str, "Value"]:
-        """The entries of a map. With ``known``, no others may be there."""
+    def fields(self) -> dict[str, "Value"]:
+        """The entries of a map."""
         if not isinstance(self._value, dict):
             raise self.error(f"must be a map, not {_shown(self._value)}")
-        found = {
+        return {
             key: Value(self._document, (*self._path, key), value)
             for key, value in self._value.items()
         }
-        for key, value in found.items():
-            if known is not None and key not in known:
-                raise value.error(f"unknown field; known: {', '.join(known)}")
+
+    def known_fields(self, known: tuple[str, ...], problems: Problems) -> dict[str, "Value"]:
+        """The entries of a map that are ``known``; all others are problems."""
+        found = self.fields()
+        for key in [key for key in found if key not in known]:
+            hint = did_you_mean(key, known)
+            detail = f"unknown field{hint}; known: {', '.join(known)}"
+            problems.add(found.pop(key).error(detail))
         return found
 
     def texts(self) -> Mapping[str, str]:
@@ -109,9 +160,10 @@ def read_script(text: str) -> Value:
     try:
         document = parse_yaml(text, "script")
     except YamlFileError as error:
-        problem = error.problems[0]
-        line = problem.place.line if problem.place else 1
-        raise ScriptError(dotted(problem.path), line, problem.detail) from error
+        raise ScriptError(
+            ScriptProblem(dotted(each.path), each.place.line if each.place else 1, each.detail)
+            for each in error.problems
+        ) from error
     return Value(document, (), document.value)
 
 

@@ -195,6 +195,20 @@ def test_nothing_may_come_before_start(name: str) -> None:
     assert received.code == "message_before_start"
 
 
+@pytest.mark.parametrize("name", ["twilio", "telnyx"])
+@pytest.mark.parametrize(
+    "message",
+    [
+        b'{"event":"clear","more":' + b"[" * 100_000,
+        b'{"event":"clear","mark":' + b"9" * 6000 + b"}",
+    ],
+)
+def test_what_would_break_a_parser_is_a_violation(name: str, message: bytes) -> None:
+    received = side(name).receive(message)
+    assert isinstance(received, Violation)
+    assert received.code == "malformed_message"
+
+
 def test_unspoken_codecs_are_refused() -> None:
     with pytest.raises(ValueError, match="mu-law"):
         make_side("twilio", StreamSpec(IDS, inbound=ALAW_8K))

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.http11 import Request, Response
 
 from control.commands import call
 from tests.support.phone_agent import PhoneAgent, listening, tone
+from voicecore.phone.failures import ADVICE
 
 TALK = """
 quiet_ms: 100
@@ -59,7 +62,7 @@ async def test_a_call_with_everything(folder: Path, capsys: pytest.CaptureFixtur
     shown = capsys.readouterr().out
     assert "caller: hello.wav" in shown
     assert "reply latency" in shown
-    assert "1 of 1 calls completed" in shown
+    assert "1 of 1 call completed" in shown
 
 
 async def test_json_alone_on_standard_output(
@@ -80,7 +83,78 @@ async def test_a_call_that_fails_is_status_one(
     script.write_text("steps:\n  - wait: {agent_finished: true, timeout_ms: 100}\n")
     async with listening(PhoneAgent(greeting_ms=0)) as url:
         assert await run(url, "--script", str(script)) == 1
-    assert "line 2: waited 100 ms for agent_finished; it never spoke" in capsys.readouterr().out
+    assert capsys.readouterr().err.splitlines() == [
+        "the call failed: no_agent_audio: line 2: waited 100 ms for agent_finished; it never spoke",
+        f"    what to do: {ADVICE['no_agent_audio']}",
+    ]
+
+
+async def test_calls_that_cannot_be_made_say_why_and_what_to_do(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with listening(PhoneAgent()) as url:
+        pass
+    script, report = str(folder / "caller.yaml"), folder / "out.json"
+    assert await run(url, "--script", script, "--json", str(report)) == 1
+    shown = capsys.readouterr()
+    assert not shown.out.strip()
+    assert shown.err.splitlines() == [
+        f"the call failed: connect_refused: nothing listens at {url[5:].partition('/')[0]}",
+        f"    what to do: {ADVICE['connect_refused']}",
+    ]
+    assert json.loads(report.read_bytes())["error_codes"] == {"connect_refused": 1}
+    assert await run(url, "--script", script, "--json", "-", "--calls", "3") == 1
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["error_codes"] == {"connect_refused": 3}
+    assert shown.err.startswith("3 of 3 calls failed (number 0, 1, 2): connect_refused: ")
+
+
+async def test_one_failed_call_of_three_is_status_one(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent, came = PhoneAgent(), 0
+
+    def refuse_second(connection: ServerConnection, request: Request) -> Response | None:
+        nonlocal came
+        came += 1
+        return connection.respond(503, "full\n") if came == 2 else None
+
+    async with serve(agent.handle, "127.0.0.1", 0, process_request=refuse_second) as server:
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        assert await run(url, "--script", str(folder / "caller.yaml"), "--calls", "3") == 1
+    shown = capsys.readouterr()
+    assert "2 of 3 calls completed" in shown.out
+    assert "1 of 3 calls failed (number " in shown.err
+    assert "server_busy: the server refused the upgrade: HTTP 503: full" in shown.err
+
+
+async def test_a_report_that_cannot_be_written_is_status_one(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with listening(PhoneAgent()) as url:
+        script = str(folder / "caller.yaml")
+        assert await run(url, "--script", script, "--json", str(folder / "no" / "r.json")) == 1
+    shown = capsys.readouterr()
+    assert "cannot write the report" in shown.err
+    assert "1 of 1 call completed" in shown.out
+
+
+async def test_all_mistakes_of_a_script_are_printed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = folder / "caller.yaml"
+    script.write_text("codec: opus\nsteps:\n  - sing: la\n  - dtmf: x\n")
+    assert await run("ws://127.0.0.1:9/", "--script", str(script)) == 2
+    printed = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[:3] for line in printed] == [
+        [str(script), "line 1", "codec"],
+        [str(script), "line 3", "steps[0]"],
+        [str(script), "line 4", "steps[1].dtmf"],
+    ]
+    script.write_text("steps:\n  - play: no.wav\n  - play: neither.wav\n")
+    assert await run("ws://127.0.0.1:9/", "--script", str(script)) == 2
+    printed = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in printed] == ["line 2", "line 3"]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +189,15 @@ async def test_wrong_usage_is_status_two(
 
 
 @pytest.mark.parametrize(
-    "argv", [["--calls", "0"], ["--ramp", "0"], ["--duration", "-1"], ["--carrier", "pigeon"]]
+    "argv",
+    [
+        ["--calls", "0"],
+        ["--calls", "x"],
+        ["--ramp", "0"],
+        ["--ramp", "nan"],
+        ["--duration", "-1"],
+        ["--carrier", "pigeon"],
+    ],
 )
 def test_options_are_checked(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):

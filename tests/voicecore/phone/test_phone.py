@@ -288,8 +288,55 @@ async def test_a_refused_upgrade_says_so(folder: Path) -> None:
         result = await call(f"ws://127.0.0.1:{port}/", "steps: [cough: ]", folder)
     report = result.report.call_reports[0]
     assert (report.outcome, report.ended_by) == ("connect_failed", "nobody")
+    assert report.error_code == "upgrade_unauthorized"
     assert "HTTP 403" in report.detail
     assert "no such agent" in report.detail
+
+
+@pytest.mark.usefixtures("library")
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (b"", "upgrade_failed"),
+        (b"hello\n", "upgrade_failed"),
+        (b"hello\r\n\r\n", "upgrade_failed"),
+        (b"HTTP/1.1 101 Go\r\n\r\n", "upgrade_failed"),
+        (b"HTTP/1.1 200 OK\r\n\r\n", "upgrade_refused"),
+        (b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n", "upgrade_not_found"),
+        (b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", "server_busy"),
+    ],
+)
+async def test_what_is_no_websocket_server_says_so(folder: Path, answer: bytes, code: str) -> None:
+    async def closing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(closing, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        result = await call(f"ws://127.0.0.1:{port}/", "steps: [cough: ]", folder)
+    report = result.report.call_reports[0]
+    assert (report.outcome, report.error_code) == ("connect_failed", code)
+
+
+@pytest.mark.usefixtures("library")
+async def test_a_server_without_tls_says_so(folder: Path) -> None:
+    async with listening(PhoneAgent()) as url:
+        result = await call(url.replace("ws:", "wss:"), "steps: [cough: ]", folder)
+    assert result.report.error_codes == {"tls_failed": 1}
+
+
+@pytest.mark.usefixtures("library")
+async def test_a_server_that_hangs_up_at_once_says_so(folder: Path) -> None:
+    async def closing(socket: ServerConnection) -> None:
+        await socket.close(1008, "no such agent")
+
+    async with serve(closing, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        result = await call(f"ws://127.0.0.1:{port}/", "steps: [wait: agent_finished]", folder)
+    report = result.report.call_reports[0]
+    assert report.error_code == "closed_before_audio"
+    assert report.detail.endswith("(close code 1008: no such agent)")
 
 
 @pytest.mark.usefixtures("library")
@@ -297,7 +344,8 @@ async def test_nobody_there_says_so(folder: Path) -> None:
     async with listening(PhoneAgent()) as url:
         pass
     result = await call(url, "steps: [cough: ]", folder)
-    assert "is the server running there?" in result.report.call_reports[0].detail
+    report = result.report.call_reports[0]
+    assert (report.outcome, report.error_code) == ("connect_failed", "connect_refused")
     assert result.report.failed == 1
 
 
@@ -306,6 +354,8 @@ async def test_nobody_there_says_so(folder: Path) -> None:
     [
         ("http://127.0.0.1/", "no WebSocket URL"),
         ("ws:///x", "no WebSocket URL"),
+        ("ws://127.0.0.1:99999/", "no WebSocket URL"),
+        ("ws://[::1", "no WebSocket URL"),
         ("ws://127.0.0.1/?token=1", "query strings"),
     ],
 )

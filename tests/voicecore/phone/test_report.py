@@ -1,5 +1,5 @@
 import json
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
@@ -9,13 +9,14 @@ from rich.console import Console
 from media.audio.format import MULAW_8K
 from media.phone.line import Dry, Interval
 from tests.support.phone_agent import mulaw_tone
-from voicecore.phone.caller import Said
+from voicecore.phone.caller import Outcome, Said
+from voicecore.phone.failures import ADVICE, failure_code, refusal_code
 from voicecore.phone.measures import turns
 from voicecore.phone.record import CallRecord
 from voicecore.phone.report import Distribution, call_report, distribution, run_report
 from voicecore.phone.sounds import Wire
 from voicecore.phone.stereo import two_channels
-from voicecore.phone.tables import run_table
+from voicecore.phone.tables import failure_lines, run_table
 
 MS = 1000
 
@@ -187,7 +188,6 @@ def test_the_table_shows_turns_figures_and_failures() -> None:
     text = console.export_text()
     assert "640" in text
     assert "stopped" in text
-    assert "call 0: wait_timed_out: line 4: too late" in text
     assert "protocol violation empty_payload x1: nothing in it" in text
 
 
@@ -204,3 +204,82 @@ def test_the_two_channels_lie_where_they_were_said_and_heard() -> None:
     loud = np.abs(stereo.reshape(-1, 80, 2)).max(axis=1) > 1000
     assert np.flatnonzero(loud[:, 0]).tolist() == list(range(10, 20))
     assert np.flatnonzero(loud[:, 1]).tolist() == [*range(50, 70), *range(190, 200)]
+
+
+HEARD = {"received_us": 500 * MS}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "facts", "audible", "code"),
+    [
+        ("completed", {}, [], None),
+        ("connect_failed", {"connect_error": "connect_refused"}, [], "connect_refused"),
+        ("server_ended", {}, [], "closed_before_audio"),
+        ("server_ended", HEARD, [(0, 500)], "server_ended"),
+        ("wait_timed_out", {}, [], "no_agent_audio"),
+        ("wait_timed_out", {"violations": {"empty_payload": 1}}, [], "agent_audio_refused"),
+        ("wait_timed_out", HEARD, [], "agent_inaudible"),
+        ("wait_timed_out", HEARD, [(0, 500)], "wait_timed_out"),
+        ("call_timed_out", {}, [], "call_timed_out"),
+        ("running", {}, [], "cut_off"),
+    ],
+)
+def test_every_failure_has_its_code_and_advice(
+    outcome: str, facts: dict[str, Any], audible: list[tuple[int, int]], code: str | None
+) -> None:
+    assert outcome in get_args(Outcome)
+    failed = record([], audible, outcome=outcome, **facts)
+    assert failure_code(failed) == code
+    assert code is None or ADVICE[code]
+    report = json.loads(run_of(failed).to_json())
+    assert report["error_codes"] == ({} if code is None else {code: 1})
+    assert report["call_reports"][0]["error_code"] == code
+
+
+def test_a_broken_connection_has_its_code() -> None:
+    broken = msgspec.structs.replace(record([], [], outcome="server_ended"), ended_by="network")
+    assert failure_code(broken) == "connection_broke"
+
+
+@pytest.mark.parametrize("status", [200, 302, 400, 401, 403, 404, 429, 500, 503])
+def test_every_refusal_has_advice(status: int) -> None:
+    assert refusal_code(status) in ADVICE
+
+
+def printed(report: Any) -> str:
+    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+    console.print(run_table(report))
+    return console.export_text()
+
+
+def test_a_call_that_never_came_about_has_no_table() -> None:
+    report = run_of(
+        record([], [], outcome="connect_failed", detail="nobody", connect_error="connect_refused")
+    )
+    assert not printed(report).strip()
+    assert failure_lines(report) == [
+        "the call failed: connect_refused: nobody",
+        f"    what to do: {ADVICE['connect_refused']}",
+    ]
+
+
+def test_failures_of_many_calls_are_told_once_each() -> None:
+    busy: dict[str, Any] = {
+        "outcome": "connect_failed",
+        "detail": "HTTP 503",
+        "connect_error": "server_busy",
+    }
+    records = [record([], [], **busy) for _ in range(7)]
+    records += [record([], [(0, 100)], received_us=MS), record([], [], outcome="wait_timed_out")]
+    numbered = [msgspec.structs.replace(each, index=at) for at, each in enumerate(records)]
+    report = run_of(*numbered)
+    assert "1 of 9 calls completed" in printed(report)
+    assert [line for line in failure_lines(report) if "what to do" not in line] == [
+        "7 of 9 calls failed (number 0, 1, 2, 3, 4, ...): server_busy: HTTP 503",
+        "1 of 9 calls failed (number 8): no_agent_audio: ",
+    ]
+
+
+def test_a_completed_call_says_when_nothing_was_heard() -> None:
+    assert "the agent was never heard" in printed(run_of(record([], [])))
+    assert "never heard" not in printed(run_of(record([], [(0, 100)])))

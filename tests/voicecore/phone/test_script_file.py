@@ -123,7 +123,7 @@ def test_repeating_some_steps() -> None:
         ("codec: alaw\nsteps: [cough: ]", 1, "codec", "twilio does not stream alaw"),
         ("codec: opus\nsteps: [cough: ]", 1, "codec", "must be one of"),
         ("steps:\n  - wait: agent_happy", 2, "steps[0].wait", "must be one of"),
-        ("steps:\n  - wait: {quiet_ms: 5}", 2, "steps[0].wait", "exactly one of"),
+        ("steps:\n  - wait: {quiet_ms: 500}", 2, "steps[0].wait", "exactly one of"),
         ("steps:\n  - wait:\n      agent_speaking_ms: soon", 3, "steps[0].wait.agent_speaking_ms",
          "must be a whole number, not 'soon'"),
         ("steps:\n  - wait: {agent_finished: 700}", 2, "steps[0].wait.agent_finished",
@@ -147,9 +147,75 @@ def test_repeating_some_steps() -> None:
 def test_mistakes_name_their_field_and_line(text: str, line: int, field: str, detail: str) -> None:
     with pytest.raises(ScriptError) as caught:
         load_script(text)
-    assert (caught.value.line, caught.value.field) == (line, field)
-    assert detail in caught.value.detail
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.field) == (line, field)
+    assert detail in problem.detail
     assert f"line {line}: " in str(caught.value)
+
+
+WRONG = """\
+carrier: pigeon
+codec: opus
+noise_dbfs: 3
+parameters: {a: [1]}
+voice: {model: x, speed: 2}
+steps:
+  - sya: hello
+  - wait: {agent_finishd: true, quiet_ms: 5, timeout_ms: soon}
+  - interrupt: {after_ms: -1}
+  - cough:
+  - repeat: 0
+    steps:
+      - dtmf: 12x
+      - silence: {}
+  - hang_up:
+  - play: [a.wav]
+timeout_s: 0
+colour: red
+"""
+
+
+def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file() -> None:
+    with pytest.raises(ScriptError) as caught:
+        load_script(WRONG)
+    assert [(problem.line, problem.field) for problem in caught.value.problems] == [
+        (1, "carrier"),
+        (2, "codec"),
+        (3, "noise_dbfs"),
+        (4, "parameters.a"),
+        (5, "voice.speed"),
+        (5, "voice"),
+        (7, "steps[0]"),
+        (8, "steps[1].wait.agent_finishd"),
+        (8, "steps[1].wait.timeout_ms"),
+        (8, "steps[1].wait.quiet_ms"),
+        (8, "steps[1].wait"),
+        (9, "steps[2].interrupt.after_ms"),
+        (9, "steps[2].interrupt"),
+        (11, "steps[4].repeat"),
+        (13, "steps[4].steps[0].dtmf"),
+        (14, "steps[4].steps[1].silence"),
+        (15, "steps[5]"),
+        (16, "steps[6].play"),
+        (17, "timeout_s"),
+        (18, "colour"),
+    ]
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "line 1: carrier: must be one of twilio, telnyx, not 'pigeon'"
+    assert "did you mean 'agent_finished'?" in lines[7]
+
+
+def test_all_that_is_no_yaml_is_reported() -> None:
+    with pytest.raises(ScriptError) as caught:
+        load_script("to: a\nto: b\nfrom: a\nfrom: b\nsteps: [cough: ]")
+    assert [problem.line for problem in caught.value.problems] == [2, 4]
+
+
+def test_one_mistake_is_not_reported_as_two() -> None:
+    """What a mistake makes impossible to judge is not judged."""
+    with pytest.raises(ScriptError) as caught:
+        load_script("carrier: pigeon\ncodec: alaw\nrepeat: 0\nsteps:\n  - sing: la")
+    assert [problem.line for problem in caught.value.problems] == [1, 3, 5]
 
 
 def test_long_parameters_are_refused_where_the_carrier_refuses_them() -> None:
