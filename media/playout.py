@@ -3,7 +3,9 @@
 Pure: time is an input. Replies are numbered by their owner and played in the order written.
 Audio leaves a little ahead of real time (``lead_ms``), so that a late timer is not heard and
 little is lost when the caller interrupts. Marks named ``<reply>:<played_ms>`` follow the audio;
-after a clear, marks of what was cleared mean nothing and are ignored.
+after a clear, marks of what was cleared mean nothing and are ignored. A pause clears the line too
+but keeps the audio, and marks of the resumed reply have its run in their names:
+``<reply>.<run>:<played_ms>``.
 
     playout.write(7, audio); playout.finish(7)
     for command in playout.poll(now_ms): socket.send(codec.send(command))
@@ -17,6 +19,9 @@ from media.carrier import CarrierCommand, Clear, Mark, Play
 
 QUEUE_LIMIT_MS = 600_000
 """Audio kept unsent for one leg. A vendor that floods beyond it is misbehaving."""
+
+KEPT_MS = 1000
+"""Audio kept after it should have been played, in case it has to be sent again."""
 
 MARK_EVERY_MS = 1000
 MARK_GRACE_MS = 2000
@@ -48,12 +53,15 @@ class PlayoutOverflow(Exception):
 class _Reply:
     """One reply's audio: a buffer that is read from ``read`` on, and where it was played."""
 
-    __slots__ = ("buffer", "end_marked", "finished", "frame_bytes", "marked_bytes", "number",
-                 "read", "sent_bytes", "stretches")  # fmt: skip
+    __slots__ = ("buffer", "end_marked", "finished", "frame_bytes", "keep_bytes", "marked_bytes",
+                 "number", "paused", "read", "run", "sent_bytes", "stretches")  # fmt: skip
 
-    def __init__(self, number: int, frame_bytes: int) -> None:
+    def __init__(self, number: int, frame_bytes: int, keep_bytes: int) -> None:
         self.number = number
         self.frame_bytes = frame_bytes
+        self.keep_bytes = keep_bytes
+        self.paused = False
+        self.run = 0
         self.buffer = bytearray()
         self.read = 0
         self.finished = False
@@ -73,10 +81,22 @@ class _Reply:
         size = min(size, self.unsent_bytes())
         payload = bytes(self.buffer[self.read : self.read + size])
         self.read += len(payload)
-        if self.read >= _COMPACT_BYTES:
-            del self.buffer[: self.read]
-            self.read = 0
+        if self.read >= _COMPACT_BYTES + self.keep_bytes:
+            # What was sent lately may have to be sent again, after a pause.
+            del self.buffer[: self.read - self.keep_bytes]
+            self.read = self.keep_bytes
         return payload
+
+    def rewind(self, position_bytes: int) -> None:
+        """Go back to a position that was sent, as far as the audio is kept; never forward."""
+        kept_from = self.sent_bytes - self.read
+        position_bytes -= position_bytes % self.frame_bytes
+        position_bytes = min(max(position_bytes, kept_from), self.sent_bytes)
+        self.read -= self.sent_bytes - position_bytes
+        self.sent_bytes = position_bytes
+
+    def name(self) -> str:
+        return f"{self.number}.{self.run}" if self.run else f"{self.number}"
 
 
 _COMPACT_BYTES = 16_384
@@ -96,6 +116,7 @@ class Playout:
         self._chunk_bytes = chunk_ms * audio.bytes_per_ms
         # A chunk leaves as soon as it fits into the lead.
         self._refill_ms = max(lead_ms - chunk_ms, FRAME_MS)
+        self._keep_bytes = (lead_ms + KEPT_MS) // FRAME_MS * audio.frame_bytes
         self._replies: dict[int, _Reply] = {}
         self._end_ms = 0  # when the carrier will have played everything sent
         self._lag_ms = 0  # how much later than expected marks come back
@@ -132,7 +153,7 @@ class Playout:
         for state in list(self._replies.values()):
             while self._ready(state, now_ms):
                 self._send(state, state.take(self._chunk_bytes), now_ms, commands)
-            if state.unsent_bytes() or not state.finished:
+            if state.paused or state.unsent_bytes() or not state.finished:
                 break
             self._end(state, now_ms, commands)
         return commands
@@ -141,6 +162,8 @@ class Playout:
         """When ``poll`` has something to do next; None when only new input can bring that."""
         grace_ms: int | None = None
         for state in self._replies.values():
+            if state.paused:
+                break
             unsent_bytes = state.unsent_bytes()
             if unsent_bytes >= self._chunk_bytes or (unsent_bytes and state.finished):
                 return self._end_ms - self._refill_ms
@@ -153,11 +176,12 @@ class Playout:
 
     def mark_played(self, now_ms: int, name: str) -> None:
         """A mark came back from the carrier; foreign and stale names are ignored."""
-        number, _, position = name.partition(":")
+        which, _, position = name.partition(":")
+        number = which.partition(".")[0]
         if not (number.isascii() and number.isdigit() and len(number) < 10):
             return
         state = self._replies.get(int(number))
-        if state is None:
+        if state is None or state.paused or which != state.name():
             return
         if position == "end" and state.end_marked:
             self._played(state, now_ms)
@@ -171,12 +195,42 @@ class Playout:
 
         :returns: how many milliseconds of ``reply`` were heard, and what to send."""
         played_ms = self.played_ms(now_ms, reply)
-        sent = any(state.sent_bytes for state in self._replies.values())
+        sent = any(state.sent_bytes and not state.paused for state in self._replies.values())
         self._replies.clear()
         if not sent:
             return played_ms, []
         self._end_ms = min(self._end_ms, now_ms)
         return played_ms, [Clear()]
+
+    def pause(self, now_ms: int, reply: int) -> list[CarrierCommand]:
+        """Silence the line but keep what was not played, for ``resume``. Replies before this
+        one count as played. Returns what to send; nothing if there is no such reply."""
+        state = self._replies.get(reply)
+        if state is None or state.paused:
+            return []
+        sent = state.sent_bytes
+        state.rewind(self.played_ms(now_ms, reply) * self.audio.bytes_per_ms)
+        state.paused = True
+        state.end_marked = False
+        for earlier in list(self._replies.values()):
+            if earlier is state:
+                break
+            self._played(earlier, now_ms)
+        if not sent:
+            return []
+        self._end_ms = min(self._end_ms, now_ms)
+        return [Clear()]
+
+    def resume(self, reply: int, from_ms: int) -> None:
+        """Go on with a paused reply from ``from_ms`` of its audio, or from where it was paused
+        if that is earlier; whole frames are repeated, and no more than was kept."""
+        state = self._replies.get(reply)
+        if state is None or not state.paused:
+            return
+        state.rewind(from_ms * self.audio.bytes_per_ms)
+        state.paused = False
+        state.run += 1
+        state.marked_bytes = -1
 
     def played_ms(self, now_ms: int, reply: int) -> int:
         """How much of a live reply the caller has heard, as far as the server can know: the
@@ -199,13 +253,14 @@ class Playout:
     def _reply(self, number: int) -> _Reply:
         state = self._replies.get(number)
         if state is None:
-            state = self._replies[number] = _Reply(number, self.audio.frame_bytes)
+            state = _Reply(number, self.audio.frame_bytes, self._keep_bytes)
+            self._replies[number] = state
         return state
 
     def _ready(self, state: _Reply, now_ms: int) -> bool:
         unsent_bytes = state.unsent_bytes()
         ahead_ms = self._end_ms - now_ms
-        if not unsent_bytes or ahead_ms > self._refill_ms:
+        if state.paused or not unsent_bytes or ahead_ms > self._refill_ms:
             return False
         # Less than a chunk waits until it is needed: more may come, and fewer, larger
         # messages cost less and do not click.
@@ -221,10 +276,11 @@ class Playout:
     def _send(
         self, state: _Reply, payload: bytes, now_ms: int, commands: list[CarrierCommand]
     ) -> None:
-        if not state.sent_bytes:
+        resumed = state.run > 0 and state.marked_bytes < 0
+        if not state.stretches:
             self.events.append(ReplyStarted(state.number, now_ms))
-        if self._end_ms < now_ms or not state.stretches:
-            if state.sent_bytes:
+        if self._end_ms < now_ms or not state.stretches or resumed:
+            if state.sent_bytes and not resumed:
                 self.late_ms_max = max(self.late_ms_max, now_ms - self._end_ms)
                 self.gap_ms += now_ms - self._end_ms
             self._end_ms = max(self._end_ms, now_ms)
@@ -235,14 +291,15 @@ class Playout:
         unmarked_bytes = state.sent_bytes - state.marked_bytes
         if state.marked_bytes < 0 or unmarked_bytes >= MARK_EVERY_MS * self.audio.bytes_per_ms:
             state.marked_bytes = state.sent_bytes
-            commands.append(Mark(f"{state.number}:{self.audio.duration_ms(state.sent_bytes)}"))
+            position_ms = self.audio.duration_ms(state.sent_bytes)
+            commands.append(Mark(f"{state.name()}:{position_ms}"))
 
     def _end(self, state: _Reply, now_ms: int, commands: list[CarrierCommand]) -> None:
         if not state.sent_bytes:
             self._played(state, now_ms)
         elif not state.end_marked:
             state.end_marked = True
-            commands.append(Mark(f"{state.number}:end"))
+            commands.append(Mark(f"{state.name()}:end"))
         elif now_ms >= self._end_ms + MARK_GRACE_MS:
             self._played(state, now_ms)
 

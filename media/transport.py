@@ -167,6 +167,18 @@ class Leg:
             _, commands = self._playout.clear(self.now_ms(), reply)
             self._send(commands, self._playout)
 
+    def pause(self, reply: int) -> None:
+        """Silence the line now, to go on with the reply or to clear it later."""
+        if self._playout is not None:
+            self._send(self._playout.pause(self.now_ms(), reply), self._playout)
+            self._pump()
+
+    def resume(self, reply: int, from_ms: int) -> None:
+        """Go on with a paused reply from ``from_ms`` of its audio."""
+        if self._playout is not None:
+            self._playout.resume(reply, from_ms)
+            self._pump()
+
     def hang_up(self) -> None:
         """Close the stream, which ends the call at the carrier unless it was told of more."""
         self._finish(None, CLOSE_NORMAL, "call ended")

@@ -42,7 +42,7 @@ class VadSettings(msgspec.Struct, frozen=True):
     vendor: str = "webrtcvad"
     mode: int = 2
     start_ms: int = 60
-    sustain_ms: int = 300
+    sustain_ms: tuple[int, ...] = (160, 300, 600)
     stop_ms: int = 200
 
 

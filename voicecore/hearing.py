@@ -92,8 +92,10 @@ class Hearing:
             self._post(inputs.SpeechStarted(now_ms - edge.ago_ms))
             self._watch_line()
         elif isinstance(edge, SpeechSustained):
-            self._post(inputs.SpeechSustained())
+            above_noise_db = self._vad.levels.above_noise_db()
+            self._post(inputs.SpeechSustained(edge.for_ms, above_noise_db))
         else:
+            self._vad.levels.reset()
             self._post(inputs.SpeechStopped(now_ms - edge.ago_ms))
 
     def _watch_line(self) -> None:
@@ -109,10 +111,16 @@ class Hearing:
             self._watch_line()
             return
         self._edges.reset()
+        self._vad.levels.reset()
         self._post(inputs.SpeechStopped(self._last_frame_ms))
 
     def _heard(self, event: SttEvent) -> None:
         self._post(inputs.Heard(_shifted(event, self._stt_from_ms or 0)))
+
+    def want_interim(self) -> None:
+        """Have the caller's words so far guessed now."""
+        if self._stt is not None:
+            self._stt.want_interim()
 
     def finalize(self) -> None:
         """The caller stopped: have the text finished."""

@@ -4,10 +4,17 @@ from collections.abc import Mapping
 
 from voicecore.adapters.registry import make_llm, make_stt, make_tts
 from voicecore.agents.model import Agent
+from voicecore.agents.turn_taking import Interruption
 from voicecore.answering import AnsweringAgent, Conduct, VadSettings
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
+from voicecore.turns.backchannels import backchannels, floor_words, plain
+from voicecore.turns.barge_in import WENT_ON_MS
+from voicecore.turns.overlap import OverlapPolicy
 from voicecore.turns.settings import Phrases, TurnSettings
+
+_BY_SENSITIVITY = {"low": (260, 900, 10.0), "normal": (160, 600, 6.0), "high": (100, 400, 3.0)}
+"""Pause, speech without words (ms), loudness above the line's noise (dB)."""
 
 
 def prepare(agent: Agent, secrets: Mapping[str, str]) -> AnsweringAgent:
@@ -29,6 +36,7 @@ def prepare(agent: Agent, secrets: Mapping[str, str]) -> AnsweringAgent:
 def conduct_of(agent: Agent, *, vendor_ends_turns: bool) -> Conduct:
     """The engine's view of an agent."""
     taking, limits, phrases = agent.turn_taking, agent.limits, agent.phrases
+    overlap = overlap_policy(taking.interruption, agent.language)
     return Conduct(
         name=agent.name,
         instructions=agent.instructions,
@@ -45,8 +53,7 @@ def conduct_of(agent: Agent, *, vendor_ends_turns: bool) -> Conduct:
             min_silence_ms=taking.endpointing.min_silence_ms,
             flush_timeout_ms=taking.endpointing.stt_final_timeout_ms,
             vendor_ends_turns=vendor_ends_turns,
-            interruptible=taking.interruption.enabled,
-            interrupt_min_words=taking.interruption.min_words,
+            overlap=overlap,
             ask_after_ms=limits.silence.ask_after_ms,
             max_asks=limits.silence.max_asks,
             max_duration_ms=limits.max_duration_s * 1000,
@@ -60,10 +67,30 @@ def conduct_of(agent: Agent, *, vendor_ends_turns: bool) -> Conduct:
             vendor=taking.vad.vendor,
             mode=taking.vad.mode,
             start_ms=taking.vad.start_ms,
-            sustain_ms=taking.interruption.min_speech_ms,
+            sustain_ms=(overlap.pause_ms, WENT_ON_MS, overlap.min_speech_ms),
             stop_ms=taking.vad.stop_ms,
         ),
         lead_ms=taking.playout.lead_ms,
         chunk_ms=taking.playout.chunk_ms,
         record=agent.recording,
+    )
+
+
+def overlap_policy(interruption: Interruption, language: str) -> OverlapPolicy:
+    """When the agent gives way to the caller."""
+    pause_ms, min_speech_ms, min_above_noise_db = _BY_SENSITIVITY[interruption.sensitivity]
+    given = interruption
+    return OverlapPolicy(
+        enabled=given.enabled,
+        pause_ms=pause_ms if given.pause_ms is None else given.pause_ms,
+        verdict_ms=given.decide_ms,
+        min_speech_ms=min_speech_ms if given.min_speech_ms is None else given.min_speech_ms,
+        min_words=given.min_words,
+        min_above_noise_db=(
+            min_above_noise_db if given.min_above_noise_db is None else given.min_above_noise_db
+        ),
+        always=floor_words(language) | {plain(phrase) for phrase in given.always},
+        never=backchannels(language) | {plain(phrase) for phrase in given.never},
+        protected=tuple(plain(phrase) for phrase in given.protected),
+        keys_interrupt=given.keys,
     )

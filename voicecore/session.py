@@ -212,6 +212,13 @@ class Session:
                 self._silence(output.reply)
             case outputs.ClearPlayout():
                 self._silence(output.reply)
+            case outputs.PauseReply():
+                self.leg.pause(output.reply)
+                self._record.cut_agent_audio(self.leg.now_ms())
+            case outputs.ResumeReply():
+                self.leg.resume(output.reply, output.from_ms)
+            case outputs.WantInterim():
+                self._hearing.want_interim()
             case outputs.FinalizeStt():
                 self._hearing.finalize()
             case outputs.ReopenStt():

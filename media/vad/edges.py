@@ -18,26 +18,34 @@ class SpeechStopped(msgspec.Struct, frozen=True):
 
 
 class SpeechSustained(msgspec.Struct, frozen=True):
-    """Speech has lasted ``sustain_ms`` and is voiced now: no click, no cough."""
+    """Speech has lasted ``for_ms``, one of the lengths that were asked for, and is voiced now."""
 
+    for_ms: int
+
+
+_NEVER = 1 << 60
 
 Edge = SpeechStarted | SpeechSustained | SpeechStopped
 
 
 class SpeechEdges:
     """Speech starts once ``start_ms`` of voiced frames lie within a window of twice that, is
-    sustained at the first voiced frame ``sustain_ms`` after its beginning, and stops after
-    ``stop_ms`` without a voiced frame. Time is counted in frames, never read."""
+    sustained at the first voiced frame each of ``sustain_ms`` after its beginning, and stops
+    after ``stop_ms`` without a voiced frame. Time is counted in frames, never read."""
 
-    def __init__(self, *, start_ms: int = 60, sustain_ms: int = 300, stop_ms: int = 200) -> None:
+    def __init__(
+        self, *, start_ms: int = 60, sustain_ms: tuple[int, ...] = (300,), stop_ms: int = 200
+    ) -> None:
         self.speaking = False
         self._need = max(1, -(-start_ms // FRAME_MS))
         self._window = (1 << (2 * self._need)) - 1
-        self._sustain_frames = -(-sustain_ms // FRAME_MS)
+        # The lengths, each with its frames, and a last one that is never reached.
+        lengths = [(-(-length_ms // FRAME_MS), length_ms) for length_ms in sorted(set(sustain_ms))]
+        self._lengths = (*lengths, (_NEVER, 0))
         self._stop_frames = max(1, -(-stop_ms // FRAME_MS))
         self._recent = 0
         self._frames = 0
-        self._sustained = False
+        self._next = 0
         self._quiet_frames = 0
 
     def reset(self) -> None:
@@ -55,7 +63,7 @@ class SpeechEdges:
         if recent.bit_count() < self._need:
             return None
         self.speaking = True
-        self._sustained = False
+        self._next = 0
         self._quiet_frames = 0
         self._frames = recent.bit_length()
         return SpeechStarted(self._frames * FRAME_MS)
@@ -64,10 +72,14 @@ class SpeechEdges:
         self._frames += 1
         if voiced:
             self._quiet_frames = 0
-            if self._sustained or self._frames < self._sustain_frames:
+            frames, length_ms = self._lengths[self._next]
+            if self._frames < frames:
                 return None
-            self._sustained = True
-            return SpeechSustained()
+            while self._lengths[self._next + 1][0] <= self._frames:
+                self._next += 1
+                length_ms = self._lengths[self._next][1]
+            self._next += 1
+            return SpeechSustained(length_ms)
         self._quiet_frames += 1
         if self._quiet_frames < self._stop_frames:
             return None

@@ -9,6 +9,7 @@ import webrtcvad
 from media.audio.format import AudioFormat, Encoding
 from media.audio.g711 import decode_alaw, decode_mulaw
 from media.audio.levels import mean_square, mean_square_of_dbfs
+from media.vad.line_levels import LineLevels
 
 _DECODE = {Encoding.MULAW: decode_mulaw, Encoding.ALAW: decode_alaw}
 
@@ -21,6 +22,7 @@ class WebRtcVad:
     """Judges 20 ms frames of 8 or 16 kHz audio in any of the line encodings."""
 
     def __init__(self, audio: AudioFormat, mode: int) -> None:
+        self.levels = LineLevels()
         self._rate_hz = audio.rate_hz
         self._is_speech = webrtcvad.Vad(mode).is_speech
         self._decode = _DECODE.get(audio.encoding)
@@ -28,5 +30,10 @@ class WebRtcVad:
     def voiced(self, frame: bytes) -> bool:
         pcm = self._decode(frame) if self._decode else frame
         if not self._is_speech(pcm, self._rate_hz):
+            self.levels.unvoiced(pcm)
             return False
-        return mean_square(pcm) >= FLOOR
+        level = mean_square(pcm)
+        if level < FLOOR:
+            return False
+        self.levels.voiced(level)
+        return True

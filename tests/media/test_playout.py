@@ -69,6 +69,16 @@ class Rig:
         self.take_events()
         return heard_ms, commands
 
+    def pause(self, reply: int) -> list[CarrierCommand]:
+        commands = self.playout.pause(self.now_ms, reply)
+        self.line.take(self.now_ms, commands)
+        self.take_events()
+        return commands
+
+    def resume(self, reply: int, from_ms: int) -> list[CarrierCommand]:
+        self.playout.resume(reply, from_ms)
+        return self.poll()
+
     def wait(self, duration_ms: int) -> None:
         until_ms = self.now_ms + duration_ms
         for _ in range(100_000):
@@ -291,6 +301,128 @@ class TestClear:
         assert isinstance(commands[0], Play)
         assert rig.of(ReplyStarted)[-1] == ReplyStarted(2, rig.now_ms)
         assert rig.playout.end_ms == rig.now_ms + 180
+
+
+class TestPause:
+    def test_silences_the_line_and_keeps_the_rest(self) -> None:
+        rig = Rig()
+        speech = noise(16_000)
+        rig.write(1, speech)
+        rig.finish(1)
+        rig.wait(500)
+        assert rig.pause(1) == [Clear()]
+        assert rig.playout.next_deadline() is None
+        rig.wait(400)
+        assert rig.line.heard == speech[:4000]
+        assert rig.playout.played_ms(rig.now_ms, 1) == 500
+        rig.resume(1, 500)
+        rig.wait(5000)
+        assert rig.line.heard == speech
+        assert rig.of(ReplyPlayed) == [ReplyPlayed(1, 1000 + 2000 + 400, 2000)]
+        assert len(rig.of(ReplyStarted)) == 1
+        assert rig.playout.gap_ms == rig.playout.late_ms_max == 0
+
+    def test_repeats_what_is_wanted(self) -> None:
+        rig = Rig()
+        speech = noise(16_000)
+        rig.write(1, speech)
+        rig.finish(1)
+        rig.wait(510)
+        rig.pause(1)
+        rig.resume(1, 470)
+        rig.wait(5000)
+        assert rig.line.heard == speech[:4080] + speech[460 * 8 :]
+
+    def test_never_skips(self) -> None:
+        rig = Rig()
+        speech = noise(16_000)
+        rig.write(1, speech)
+        rig.finish(1)
+        rig.wait(500)
+        rig.pause(1)
+        rig.resume(1, 1900)
+        rig.wait(5000)
+        assert rig.line.heard == speech
+
+    def test_goes_back_no_further_than_is_kept(self) -> None:
+        rig = Rig()
+        rig.write(1, noise(80_000))
+        rig.finish(1)
+        rig.wait(9000)
+        rig.pause(1)
+        rig.resume(1, 0)
+        assert 5500 < rig.playout.played_ms(rig.now_ms, 1) < 9000
+
+    def test_returned_marks_are_of_no_use(self) -> None:
+        """A clear brings every mark back at once, that of the end too."""
+        rig = Rig(lag_ms=50)
+        rig.write(1, noise(1600))
+        rig.finish(1)
+        rig.wait(100)
+        assert "1:end" in rig.marks
+        rig.pause(1)
+        rig.wait(300)
+        assert not rig.of(ReplyPlayed)
+        rig.resume(1, 60)
+        rig.playout.mark_played(rig.now_ms, "1:end")
+        rig.take_events()
+        assert not rig.of(ReplyPlayed)
+        rig.wait(1000)
+        assert [event.reply for event in rig.of(ReplyPlayed)] == [1]
+        assert rig.marks[-1] == "1.1:end"
+
+    def test_can_be_cleared(self) -> None:
+        rig = Rig()
+        rig.write(1, noise(16_000))
+        rig.wait(500)
+        rig.pause(1)
+        rig.wait(300)
+        assert rig.clear(1) == (500, [])
+        assert rig.write(2, noise(1600))
+
+    def test_takes_more_audio_meanwhile(self) -> None:
+        rig = Rig()
+        first, second = noise(4000), noise(4000, 9)
+        rig.write(1, first)
+        rig.wait(400)
+        rig.pause(1)
+        assert not rig.write(1, second)
+        assert not rig.finish(1)
+        rig.wait(500)
+        rig.resume(1, 400)
+        rig.wait(3000)
+        assert rig.line.heard == first + second
+
+    def test_before_anything_was_sent(self) -> None:
+        rig = Rig()
+        assert not rig.pause(1), "no such reply"
+        rig.playout.finish(1)
+        assert not rig.pause(1)
+        rig.resume(1, 0)
+        assert [event.reply for event in rig.of(ReplyPlayed)] == [1]
+
+    @given(st.lists(st.tuples(st.integers(0, 900), st.integers(0, 40)), max_size=6))
+    def test_whatever_pauses_nothing_is_lost(self, pauses: list[tuple[int, int]]) -> None:
+        rig = Rig(lead_ms=300)
+        speech = noise(24_000)
+        rig.write(1, speech)
+        rig.finish(1)
+        heard = bytearray()
+        for wait_ms, back_ms in pauses:
+            rig.wait(wait_ms)
+            if rig.of(ReplyPlayed):
+                break
+            before = bytes(rig.line.heard) if rig.pause(1) else None
+            played_ms = rig.playout.played_ms(rig.now_ms, 1)
+            if before is not None:
+                heard = bytearray(rig.line.heard)
+            rig.resume(1, max(played_ms - back_ms, 0))
+        rig.wait(20_000)
+        assert [event.reply for event in rig.of(ReplyPlayed)] == [1]
+        assert rig.line.heard.startswith(bytes(heard))
+        assert rig.line.heard.endswith(speech[-160:])
+        repeated = len(rig.line.heard) - len(speech)
+        assert 0 <= repeated <= len(pauses) * (40 + FRAME_MS) * 8
 
 
 class TestGaps:

@@ -35,28 +35,46 @@ class TestJudgements:
         assert edges_of(frames * 5, start_ms=60) == []
 
     def test_speech_is_sustained_once(self) -> None:
-        found = edges_of("#" * 60, start_ms=60, sustain_ms=300)
-        assert found == [(2, SpeechStarted(60)), (14, SpeechSustained())]
+        found = edges_of("#" * 60, start_ms=60, sustain_ms=(300,))
+        assert found == [(2, SpeechStarted(60)), (14, SpeechSustained(300))]
+
+    def test_each_length_is_told_once(self) -> None:
+        found = edges_of("#" * 60, start_ms=60, sustain_ms=(600, 160, 300))
+        assert found == [
+            (2, SpeechStarted(60)),
+            (7, SpeechSustained(160)),
+            (14, SpeechSustained(300)),
+            (29, SpeechSustained(600)),
+        ]
+
+    def test_a_length_reached_in_a_pause_is_told_with_the_next_voiced_frame(self) -> None:
+        frames = "#" * 6 + "." * 9 + "#" + "." * 20
+        found = edges_of(frames, start_ms=60, sustain_ms=(160, 300, 600))
+        assert found == [
+            (2, SpeechStarted(60)),
+            (15, SpeechSustained(300)),
+            (25, SpeechStopped(200)),
+        ]
 
     def test_only_a_voiced_frame_sustains(self) -> None:
-        found = edges_of("#" * 10 + "." * 8 + "#", start_ms=60, sustain_ms=300, stop_ms=200)
-        assert found == [(2, SpeechStarted(60)), (18, SpeechSustained())]
+        found = edges_of("#" * 10 + "." * 8 + "#", start_ms=60, sustain_ms=(300,), stop_ms=200)
+        assert found == [(2, SpeechStarted(60)), (18, SpeechSustained(300))]
 
     def test_a_short_sound_and_its_hangover_are_not_sustained(self) -> None:
-        found = edges_of("#" * 10 + "." * 30, start_ms=60, sustain_ms=300, stop_ms=200)
+        found = edges_of("#" * 10 + "." * 30, start_ms=60, sustain_ms=(300,), stop_ms=200)
         assert found == [(2, SpeechStarted(60)), (19, SpeechStopped(200))]
 
     def test_speech_stops_after_quiet(self) -> None:
-        found = edges_of("###" + "." * 9 + "#" + "." * 12, stop_ms=200, sustain_ms=9000)
+        found = edges_of("###" + "." * 9 + "#" + "." * 12, stop_ms=200, sustain_ms=(9000,))
         assert found == [(2, SpeechStarted(60)), (22, SpeechStopped(200))]
 
     def test_sustain_counts_anew_in_the_next_speech(self) -> None:
-        found = edges_of(("#" * 20 + "." * 10) * 2, sustain_ms=300, stop_ms=200)
+        found = edges_of(("#" * 20 + "." * 10) * 2, sustain_ms=(300,), stop_ms=200)
         kinds = [type(edge) for _, edge in found]
         assert kinds == [SpeechStarted, SpeechSustained, SpeechStopped] * 2
 
     def test_settings_below_a_frame_take_one_frame(self) -> None:
-        found = edges_of("#.", start_ms=1, stop_ms=1, sustain_ms=0)
+        found = edges_of("#.", start_ms=1, stop_ms=1, sustain_ms=(0,))
         assert found == [(0, SpeechStarted(20)), (1, SpeechStopped(20))]
 
     @given(
@@ -68,7 +86,7 @@ class TestJudgements:
     def test_edges_alternate_and_are_true(
         self, frames: list[bool], start_ms: int, sustain_ms: int, stop_ms: int
     ) -> None:
-        edges = SpeechEdges(start_ms=start_ms, sustain_ms=sustain_ms, stop_ms=stop_ms)
+        edges = SpeechEdges(start_ms=start_ms, sustain_ms=(sustain_ms,), stop_ms=stop_ms)
         need = -(-start_ms // 20)
         speaking = sustained = False
         for place, voiced in enumerate(frames):

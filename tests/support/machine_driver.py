@@ -91,12 +91,15 @@ class Driver:
     # What people and vendors do
 
     def caller_speaks(self, for_ms: int) -> None:
-        """Voiced frames, as the VAD reports them: sustained after 300 ms."""
+        """Voiced frames, as the VAD reports them."""
         self.send(inputs.SpeechStarted(self.now_ms))
-        self.pass_ms(min(for_ms, 300))
-        if for_ms >= 300:
-            self.send(inputs.SpeechSustained())
-            self.pass_ms(for_ms - 300)
+        passed_ms = 0
+        for length_ms in (160, 300, 600):
+            if for_ms >= length_ms:
+                self.pass_ms(length_ms - passed_ms)
+                passed_ms = length_ms
+                self.send(inputs.SpeechSustained(length_ms))
+        self.pass_ms(for_ms - passed_ms)
 
     def caller_says(self, text: str, *, for_ms: int = 1000) -> None:
         """Speech, then 200 ms of VAD hangover, then the final text."""

@@ -13,6 +13,7 @@ class SimLine:
         self.sent = bytearray()
         self.silent_ms: list[float] = []
         self.clears = 0
+        self._playing: list[tuple[float, bytes]] = []
         self._end_ms = 0.0
         self._marks: list[tuple[float, str]] = []
 
@@ -25,14 +26,26 @@ class SimLine:
                     if self.sent and self._end_ms < now_ms:
                         self.silent_ms.append(now_ms - self._end_ms)
                     self._end_ms = max(self._end_ms, now_ms)
+                    self._playing.append((self._end_ms, payload))
                     self._end_ms += len(payload) / self.audio.bytes_per_ms
                     self.sent += payload
                 case Mark(name=name):
                     self._marks.append((max(self._end_ms, now_ms), name))
                 case Clear():
                     self.clears += 1
+                    self._cut(now_ms)
                     self._end_ms = min(self._end_ms, now_ms)
                     self._marks = [(now_ms, name) for _, name in self._marks]
+
+    def _cut(self, now_ms: float) -> None:
+        per_ms = self.audio.bytes_per_ms
+        cut = ((at, audio, max(0, int((now_ms - at) * per_ms))) for at, audio in self._playing)
+        self._playing = [(at, audio[:size]) for at, audio, size in cut if size]
+
+    @property
+    def heard(self) -> bytes:
+        """What was or will be heard of all that was sent."""
+        return b"".join(audio for _, audio in self._playing)
 
     def ahead_ms(self, now_ms: int) -> float:
         return max(self._end_ms - now_ms, 0.0)

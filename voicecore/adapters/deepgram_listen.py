@@ -161,6 +161,9 @@ class ListenStream(ABC, Generic[S, T, M]):
     def speech_started(self) -> None:
         self._speaking = True
 
+    def want_interim(self) -> None:
+        """The vendor sends interims all along."""
+
     def finalize(self) -> None:
         if self._link.closed:
             return

@@ -128,12 +128,16 @@ class MoonshineStream:
         if part := self._speech.push(frame):
             self._submit(part, flushes=0)
         elif self._speech.speaking and self._speech.speech_ms >= self._interim_at_ms:
-            self._submit_interim()
+            self._submit_spare_interim()
 
     def speech_started(self) -> None:
         if not self._speech.speaking:
             self._interim_at_ms = self._settings.interim_ms
         self._speech.speech_started()
+
+    def want_interim(self) -> None:
+        if self._sink is not None and self._speech.speaking and self._spare_wanted:
+            self._submit_interim()
 
     def finalize(self) -> None:
         if self._sink is None:
@@ -197,9 +201,12 @@ class MoonshineStream:
         for _ in range(pending.flushes - 1):
             self._emit(SttFinal("", flushed=True))
 
+    def _submit_spare_interim(self) -> None:
+        """Nobody waits for it: only if the worker has nothing else to do."""
+        if self._spare_wanted and self._lanes.spare >= self._spare_wanted:
+            self._submit_interim()
+
     def _submit_interim(self) -> None:
-        if not self._spare_wanted or self._lanes.spare < self._spare_wanted:
-            return
         if self._interims.busy or self._pending:
             return
         self._interim_at_ms = self._speech.speech_ms + self._settings.interim_ms

@@ -170,6 +170,9 @@ class ScriptedSttStream:
                 self._loop.call_later(settings.resumed_after_ms / 1000, self._emit, SttResumed())
             )
 
+    def want_interim(self) -> None:
+        """Interims come every ``interim_every_ms``."""
+
     def finalize(self) -> None:
         if self._closed:
             return

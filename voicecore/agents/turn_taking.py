@@ -1,8 +1,8 @@
 """When the caller has finished, when the agent gives way, and how far ahead it plays."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, StrictInt, ValidationInfo, field_validator
+from pydantic import Field, StrictInt, StringConstraints, ValidationInfo, field_validator
 
 from voicecore.agents.fields import Block
 
@@ -53,22 +53,74 @@ class Endpointing(Block):
     )
 
 
+Words = Annotated[
+    tuple[Annotated[str, StringConstraints(min_length=1, max_length=80)], ...],
+    Field(max_length=200),
+]
+
+
 class Interruption(Block):
-    """When speech of the caller stops the agent. Both conditions must hold."""
+    """What happens when the caller makes a sound while the agent speaks. The agent's audio
+    pauses after a moment; then it is decided, from words, length and loudness, whether the
+    agent gives way or goes on where it was."""
 
     enabled: bool = Field(default=True, description="Whether the caller can interrupt the agent.")
-    min_speech_ms: StrictInt = Field(
-        default=300,
-        ge=0,
+    sensitivity: Literal["low", "normal", "high"] = Field(
+        default="normal",
+        description="How easily the agent gives way: sets `pause_ms`, `min_speech_ms` and "
+        "`min_above_noise_db` where they are not given. `low` suits noisy lines, `high` callers "
+        "who speak softly.",
+    )
+    pause_ms: StrictInt | None = Field(
+        default=None,
+        ge=20,
+        le=2000,
+        description="Speech that makes the agent pause. By `sensitivity`: 260, 160 or 100.",
+    )
+    min_speech_ms: StrictInt | None = Field(
+        default=None,
+        ge=20,
         le=5000,
-        description="Speech that is needed to interrupt; less is taken for a cough or an 'mm-hm'.",
+        description="Speech that interrupts though no word of it is known by `decide_ms`; less "
+        "is taken for a cough. By `sensitivity`: 900, 600 or 400.",
+    )
+    min_above_noise_db: float | None = Field(
+        default=None,
+        ge=0,
+        le=60,
+        description="How much louder than the line's noise speech without known words must be. By "
+        "`sensitivity`: 10, 6 or 3.",
+    )
+    decide_ms: StrictInt = Field(
+        default=500,
+        ge=100,
+        le=2000,
+        description="How long after the pause it is decided at the latest.",
     )
     min_words: StrictInt = Field(
         default=0,
         ge=0,
         le=20,
-        description="Words that the STT vendor must have recognised to interrupt. 0 does not wait "
-        "for text, which is right for vendors that give none before speech ends.",
+        description="Words, apart from those of `never`, that the STT vendor must have recognised "
+        "to interrupt. 0: one is enough, and so is speech of `min_speech_ms` without any.",
+    )
+    always: Words = Field(
+        default=(),
+        description="Words and phrases that interrupt whatever else is said, besides the usual "
+        "ones of the agent's language, such as 'stop' or 'wait'.",
+    )
+    never: Words = Field(
+        default=(),
+        description="Words and phrases that do not interrupt, besides the usual ones of the "
+        "agent's language, such as 'mm-hm' or 'okay'.",
+    )
+    protected: Words = Field(
+        default=(),
+        description="Sentences of the agent that nothing interrupts, such as a legal notice, as "
+        "they are spoken.",
+    )
+    keys: bool = Field(
+        default=True, description="Whether a pressed key stops the agent, like an interruption."
     )
 
 

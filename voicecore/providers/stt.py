@@ -61,6 +61,10 @@ class SttStream(Protocol):
     def speech_started(self) -> None:
         """Our VAD heard speech begin (it began up to 200 ms ago)."""
 
+    def want_interim(self) -> None:
+        """The words so far are wanted now, be they a guess: somebody talks over the agent.
+        Nothing to do for a vendor that sends interims all along."""
+
     def finalize(self) -> None:
         """Our VAD heard speech end: send what you have as an ``SttFinal(flushed=True)``."""
 

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from voicecore.providers.words import Word
+from voicecore.turns.backchannels import plain
 
 CHARACTER_MS = 65
 """Speaking time of one character where a vendor has not said when its words come: about
@@ -59,6 +60,34 @@ class SpokenText:
             if played_ms >= word.end_ms
             or (played_ms > word.start_ms and 2 * played_ms >= word.start_ms + word.end_ms)
         )
+
+    def between(self, from_ms: int, until_ms: int) -> str:
+        """The words that lie, be it in part, in a stretch of the audio."""
+        return " ".join(
+            word.text
+            for word in self._placed()
+            if word.end_ms > from_ms and word.start_ms < until_ms
+        )
+
+    def word_start_ms(self, at_ms: int) -> int:
+        """Where the word begins that is being said; ``at_ms`` itself between words."""
+        for word in self._placed():
+            if word.start_ms < at_ms < word.end_ms:
+                return word.start_ms
+        return at_ms
+
+    def within(self, phrases: tuple[tuple[str, ...], ...], at_ms: int) -> bool:
+        """Whether one of the phrases, as plain words, is being said."""
+        placed = [(part, word) for word in self._placed() for part in plain(word.text)]
+        words = tuple(part for part, _ in placed)
+        for phrase in phrases:
+            for place in range(len(words) - len(phrase) + 1):
+                if words[place : place + len(phrase)] != phrase:
+                    continue
+                first, last = placed[place][1], placed[place + len(phrase) - 1][1]
+                if first.start_ms <= at_ms < last.end_ms:
+                    return True
+        return False
 
     def _placed(self) -> list[Word]:
         """All words; those not yet placed by the vendor are put behind the others at a usual

@@ -20,7 +20,11 @@ class SpeechStarted(msgspec.Struct, frozen=True):
 
 
 class SpeechSustained(msgspec.Struct, frozen=True):
-    """The speech that started goes on; it has lasted long enough to be meant."""
+    """The speech that started has lasted ``for_ms`` and goes on."""
+
+    for_ms: int
+    above_noise_db: float = 20.0
+    """How much louder it is than the line's noise."""
 
 
 class SpeechStopped(msgspec.Struct, frozen=True):

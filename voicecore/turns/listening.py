@@ -39,8 +39,6 @@ class Listener:
 
     def __init__(self, settings: TurnSettings, deadlines: Deadlines) -> None:
         self.speaking = False
-        self.sustained = False
-        """The caller has been speaking for long enough to mean it."""
         self.started_ms = 0
         self.stopped_ms = 0
         self._settings = settings
@@ -68,7 +66,6 @@ class Listener:
 
     def speech_started(self, at_ms: int) -> None:
         self.speaking = True
-        self.sustained = False
         self.started_ms = at_ms
         if self._first_ms is None:
             self._first_ms = at_ms
@@ -78,7 +75,7 @@ class Listener:
 
     def speech_stopped(self, now_ms: int, at_ms: int) -> None:
         """The text so far is to be finished: the caller of this asks for it."""
-        self.speaking = self.sustained = False
+        self.speaking = False
         self._deadlines.clear(STUCK)
         self.stopped_ms = at_ms
         self._flushed = self._ripe = False
@@ -120,7 +117,7 @@ class Listener:
 
     def _noise_goes_on(self, now_ms: int) -> None:
         """What sounds like speech has brought no new word for long: take what there is."""
-        self.speaking = self.sustained = False
+        self.speaking = False
         self.stopped_ms = now_ms
         self._final_ms = now_ms
         self._flushed = self._ripe = True

@@ -20,6 +20,7 @@ from typing import assert_never
 from voicecore.providers.stt import SttFailed, SttFinal
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
+from voicecore.turns.barge_in import VERDICT, BargeIn
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.history import History
 from voicecore.turns.inputs import (
@@ -44,12 +45,14 @@ from voicecore.turns.inputs import (
 )
 from voicecore.turns.listening import ENDPOINT, FLUSH, STUCK, CallerTurn, Listener
 from voicecore.turns.outputs import Emit, FinalizeStt, HangUp, Output, ReopenStt
+from voicecore.turns.overlap import Verdict
 from voicecore.turns.reply import ReplyKind
 from voicecore.turns.settings import TurnSettings
 from voicecore.turns.speaking import Speaker
 
 MAX_STT_FAILURES = 2
-FLOOR_WORDS = 2
+EARLY_ANSWER_MS = 2500
+"""How long before a question's end it may be answered already."""
 MAX_DIGITS = 100
 """Keys in one entry; those beyond it are dropped."""
 SILENCE, MAX_DURATION, DIGITS = "silence", "max_duration", "digits"
@@ -81,8 +84,13 @@ class TurnMachine:
         self._speaker = Speaker(
             settings, history, tools, guard, self._deadlines, self._out, played_ms
         )
+        self._barge_in = BargeIn(
+            settings.overlap, self._listener, self._speaker, self._deadlines, self._out
+        )
         self._asks = 0
         self._turn: CallerTurn | None = None
+        self._ignored: CallerTurn | None = None
+        """What was last said over the agent and did not interrupt it."""
         self._unanswered: CallerTurn | None = None
         """The last turn, if its answer was dropped before it was heard."""
         self._digits = ""
@@ -124,8 +132,8 @@ class TurnMachine:
             case SpeechStarted():
                 self._speech_started(now_ms, event.at_ms)
             case SpeechSustained():
-                self._listener.sustained = True
-                self._consider_barge_in(now_ms)
+                if self._barge_in.sustained(now_ms, event.for_ms, event.above_noise_db):
+                    self._went_on(now_ms)
             case SpeechStopped():
                 self._speech_stopped(now_ms, event.at_ms)
             case Heard():
@@ -144,9 +152,9 @@ class TurnMachine:
                 speaker.voice_failed(now_ms, event.reply, event.error)
             case ReplyStarted():
                 speaker.started(event.reply, event.at_ms)
-                self._consider_barge_in(now_ms)
+                self._barge_in.reply_started(now_ms)
             case ReplyPlayed():
-                speaker.played(now_ms, event.reply, event.played_ms)
+                self._played(now_ms, event)
             case DigitPressed():
                 self._digit(now_ms, event.digit)
             case ToolAnswered():
@@ -168,6 +176,7 @@ class TurnMachine:
 
     def _speech_started(self, now_ms: int, at_ms: int) -> None:
         self._listener.speech_started(at_ms)
+        self._barge_in.speech_started()
         self._deadlines.clear(SILENCE)
         self._out.append(Emit("speech_started", {"at_ms": at_ms}))
 
@@ -184,7 +193,9 @@ class TurnMachine:
         if isinstance(heard, SttFinal) and heard.text:
             self._stt_failures = 0
         self._listener.heard(now_ms, heard)
-        self._consider_barge_in(now_ms)
+        self._barge_in.words(now_ms)
+        if isinstance(heard, SttFinal) and heard.flushed and not self._listener.text:
+            self._barge_in.nothing_was_said(now_ms)
 
     def _stt_failed(self, now_ms: int, failed: SttFailed) -> None:
         self._stt_failures += 1
@@ -197,30 +208,29 @@ class TurnMachine:
         else:
             self._speaker.give_up(now_ms, "stt_failed")
 
-    def _consider_barge_in(self, now_ms: int) -> None:
-        """Whether the caller has taken the floor: speech that lasts, with enough words."""
-        if not (self._settings.interruptible and self._speaker.can_be_interrupted):
-            return
-        words = len(self._listener.text.split())
-        if self._listener.sustained and words >= self._settings.interrupt_min_words:
-            if self._speaker.audible:
-                self._speaker.cut(now_ms, "interrupted")
-            else:
-                reply = self._speaker.reply
-                answers = reply is not None and reply.kind is ReplyKind.ANSWER
-                self._unanswered = self._turn if answers else None
-                self._speaker.cut(now_ms, "caller_went_on")
+    def _went_on(self, now_ms: int) -> None:
+        """The caller speaks again before the answer is heard: it waits for what is added."""
+        reply = self._speaker.reply
+        answers = reply is not None and reply.kind is ReplyKind.ANSWER
+        self._unanswered = self._turn if answers else None
+        self._speaker.cut(now_ms, "caller_went_on")
 
     def _turn_decided(self, now_ms: int, turn: CallerTurn) -> None:
         speaker = self._speaker
         if speaker.audible:
-            if not self._takes_the_floor(turn.text):
+            if not self._takes_the_floor(now_ms, turn.text):
+                speaker.resume(now_ms)
+                self._ignored = turn
                 self._out.append(Emit("speech_ignored", {"text": turn.text}))
                 return
             speaker.cut(now_ms, "interrupted")
         elif speaker.reply is not None:
             speaker.cut(now_ms, "caller_went_on")
+        self._take_turn(now_ms, turn)
+
+    def _take_turn(self, now_ms: int, turn: CallerTurn) -> None:
         self._asks = 0
+        self._ignored = None
         self._out.append(
             Emit(
                 "caller_turn",
@@ -238,11 +248,23 @@ class TurnMachine:
         self._turn, self._unanswered = turn, None
         self._speaker.answer(now_ms, turn, again=again)
 
-    def _takes_the_floor(self, text: str) -> bool:
-        """Speech too short to interrupt by itself still does with enough words."""
-        if not (self._settings.interruptible and self._speaker.can_be_interrupted):
+    def _takes_the_floor(self, now_ms: int, text: str) -> bool:
+        """Whether speech over the agent, now that its text is known, interrupts it."""
+        if not self._barge_in.may_interrupt:
             return False
-        return len(text.split()) >= max(self._settings.interrupt_min_words, FLOOR_WORDS)
+        if self._speaker.is_protected(now_ms, self._settings.overlap.protected):
+            return False
+        return self._barge_in.judge(now_ms, text) is Verdict.INTERRUPTION
+
+    def _played(self, now_ms: int, event: ReplyPlayed) -> None:
+        reply, ignored = self._speaker.reply, self._ignored
+        self._speaker.played(now_ms, event.reply, event.played_ms)
+        if reply is None or self._speaker.reply is not None:
+            return
+        self._ignored = None
+        asked = reply.spoken.text.endswith("?") and self._speaker.ended_reason is None
+        if asked and ignored is not None and now_ms < ignored.end_ms + EARLY_ANSWER_MS:
+            self._take_turn(now_ms, ignored)  # "yes" to a question that had not ended
 
     def _digit(self, now_ms: int, digit: str) -> None:
         self._deadlines.clear(SILENCE)
@@ -251,6 +273,10 @@ class TurnMachine:
             return
         if not self._settings.digits_enabled or self.phase is not Phase.TALKING:
             return
+        overlap = self._settings.overlap
+        protected = self._speaker.is_protected(now_ms, overlap.protected)
+        if overlap.keys_interrupt and self._barge_in.may_interrupt and not protected:
+            self._speaker.cut(now_ms, "interrupted")
         finished = digit == self._settings.digits_finish_key
         if not finished and len(self._digits) < MAX_DIGITS:
             self._digits += digit
@@ -276,6 +302,8 @@ class TurnMachine:
     def _on_due(self, now_ms: int, name: str) -> None:
         if name in (ENDPOINT, FLUSH, STUCK):
             self._listener.due(now_ms, name)
+        elif name == VERDICT:
+            self._barge_in.due(now_ms)
         elif name == SILENCE:
             self._silence(now_ms)
         elif name == DIGITS:

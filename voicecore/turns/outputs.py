@@ -60,6 +60,23 @@ class ClearPlayout(msgspec.Struct, frozen=True):
     reply: int
 
 
+class PauseReply(msgspec.Struct, frozen=True):
+    """Silence the line now but keep the reply's audio."""
+
+    reply: int
+
+
+class ResumeReply(msgspec.Struct, frozen=True):
+    """Go on with a paused reply from ``from_ms`` of its audio."""
+
+    reply: int
+    from_ms: int
+
+
+class WantInterim(msgspec.Struct, frozen=True):
+    """An interim text of the caller's speech is wanted as soon as can be."""
+
+
 class FinalizeStt(msgspec.Struct, frozen=True):
     """The caller stopped: have the speech-to-text finish its text."""
 
@@ -104,6 +121,9 @@ Output = (
     | RestartVoice
     | CancelReply
     | ClearPlayout
+    | PauseReply
+    | ResumeReply
+    | WantInterim
     | FinalizeStt
     | ReopenStt
     | RunHttpTool

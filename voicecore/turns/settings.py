@@ -2,6 +2,8 @@
 
 import msgspec
 
+from voicecore.turns.overlap import OverlapPolicy
+
 
 class Phrases(msgspec.Struct, frozen=True):
     """Fixed sentences, in the agent's language."""
@@ -25,9 +27,8 @@ class TurnSettings(msgspec.Struct, frozen=True):
     """How long the speech-to-text may take to finish after the caller stopped."""
     vendor_ends_turns: bool = False
     """The speech-to-text detects ends of turns itself, and is believed."""
-    interruptible: bool = True
-    interrupt_min_words: int = 0
-    """Sustained speech over the agent stops it once so many words were recognised."""
+    overlap: OverlapPolicy = OverlapPolicy()
+    """What happens when the caller speaks over the agent."""
     first_clause_chars: int = 24
     ask_after_ms: int = 8000
     """Silence after which the agent asks whether anybody is there."""

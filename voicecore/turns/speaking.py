@@ -18,8 +18,10 @@ from voicecore.turns.outputs import (
     Emit,
     FinishSaying,
     Output,
+    PauseReply,
     PlayTones,
     RestartVoice,
+    ResumeReply,
     Say,
     SayPhrase,
     StartLlm,
@@ -33,6 +35,8 @@ FIRST_TOKEN, FIRST_AUDIO, PROGRESS, PLAYOUT = "first_token", "first_audio", "pro
 TOOLS = "tools"
 PLAYOUT_SLACK_MS = 10_000
 """How much longer than its audio a reply may play before it is given up."""
+REPEAT_MS = 20
+"""How much of a word that was broken off is said again at most, up to a frame more."""
 LONGEST_ANSWER_CHARS = 20_000
 """A model that goes on beyond this (twenty minutes of speech) is stopped."""
 MAX_CALLS_IN_ANSWER = 64
@@ -74,6 +78,25 @@ class Speaker:
     @property
     def can_be_interrupted(self) -> bool:
         return self.reply is not None and self.reply.interruptible
+
+    @property
+    def paused(self) -> bool:
+        return self.reply is not None and self.reply.paused_ms is not None
+
+    def said_between(self, now_ms: int, back_ms: int) -> str:
+        """What of the live reply was said in the last ``back_ms``."""
+        reply = self.reply
+        if reply is None:
+            return ""
+        at_ms = self._played_ms(now_ms, reply.number)
+        return reply.spoken.between(at_ms - back_ms, at_ms)
+
+    def is_protected(self, now_ms: int, phrases: tuple[tuple[str, ...], ...]) -> bool:
+        """Whether the live reply is just saying one of the phrases."""
+        reply = self.reply
+        if reply is None or not phrases:
+            return False
+        return reply.spoken.within(phrases, self._played_ms(now_ms, reply.number))
 
     # Beginning
 
@@ -297,6 +320,29 @@ class Speaker:
         self._history.settle(reply.spoken.text)
         self._close(reply, None, played_ms, "played")
         self.ended_reason = reply.end_reason
+
+    def pause(self, now_ms: int) -> None:
+        """Fall silent for the moment; the reply may go on or be cut."""
+        reply = self.reply
+        if reply is None or reply.paused_ms is not None:
+            return
+        reply.paused_ms = self._played_ms(now_ms, reply.number)
+        self._out.append(PauseReply(reply.number))
+        data = {"reply": reply.number, "played_ms": reply.paused_ms}
+        self._out.append(Emit("agent_paused", data))
+
+    def resume(self, now_ms: int) -> None:
+        """Go on, from the beginning of the word that was broken off if that is near."""
+        reply = self.reply
+        if reply is None or reply.paused_ms is None:
+            return
+        word_ms = reply.spoken.word_start_ms(reply.paused_ms)
+        from_ms = max(word_ms, reply.paused_ms - REPEAT_MS)
+        reply.paused_ms = None
+        self._out.append(ResumeReply(reply.number, from_ms))
+        self._out.append(Emit("agent_resumed", {"reply": reply.number, "from_ms": from_ms}))
+        if PLAYOUT in self._deadlines:
+            self._deadlines.set(PLAYOUT, now_ms + reply.audio_ms - from_ms + PLAYOUT_SLACK_MS)
 
     def cut(self, now_ms: int, why: str) -> None:
         """End the live reply here and now; the history keeps what was heard."""

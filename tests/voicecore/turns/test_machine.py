@@ -8,6 +8,7 @@ from voicecore.providers.llm import LlmText
 from voicecore.providers.stt import SttFailed, SttFinal, SttInterim
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
+from voicecore.turns.overlap import OverlapPolicy
 from voicecore.turns.settings import TurnSettings
 
 RETRYABLE = VendorError("x", "disconnected", "", retryable=True)
@@ -101,7 +102,7 @@ class TestTurn:
     def test_noise_behind_the_words_does_not_hold_the_answer_back_for_ever(self) -> None:
         driver = Driver()
         driver.send(inputs.SpeechStarted(0))
-        driver.send(inputs.SpeechSustained())
+        driver.send(inputs.SpeechSustained(300))
         driver.pass_ms(1000)
         driver.send(inputs.Heard(SttFinal("What are your hours?")))
         driver.pass_ms(9_999)
@@ -164,13 +165,13 @@ class TestInterruption:
         driver.voice_speaks(reply)
         return driver, reply
 
-    def test_speech_over_the_agent_stops_it_once_it_lasts(self) -> None:
+    def test_speech_that_lasts_ends_the_reply(self) -> None:
         driver, reply = self.speaking()
         driver.pass_ms(450)
-        driver.caller_speaks(299)
-        assert not driver.of(out.ClearPlayout)
         driver.heard_ms[reply] = 450
-        driver.send(inputs.SpeechSustained())
+        driver.caller_speaks(600)
+        assert not driver.of(out.ClearPlayout)
+        driver.pass_ms(60)
         assert driver.of(out.ClearPlayout) == [out.ClearPlayout(reply)]
         assert driver.of(out.CancelReply) == [out.CancelReply(reply)]
 
@@ -231,7 +232,7 @@ class TestInterruption:
         assert driver.events("speech_ignored") == [{"text": "Mm-hm."}]
 
     def test_wanted_words_hold_the_interruption_back(self) -> None:
-        driver = Driver(TurnSettings(interrupt_min_words=2))
+        driver = Driver(TurnSettings(overlap=OverlapPolicy(min_words=2)))
         reply = driver.caller_turn("Count.")
         driver.model_says(reply, "One two three four five six.")
         driver.voice_speaks(reply)
@@ -264,7 +265,7 @@ class TestInterruption:
         assert len(driver.of(out.Say)) == before
 
     def test_interruption_can_be_switched_off(self) -> None:
-        driver = Driver(TurnSettings(interruptible=False))
+        driver = Driver(TurnSettings(overlap=OverlapPolicy(enabled=False)))
         reply = driver.caller_turn("Count.")
         driver.model_says(reply, "One two three four five.")
         driver.voice_speaks(reply)

@@ -16,6 +16,7 @@ from voicecore.tools.requests import ToolResult
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
 from voicecore.turns.machine import Phase
+from voicecore.turns.overlap import OverlapPolicy
 from voicecore.turns.settings import TurnSettings
 
 OF_A_LIVE_REPLY = (
@@ -27,6 +28,8 @@ OF_A_LIVE_REPLY = (
     out.RestartVoice,
     out.CancelReply,
     out.PlayTones,
+    out.PauseReply,
+    out.ResumeReply,
 )
 TEN_MINUTES_MS = 600_000
 
@@ -39,6 +42,7 @@ class Checked(Driver):
         self.over: Counter[int] = Counter()
         self.ends = 0
         self.speaking = False
+        self.paused: int | None = None
         super().__init__(turn_settings)
 
     def send(self, event: inputs.Input) -> list[out.Output]:
@@ -77,6 +81,7 @@ class Checked(Driver):
             elif isinstance(output, OF_A_LIVE_REPLY):
                 assert not self.over[output.reply], f"{output} of a reply that is over"
                 self.begun.add(output.reply)
+            self._check_pause(output)
             if isinstance(output, out.StartLlm):
                 assert_legal(output.request.messages)
                 assert output.request.messages[-1].role in ("user", "tool")
@@ -86,10 +91,26 @@ class Checked(Driver):
         live = self.machine.live_reply
         still = {number for number in self.begun if not self.over[number]}
         assert still == (set() if live is None else {live}), "one live reply, and no other"
+        if self.paused is not None:
+            assert self.paused == live
+            due_ms = self.machine.next_deadline()
+            assert due_ms is not None, "a pause ends by itself"
+            assert due_ms <= self.now_ms + OverlapPolicy().verdict_ms
         if self.ended:
             assert live is None
             assert self.machine.next_deadline() is None
         assert self.ends == self.ended, "the end is told once"
+
+    def _check_pause(self, output: out.Output) -> None:
+        match output:
+            case out.PauseReply(reply=reply):
+                assert self.paused is None, "a pause within a pause"
+                self.paused = reply
+            case out.ResumeReply(reply=reply):
+                assert self.paused == reply, "what does not pause cannot go on"
+                self.paused = None
+            case out.CancelReply(reply=reply) if self.paused == reply:
+                self.paused = None
 
     def _check_event(self, type_: str, data: Any) -> None:
         if type_ == "agent_turn":
@@ -127,7 +148,7 @@ STEP = st.one_of(
     step("wait", TIMES),
     step("wait", st.integers(1, 100)),
     step("speech_started", st.integers(0, 200)),
-    step("speech_sustained"),
+    step("speech_sustained", st.sampled_from([160, 300, 600]), st.sampled_from([0.0, 20.0])),
     step("speech_stopped", st.integers(0, 300)),
     step("caller_says", TEXTS),
     step("stt_interim", TEXTS),
@@ -158,7 +179,7 @@ STEP = st.one_of(
 def play_step(driver: Checked, name: str, *values: Any) -> None:  # noqa: C901 - a table
     live = driver.machine.live_reply or max(driver.begun, default=0)
     number, rest = live, values
-    if values and isinstance(values[0], int) and name not in ("wait",):
+    if values and isinstance(values[0], int) and name not in ("wait", "speech_sustained"):
         number = live + 1 if values[0] == 3 else live - values[0]
         rest = values[1:]
     match name:
@@ -167,13 +188,13 @@ def play_step(driver: Checked, name: str, *values: Any) -> None:  # noqa: C901 -
         case "speech_started":
             driver.send(inputs.SpeechStarted(max(driver.now_ms - values[0], 0)))
         case "speech_sustained":
-            driver.send(inputs.SpeechSustained())
+            driver.send(inputs.SpeechSustained(*values))
         case "speech_stopped":
             driver.send(inputs.SpeechStopped(max(driver.now_ms - values[0], 0)))
         case "caller_says":
             driver.send(inputs.SpeechStarted(driver.now_ms))
             driver.pass_ms(400)
-            driver.send(inputs.SpeechSustained())
+            driver.send(inputs.SpeechSustained(300))
             driver.pass_ms(400)
             driver.send(inputs.SpeechStopped(driver.now_ms - 200))
             driver.send(inputs.Heard(SttFinal(values[0], flushed=True)))
@@ -241,8 +262,13 @@ SETTINGS = st.builds(
     TurnSettings,
     greeting=st.sampled_from(["", "Hello there."]),
     vendor_ends_turns=st.booleans(),
-    interruptible=st.booleans(),
-    interrupt_min_words=st.sampled_from([0, 2]),
+    overlap=st.builds(
+        OverlapPolicy,
+        enabled=st.booleans(),
+        min_words=st.sampled_from([0, 2]),
+        protected=st.sampled_from([(), (("let", "me", "see"),)]),
+        keys_interrupt=st.booleans(),
+    ),
     max_asks=st.sampled_from([0, 2]),
     max_duration_ms=st.sampled_from([5000, 1_800_000]),
     digits_enabled=st.booleans(),

@@ -1,0 +1,61 @@
+"""Speech above the line's noise."""
+
+import numpy as np
+import pytest
+
+from media.audio.format import MULAW_8K
+from media.audio.levels import mean_square
+from media.vad.line_levels import MEASURE_EVERY, LineLevels
+from media.vad.webrtc import WebRtcVad
+
+
+def noise(amplitude: float, seed: int = 1) -> bytes:
+    samples = np.random.default_rng(seed).standard_normal(160) * amplitude
+    return samples.astype("<i2").tobytes()
+
+
+def hears(levels: LineLevels, amplitude: float, frames: int = 400) -> None:
+    for seed in range(frames):
+        levels.unvoiced(noise(amplitude, seed))
+
+
+def test_speech_ten_times_the_noise_is_twenty_decibels_above_it() -> None:
+    levels = LineLevels()
+    hears(levels, 100)
+    levels.voiced(mean_square(noise(1000)))
+    assert levels.above_noise_db() == pytest.approx(20, abs=2)
+
+
+def test_the_loudest_frame_counts_until_the_speech_is_over() -> None:
+    levels = LineLevels()
+    hears(levels, 100)
+    levels.voiced(mean_square(noise(1000)))
+    levels.voiced(mean_square(noise(200)))
+    assert levels.above_noise_db() == pytest.approx(20, abs=2)
+    levels.reset()
+    assert levels.above_noise_db() == 0
+    levels.voiced(mean_square(noise(200)))
+    assert levels.above_noise_db() == pytest.approx(6, abs=2)
+
+
+def test_a_line_that_becomes_louder_is_followed() -> None:
+    levels = LineLevels()
+    hears(levels, 20)
+    hears(levels, 500)
+    levels.voiced(mean_square(noise(1000)))
+    assert levels.above_noise_db() == pytest.approx(6, abs=2)
+
+
+def test_digital_silence_is_no_reference() -> None:
+    levels = LineLevels()
+    for _ in range(MEASURE_EVERY * 2):
+        levels.unvoiced(bytes(320))
+    levels.voiced(mean_square(noise(1000)))
+    assert 30 < levels.above_noise_db() < 60
+
+
+def test_the_detector_feeds_them() -> None:
+    vad = WebRtcVad(MULAW_8K, 2)
+    for _ in range(50):
+        vad.voiced(MULAW_8K.silence(20))
+    assert vad.levels.above_noise_db() == 0

@@ -1,0 +1,227 @@
+"""The caller speaks over the agent: pause, verdict, giving way or going on."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.machine_driver import Driver
+from voicecore.providers.stt import SttFinal, SttInterim
+from voicecore.providers.words import spread_words
+from voicecore.turns import inputs
+from voicecore.turns import outputs as out
+from voicecore.turns.backchannels import plain
+from voicecore.turns.overlap import OverlapPolicy
+from voicecore.turns.settings import TurnSettings
+
+TEXT = "We are open from nine to five on weekdays and from ten to two on Saturdays."
+
+
+def speaking(text: str = TEXT, **policy: Any) -> tuple[Driver, int]:
+    """An agent in mid-reply, 550 ms heard; words last 100 ms."""
+    driver = Driver(TurnSettings(overlap=OverlapPolicy(**policy)))
+    reply = driver.caller_turn("When?")
+    driver.model_says(reply, text)
+    driver.voice_speaks(reply)
+    driver.pass_ms(550)
+    driver.heard_ms[reply] = 550
+    return driver, reply
+
+
+def interim(driver: Driver, text: str) -> None:
+    driver.send(inputs.Heard(SttInterim(text)))
+
+
+def verdicts(driver: Driver) -> list[str]:
+    return [data["verdict"] for data in driver.events("overlap_judged")]
+
+
+class TestPause:
+    def test_comes_after_a_moment_of_sound(self) -> None:
+        driver, reply = speaking()
+        driver.caller_speaks(159)
+        assert not driver.of(out.PauseReply)
+        driver.send(inputs.SpeechSustained(160))
+        assert driver.of(out.PauseReply) == [out.PauseReply(reply)]
+        assert driver.of(out.WantInterim)
+        assert driver.machine.live_reply == reply
+        assert not driver.of(out.CancelReply)
+
+    def test_ends_within_its_time_whatever_happens(self) -> None:
+        driver, reply = speaking()
+        driver.caller_speaks(200)
+        driver.pass_ms(459)
+        assert not driver.of(out.ResumeReply)
+        driver.pass_ms(1)
+        assert driver.of(out.ResumeReply) == [out.ResumeReply(reply, 530)]
+
+    def test_goes_on_at_the_word_or_shortly_before_the_cut(self) -> None:
+        driver, reply = speaking()
+        word = spread_words(TEXT, 0, 1600)[5]
+        driver.heard_ms[reply] = word.start_ms + 10
+        driver.caller_speaks(200)
+        driver.pass_ms(1000)
+        assert driver.of(out.ResumeReply) == [out.ResumeReply(reply, word.start_ms)]
+
+    def test_an_agent_that_starts_while_the_caller_speaks_waits(self) -> None:
+        driver = Driver()
+        reply = driver.caller_turn("When?")
+        driver.model_says(reply, TEXT)
+        driver.caller_speaks(200)
+        driver.voice_speaks(reply)
+        assert driver.of(out.PauseReply) == [out.PauseReply(reply)]
+
+    def test_a_sound_pauses_once(self) -> None:
+        driver, _ = speaking(min_words=2)
+        driver.caller_speaks(3000)
+        assert len(driver.of(out.PauseReply)) == len(driver.of(out.ResumeReply)) == 1
+        driver.caller_stops()
+        driver.caller_speaks(200)
+        assert len(driver.of(out.PauseReply)) == 2
+
+
+class TestInterruption:
+    @pytest.mark.parametrize("text", ["no", "Wait.", "what about Sunday", "okay but when"])
+    def test_words_interrupt_at_once(self, text: str) -> None:
+        driver, reply = speaking()
+        driver.caller_speaks(200)
+        interim(driver, text)
+        assert verdicts(driver) == ["interruption"]
+        assert driver.of(out.CancelReply) == [out.CancelReply(reply)]
+        assert driver.events("agent_turn")[-1]["ended"] == "interrupted"
+
+    def test_words_that_come_after_the_resumption_interrupt_too(self) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(200)
+        driver.pass_ms(600)
+        assert verdicts(driver) == ["noise"]
+        driver.caller_stops(0)
+        driver.final("No, on Sunday.")
+        assert verdicts(driver) == ["noise", "interruption"]
+        driver.pass_ms(1000)
+        assert driver.last(out.StartLlm).request.messages[-1].text == "No, on Sunday."
+
+    def test_a_backchannel_that_goes_on_is_one(self) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(200)
+        interim(driver, "yeah")
+        assert not verdicts(driver), "it is waited for what follows"
+        interim(driver, "yeah but on Sunday")
+        assert verdicts(driver) == ["interruption"]
+
+    def test_long_speech_without_words_interrupts(self) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(700)
+        assert verdicts(driver) == ["interruption"]
+
+    def test_quiet_speech_without_words_does_not(self) -> None:
+        driver, _ = speaking(min_above_noise_db=6)
+        driver.send(inputs.SpeechStarted(driver.now_ms))
+        for for_ms in (160, 300, 600):
+            driver.pass_ms(200)
+            driver.send(inputs.SpeechSustained(for_ms, above_noise_db=5.0))
+        driver.pass_ms(500)
+        assert verdicts(driver) == ["noise"]
+
+    def test_words_wanted_for_it_are_counted_without_backchannels(self) -> None:
+        driver, _ = speaking(min_words=2)
+        driver.caller_speaks(200)
+        interim(driver, "okay Sunday")
+        assert not verdicts(driver)
+        interim(driver, "okay Sunday morning")
+        assert verdicts(driver) == ["interruption"]
+
+
+class TestBackchannel:
+    @pytest.mark.parametrize("text", ["Mm-hm.", "Okay.", "Right, yeah.", "Uh-huh", "I see. Okay."])
+    def test_is_ignored_and_the_agent_goes_on(self, text: str) -> None:
+        driver, reply = speaking()
+        driver.caller_says(text, for_ms=400)
+        driver.pass_ms(600)
+        assert verdicts(driver) == ["backchannel"]
+        assert driver.last(out.ResumeReply).reply == reply
+        assert driver.machine.live_reply == reply
+        assert driver.events("speech_ignored") == [{"text": text}]
+
+    def test_is_the_answer_to_a_question_that_is_about_to_end(self) -> None:
+        driver, reply = speaking("So you would like to come on Sunday at ten?")
+        driver.caller_says("Yes.", for_ms=300)
+        driver.pass_ms(1000)
+        assert driver.events("speech_ignored")
+        driver.send(inputs.ReplyPlayed(reply, 1000))
+        assert driver.events("caller_turn")[-1]["text"] == "Yes."
+        assert driver.last(out.StartLlm).request.messages[-1].text == "Yes."
+
+    def test_is_none_long_before_the_end_of_the_question(self) -> None:
+        driver, reply = speaking("So you would like to come on Sunday at ten?")
+        driver.caller_says("Yes.", for_ms=300)
+        driver.pass_ms(4000)
+        driver.send(inputs.ReplyPlayed(reply, 1000))
+        assert len(driver.events("caller_turn")) == 1
+
+    def test_words_of_the_agents_own_list(self) -> None:
+        driver, _ = speaking(never=frozenset({plain("Roger that")}))
+        driver.caller_says("Roger that.", for_ms=300)
+        assert verdicts(driver) == ["backchannel"]
+
+
+class TestNoise:
+    def test_a_cough_is_over_with_its_empty_text(self) -> None:
+        driver, reply = speaking()
+        driver.caller_speaks(250)
+        driver.caller_stops()
+        driver.final("")
+        assert verdicts(driver) == ["noise"]
+        assert driver.last(out.ResumeReply).reply == reply
+        assert driver.events("overlap_judged")[0]["paused_ms"] == 290
+
+    def test_an_echo_of_the_agent_does_not_interrupt(self) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(300)
+        interim(driver, "open from nine to")
+        assert verdicts(driver) == ["echo"]
+
+    def test_the_agents_words_much_later_are_the_callers(self) -> None:
+        driver, reply = speaking()
+        driver.heard_ms[reply] = 1600
+        driver.caller_speaks(300)
+        interim(driver, "open from nine to")
+        assert verdicts(driver) == ["interruption"]
+
+
+class TestProtected:
+    NOTICE = "This call is recorded for quality."
+
+    def test_nothing_stops_it(self) -> None:
+        driver, reply = speaking(self.NOTICE + " How can I help?", protected=(plain(self.NOTICE),))
+        driver.caller_speaks(1500)
+        interim(driver, "stop that please")
+        driver.send(inputs.DigitPressed("1"))
+        assert not driver.of(out.PauseReply)
+        assert driver.machine.live_reply == reply
+
+    def test_what_follows_can_be_interrupted(self) -> None:
+        driver, reply = speaking(self.NOTICE + " How can I help?", protected=(plain(self.NOTICE),))
+        driver.heard_ms[reply] = 700
+        driver.caller_speaks(300)
+        interim(driver, "stop that please")
+        assert verdicts(driver) == ["interruption"]
+
+
+class TestKeys:
+    def test_a_key_interrupts(self) -> None:
+        driver, reply = speaking()
+        driver.send(inputs.DigitPressed("1"))
+        assert driver.of(out.ClearPlayout) == [out.ClearPlayout(reply)]
+
+    def test_unless_that_is_switched_off(self) -> None:
+        driver, reply = speaking(keys_interrupt=False)
+        driver.send(inputs.DigitPressed("1"))
+        assert driver.machine.live_reply == reply
+
+
+def test_the_history_has_what_was_heard_before_the_pause() -> None:
+    driver, reply = speaking()
+    driver.caller_speaks(200)
+    driver.send(inputs.Heard(SttFinal("No, stop.")))
+    assert [m.text for m in driver.history.messages()][-1] == "We are open from nine to"
+    assert driver.events("agent_turn")[-1]["reply"] == reply

@@ -1,0 +1,73 @@
+"""Words by which a listener says that he listens, and by which he takes the floor. Pure.
+
+Each language's backchannels are those that telephone corpora list most often (Switchboard's
+dialogue acts ``b`` and ``aa`` for English); an agent file can add to them or take from them.
+"""
+
+from collections.abc import Mapping
+
+_BACKCHANNELS: Mapping[str, str] = {
+    "en": "mm, mmm, mhm, mmhm, mmhmm, mmm hmm, mm hm, mm hmm, hm, hmm, uh huh, uhhuh, uhuh, "
+    "ah, aha, oh, ok, okay, k, kay, right, yeah, yea, ya, yep, yup, yes, sure, alright, all right, "
+    "i see, got it, gotcha, cool, great, good, nice, perfect, exactly, true, absolutely, "
+    "definitely, of course, understood, makes sense, sounds good, fair enough, wow, really, "
+    "interesting, go on, oh okay, thank you, thanks",
+    "de": "mm, mhm, hm, hmm, aha, ah, achso, ach so, ja, jaja, jo, okay, ok, genau, gut, klar, "
+    "stimmt, richtig, verstehe, alles klar, in ordnung, super, prima, danke",
+    "es": "mm, mhm, ajá, aja, ah, sí, si, ok, okay, vale, claro, bueno, bien, ya, entiendo, "
+    "de acuerdo, perfecto, exacto, gracias",
+    "fr": "mm, mhm, hum, ah, oui, ouais, ok, okay, d accord, dac, bien, très bien, voilà, "
+    "je vois, exactement, parfait, merci",
+    "pt": "mm, mhm, aham, ah, sim, tá, ta, ok, okay, certo, claro, bom, bem, entendi, isso, "
+    "exato, perfeito, obrigado, obrigada",
+    "it": "mm, mhm, ah, sì, si, ok, okay, va bene, bene, certo, giusto, capisco, esatto, "
+    "perfetto, grazie",
+    "nl": "mm, mhm, hm, ah, ja, oké, oke, ok, okay, goed, precies, klopt, duidelijk, prima, dank",
+}
+_FLOOR: Mapping[str, str] = {
+    "en": "stop, wait, hold on, hang on, excuse me, one second, one moment, sorry, no, actually",
+    "de": "stopp, stop, halt, warte, warten sie, moment, einen moment, entschuldigung, nein",
+    "es": "para, pare, espera, espere, un momento, perdón, perdone, no",
+    "fr": "stop, arrêtez, attendez, attends, un moment, pardon, excusez moi, non",
+    "pt": "para, pare, espera, espere, um momento, desculpe, não",
+    "it": "ferma, fermo, aspetta, aspetti, un momento, scusi, scusa, no",
+    "nl": "stop, wacht, wacht even, momentje, sorry, pardon, nee",
+}
+
+Phrase = tuple[str, ...]
+
+
+def plain(text: str) -> Phrase:
+    """The words of a text without case and punctuation; hyphens and apostrophes part words."""
+    return tuple("".join(c if c.isalnum() else " " for c in text.casefold()).split())
+
+
+def backchannels(language: str) -> frozenset[Phrase]:
+    """Of a language tag such as ``en-GB``; English ones where the language is not known."""
+    return _phrases(_BACKCHANNELS, language)
+
+
+def floor_words(language: str) -> frozenset[Phrase]:
+    """Words that take the floor whatever else is said."""
+    return _phrases(_FLOOR, language)
+
+
+def _phrases(of: Mapping[str, str], language: str) -> frozenset[Phrase]:
+    listed = of.get(language.partition("-")[0].lower(), of["en"])
+    return frozenset(plain(phrase) for phrase in listed.split(","))
+
+
+def without(words: Phrase, phrases: frozenset[Phrase]) -> Phrase:
+    """The words that are in none of the phrases; longer phrases are matched first."""
+    longest = max((len(phrase) for phrase in phrases), default=0)
+    left: list[str] = []
+    place = 0
+    while place < len(words):
+        for size in range(min(longest, len(words) - place), 0, -1):
+            if words[place : place + size] in phrases:
+                place += size
+                break
+        else:
+            left.append(words[place])
+            place += 1
+    return tuple(left)

@@ -1,0 +1,80 @@
+"""The caller makes a sound while the agent speaks: what is it? Pure.
+
+The agent's audio is paused as soon as the sound might be speech; this says, from what is known
+so far, whether the caller takes the floor or the agent goes on.
+"""
+
+from difflib import SequenceMatcher
+from enum import StrEnum
+
+import msgspec
+
+from voicecore.turns.backchannels import Phrase, backchannels, floor_words, plain, without
+
+ECHO_WORDS = 3
+"""So many words in a row, the agent's own, are its echo. Fewer may be agreement or a question."""
+ECHO_SHARE = 0.7
+LONGEST_WORDS = 60
+"""Of a text, so many of its last words are judged."""
+
+
+class Verdict(StrEnum):
+    INTERRUPTION = "interruption"
+    BACKCHANNEL = "backchannel"
+    ECHO = "echo"
+    NOISE = "noise"
+
+
+class OverlapPolicy(msgspec.Struct, frozen=True):
+    """How easily the agent gives way."""
+
+    enabled: bool = True
+    pause_ms: int = 160
+    """Speech after which the agent's audio pauses."""
+    verdict_ms: int = 500
+    """How long after the pause it is decided at the latest."""
+    min_speech_ms: int = 600
+    """Speech of this length interrupts though no word of it is known."""
+    min_words: int = 0
+    """Words, backchannels aside, that interrupt. 0: one does, and speech without words too."""
+    min_above_noise_db: float = 6.0
+    """Quieter speech, measured from the line's noise, does not interrupt by its length."""
+    always: frozenset[Phrase] = floor_words("en")
+    never: frozenset[Phrase] = backchannels("en")
+    protected: tuple[Phrase, ...] = ()
+    """Sentences of the agent that are said to their end."""
+    keys_interrupt: bool = True
+
+
+def judge_words(policy: OverlapPolicy, text: str, agent_words: Phrase) -> Verdict | None:
+    """What the caller's words so far amount to; None while they leave it open.
+
+    :param agent_words: what the agent said meanwhile and shortly before."""
+    words = plain(text)[-LONGEST_WORDS:]
+    if not words:
+        return None
+    if is_echo(words, agent_words):
+        return Verdict.ECHO
+    if len(without(words, policy.always)) < len(words):
+        return Verdict.INTERRUPTION
+    said = without(words, policy.never)
+    if not said:
+        return Verdict.BACKCHANNEL
+    return Verdict.INTERRUPTION if len(said) >= policy.min_words else None
+
+
+def judge_sound(policy: OverlapPolicy, *, sustained_ms: int, above_noise_db: float) -> Verdict:
+    """What a sound is of which no word is known when it has to be decided.
+
+    :param sustained_ms: how long it lasted, as far as it was voiced."""
+    long = sustained_ms >= policy.min_speech_ms
+    loud = above_noise_db >= policy.min_above_noise_db
+    return Verdict.INTERRUPTION if long and loud and not policy.min_words else Verdict.NOISE
+
+
+def is_echo(words: Phrase, agent_words: Phrase) -> bool:
+    """Whether the line hears the agent itself: most of the words are the agent's, in its order."""
+    if len(words) < ECHO_WORDS:
+        return False
+    matcher = SequenceMatcher(None, words, agent_words[-LONGEST_WORDS:], autojunk=False)
+    return sum(block.size for block in matcher.get_matching_blocks()) >= ECHO_SHARE * len(words)
