@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from voicecore.providers.errors import VendorError
-from voicecore.providers.llm import LlmDone, LlmRequest, LlmText, LlmToolCall
 from voicecore.providers.words import Word
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.requests import ToolResult
@@ -24,23 +23,19 @@ from voicecore.turns.outputs import (
     ResumeReply,
     Say,
     SayPhrase,
-    StartLlm,
     StopLlm,
 )
 from voicecore.turns.reply import Reply, ReplyKind
 from voicecore.turns.settings import TurnSettings
+from voicecore.turns.thinking import FIRST_TOKEN, PROGRESS, Thinking
 from voicecore.turns.tooling import Tooling
 
-FIRST_TOKEN, FIRST_AUDIO, PROGRESS, PLAYOUT = "first_token", "first_audio", "progress", "playout"
+FIRST_AUDIO, PLAYOUT = "first_audio", "playout"
 TOOLS = "tools"
 PLAYOUT_SLACK_MS = 10_000
 """How much longer than its audio a reply may play before it is given up."""
 REPEAT_MS = 20
 """How much of a word that was broken off is said again at most, up to a frame more."""
-LONGEST_ANSWER_CHARS = 20_000
-"""A model that goes on beyond this (twenty minutes of speech) is stopped."""
-MAX_CALLS_IN_ANSWER = 64
-MAX_LLM_FAILURES = 2
 MAX_VOICE_RESTARTS = 1
 
 
@@ -66,9 +61,8 @@ class Speaker:
         self._out = out
         self._played_ms = played_ms
         self._tools = Tooling(settings, history, tools, guard, deadlines, out, self)
-        self._tool_specs = tools.specs
+        self._thinking = Thinking(settings, history, self._tools, tools.specs, deadlines, out, self)
         self._count = 0
-        self._llm_failures = 0
 
     @property
     def audible(self) -> bool:
@@ -121,7 +115,7 @@ class Speaker:
         reply.latency.mark("turn_decided", now_ms)
         reply.latency.mark("stt_final", turn.final_ms)
         self._tools.new_turn()
-        self._think(now_ms, reply)
+        self._thinking.ask(now_ms, reply)
 
     def _begin(self, kind: ReplyKind) -> Reply:
         self._count += 1
@@ -129,92 +123,18 @@ class Speaker:
         self.reply = Reply(self._count, kind, first_clause_chars=clause)
         return self.reply
 
-    def _think(self, now_ms: int, reply: Reply) -> None:
-        reply.may_call = self._tools.allowed
-        specs = self._tool_specs if reply.may_call else ()
-        request = LlmRequest(self._history.messages(), specs)
-        self._out.append(StartLlm(reply.number, request))
-        self._deadlines.set(FIRST_TOKEN, now_ms + self._settings.first_token_timeout_ms)
-
-    # The model
+    # The model and its tools
 
     def thought(self, now_ms: int, thought: Thought) -> None:
         reply = self._live(thought.reply)
-        if reply is None or reply.llm_done:
-            return
-        event = thought.event
-        if isinstance(event, LlmText) and not event.text:
-            return  # no progress
-        self._deadlines.clear(FIRST_TOKEN)
-        self._progress(now_ms)
-        if isinstance(event, LlmText):
-            reply.latency.mark("llm_first_token", now_ms)
-            reply.round_text += event.text
-            for sentence in reply.sentences.push(event.text):
-                self.say(now_ms, reply, sentence)
-        elif isinstance(event, LlmToolCall):
-            if reply.may_call:
-                reply.calls.append(self._tools.own(event.call))
-        elif isinstance(event, LlmDone):
-            self._llm_done(now_ms, reply, event)
-            return
-        if len(reply.round_text) > LONGEST_ANSWER_CHARS or len(reply.calls) >= MAX_CALLS_IN_ANSWER:
-            self._out.append(StopLlm(reply.number))
-            self._llm_done(now_ms, reply, LlmDone())
-
-    def _llm_done(self, now_ms: int, reply: Reply, done: LlmDone) -> None:
-        reply.llm_done = True
-        for sentence in reply.sentences.flush():
-            self.say(now_ms, reply, sentence)
-        self._out.append(
-            Emit(
-                "llm_usage",
-                {
-                    "reply": reply.number,
-                    "input_tokens": done.input_tokens,
-                    "cached_tokens": done.cached_tokens,
-                    "output_tokens": done.output_tokens,
-                },
-            )
-        )
-        if reply.calls:
-            self._llm_failures = 0
-            self._deadlines.clear(PROGRESS)
-            self._tools.run(now_ms, reply)
-        elif reply.script and (reply.round_text.strip() or reply.acted):
-            self._llm_failures = 0
-            self._out.append(FinishSaying(reply.number))
-        elif reply.acted:  # it was asked to do something, not to talk
-            self._llm_failures = 0
-            self.cut(now_ms, "nothing_to_say")
-        else:
-            error = VendorError("llm", "garbage", "an empty answer", retryable=True)
-            self._model_failed(now_ms, reply, error)
+        if reply is not None:
+            self._thinking.came(now_ms, reply, thought.event)
 
     def thought_failed(self, now_ms: int, number: int, error: VendorError) -> None:
         """The model failed a reply; one that it has answered is none of its business."""
         reply = self._live(number)
         if reply is not None and not reply.llm_done:
-            self._model_failed(now_ms, reply, error)
-
-    def _model_failed(self, now_ms: int, reply: Reply, error: VendorError) -> None:
-        """Finish what was begun, else apologise, else give up."""
-        self._llm_failures += 1
-        self._emit_failure("llm", reply, error)
-        if not error.retryable or self._llm_failures >= MAX_LLM_FAILURES:
-            self.give_up(now_ms, "llm_failed")
-        elif reply.script:
-            reply.llm_done = True
-            self._deadlines.clear(FIRST_TOKEN)
-            if not reply.round_text.strip():  # "One moment, please", and then nothing
-                self.say(now_ms, reply, self._settings.phrases.apology)
-            self._progress(now_ms)
-            self._out.append(FinishSaying(reply.number))
-        else:
-            self.cut(now_ms, "llm_failed")
-            self.speak(now_ms, ReplyKind.PROMPT, self._settings.phrases.apology)
-
-    # Tools
+            self._thinking.failed(now_ms, reply, error)
 
     def tool_answered(self, now_ms: int, result: ToolResult) -> None:
         self._tools.answered(now_ms, result)
@@ -227,12 +147,12 @@ class Speaker:
         """Every tool of the round has answered: the model goes on, unless the call ends."""
         if reply.end_reason is None:
             reply.next_round()
-            self._think(now_ms, reply)
+            self._thinking.ask(now_ms, reply)
             return
         reply.llm_done = True
         if not reply.script:
             self.say(now_ms, reply, self._settings.phrases.goodbye)
-        self._progress(now_ms)
+        self.progress(now_ms)
         self._out.append(FinishSaying(reply.number))
 
     # The voice
@@ -266,7 +186,7 @@ class Speaker:
         reply.audio_ms += duration_ms
         self._deadlines.clear(FIRST_AUDIO)
         if reply.llm_done and not reply.waiting_for:
-            self._progress(now_ms)
+            self.progress(now_ms)
 
     def words_came(self, number: int, words: tuple[Word, ...]) -> None:
         reply = self._live(number)
@@ -290,7 +210,7 @@ class Speaker:
         reply = self._live(number)
         if reply is None:
             return
-        self._emit_failure("tts", reply, error)
+        self.emit_failure("tts", reply, error)
         again = error.retryable and not reply.audio_ms
         if not again or reply.voice_restarts >= MAX_VOICE_RESTARTS:
             self.give_up(now_ms, "tts_failed")
@@ -388,7 +308,7 @@ class Speaker:
         error = VendorError(kind, code, "nothing came in time", retryable=True)
         if kind == "llm":
             self._out.append(StopLlm(reply.number))
-            self._model_failed(now_ms, reply, error)
+            self._thinking.failed(now_ms, reply, error)
         else:
             self.voice_failed(now_ms, reply.number, error)
 
@@ -417,13 +337,13 @@ class Speaker:
             data = {"reply": summary.reply, **summary.after_speech_end_ms}
             self._out.append(Emit("turn_latency", data))
 
-    def _progress(self, now_ms: int) -> None:
+    def progress(self, now_ms: int) -> None:
         self._deadlines.set(PROGRESS, now_ms + self._settings.stall_timeout_ms)
 
     def _live(self, number: int) -> Reply | None:
         return self.reply if self.reply is not None and self.reply.number == number else None
 
-    def _emit_failure(self, kind: str, reply: Reply, error: VendorError) -> None:
+    def emit_failure(self, kind: str, reply: Reply, error: VendorError) -> None:
         self._out.append(
             Emit("vendor_failed", {"kind": kind, "code": error.code, "reply": reply.number})
         )

@@ -14,7 +14,7 @@ from voicecore.tools.requests import ToolResult, failed
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
 from voicecore.turns.settings import TurnSettings
-from voicecore.turns.speaking import MAX_CALLS_IN_ANSWER
+from voicecore.turns.thinking import MAX_CALLS_IN_ANSWER
 from voicecore.turns.tooling import TOOL_SLACK_MS
 
 RETRYABLE = VendorError("x", "disconnected", "", retryable=True)

@@ -1,0 +1,144 @@
+"""Having the model answer: its text to sentences, its calls to the tools, its failures to
+apologies. Part of the turn machine."""
+
+from typing import Protocol
+
+from voicecore.providers.errors import VendorError
+from voicecore.providers.llm import (
+    LlmDone,
+    LlmEvent,
+    LlmRequest,
+    LlmText,
+    LlmToolCall,
+    ToolSpec,
+)
+from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.history import History
+from voicecore.turns.outputs import Emit, FinishSaying, Output, StartLlm, StopLlm
+from voicecore.turns.reply import Reply, ReplyKind
+from voicecore.turns.settings import TurnSettings
+from voicecore.turns.tooling import Tooling
+
+FIRST_TOKEN, PROGRESS = "first_token", "progress"
+LONGEST_ANSWER_CHARS = 20_000
+"""A model that goes on beyond this (twenty minutes of speech) is stopped."""
+MAX_CALLS_IN_ANSWER = 64
+MAX_LLM_FAILURES = 2
+
+
+class Voice(Protocol):
+    """The speaking side, as thinking uses it."""
+
+    def say(self, now_ms: int, reply: Reply, sentence: str) -> None: ...
+
+    def speak(
+        self, now_ms: int, kind: ReplyKind, text: str, *, end_reason: str | None = None
+    ) -> None: ...
+
+    def cut(self, now_ms: int, why: str) -> None: ...
+
+    def give_up(self, now_ms: int, reason: str) -> None: ...
+
+    def progress(self, now_ms: int) -> None: ...
+
+    def emit_failure(self, kind: str, reply: Reply, error: VendorError) -> None: ...
+
+
+class Thinking:
+    """The model's side of the live reply. Appends to the machine's outputs."""
+
+    def __init__(
+        self,
+        settings: TurnSettings,
+        history: History,
+        tools: Tooling,
+        tool_specs: tuple[ToolSpec, ...],
+        deadlines: Deadlines,
+        out: list[Output],
+        voice: Voice,
+    ) -> None:
+        self._settings = settings
+        self._history = history
+        self._tools = tools
+        self._tool_specs = tool_specs
+        self._deadlines = deadlines
+        self._out = out
+        self._voice = voice
+        self._failures = 0
+
+    def ask(self, now_ms: int, reply: Reply) -> None:
+        """Ask the model for a reply, or for the rest of it after its tools."""
+        reply.may_call = self._tools.allowed
+        specs = self._tool_specs if reply.may_call else ()
+        request = LlmRequest(self._history.messages(), specs)
+        self._out.append(StartLlm(reply.number, request))
+        self._deadlines.set(FIRST_TOKEN, now_ms + self._settings.first_token_timeout_ms)
+
+    def came(self, now_ms: int, reply: Reply, event: LlmEvent) -> None:
+        """The model said something of the live reply."""
+        if reply.llm_done:
+            return
+        if isinstance(event, LlmText) and not event.text:
+            return  # no progress
+        self._deadlines.clear(FIRST_TOKEN)
+        self._voice.progress(now_ms)
+        if isinstance(event, LlmText):
+            reply.latency.mark("llm_first_token", now_ms)
+            reply.round_text += event.text
+            for sentence in reply.sentences.push(event.text):
+                self._voice.say(now_ms, reply, sentence)
+        elif isinstance(event, LlmToolCall):
+            if reply.may_call:
+                reply.calls.append(self._tools.own(event.call))
+        elif isinstance(event, LlmDone):
+            self._done(now_ms, reply, event)
+            return
+        if len(reply.round_text) > LONGEST_ANSWER_CHARS or len(reply.calls) >= MAX_CALLS_IN_ANSWER:
+            self._out.append(StopLlm(reply.number))
+            self._done(now_ms, reply, LlmDone())
+
+    def _done(self, now_ms: int, reply: Reply, done: LlmDone) -> None:
+        reply.llm_done = True
+        for sentence in reply.sentences.flush():
+            self._voice.say(now_ms, reply, sentence)
+        self._out.append(
+            Emit(
+                "llm_usage",
+                {
+                    "reply": reply.number,
+                    "input_tokens": done.input_tokens,
+                    "cached_tokens": done.cached_tokens,
+                    "output_tokens": done.output_tokens,
+                },
+            )
+        )
+        if reply.calls:
+            self._failures = 0
+            self._deadlines.clear(PROGRESS)
+            self._tools.run(now_ms, reply)
+        elif reply.script and (reply.round_text.strip() or reply.acted):
+            self._failures = 0
+            self._out.append(FinishSaying(reply.number))
+        elif reply.acted:  # it was asked to do something, not to talk
+            self._failures = 0
+            self._voice.cut(now_ms, "nothing_to_say")
+        else:
+            error = VendorError("llm", "garbage", "an empty answer", retryable=True)
+            self.failed(now_ms, reply, error)
+
+    def failed(self, now_ms: int, reply: Reply, error: VendorError) -> None:
+        """Finish what was begun, else apologise, else give up."""
+        self._failures += 1
+        self._voice.emit_failure("llm", reply, error)
+        if not error.retryable or self._failures >= MAX_LLM_FAILURES:
+            self._voice.give_up(now_ms, "llm_failed")
+        elif reply.script:
+            reply.llm_done = True
+            self._deadlines.clear(FIRST_TOKEN)
+            if not reply.round_text.strip():  # "One moment, please", and then nothing
+                self._voice.say(now_ms, reply, self._settings.phrases.apology)
+            self._voice.progress(now_ms)
+            self._out.append(FinishSaying(reply.number))
+        else:
+            self._voice.cut(now_ms, "llm_failed")
+            self._voice.speak(now_ms, ReplyKind.PROMPT, self._settings.phrases.apology)
