@@ -10,6 +10,7 @@ from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
 from voicecore.turns.backchannels import backchannels, floor_words, plain
 from voicecore.turns.barge_in import WENT_ON_MS
+from voicecore.turns.endpointing import EndpointingPolicy
 from voicecore.turns.overlap import OverlapPolicy
 from voicecore.turns.settings import Phrases, TurnSettings
 
@@ -50,7 +51,13 @@ def conduct_of(agent: Agent, *, vendor_ends_turns: bool) -> Conduct:
                 wrap_up=phrases.wrap_up,
                 tool_meanwhile=phrases.tool_meanwhile,
             ),
-            min_silence_ms=taking.endpointing.min_silence_ms,
+            endpointing=EndpointingPolicy(
+                min_silence_ms=taking.endpointing.min_silence_ms,
+                open_silence_ms=taking.endpointing.open_silence_ms,
+                max_silence_ms=taking.endpointing.max_silence_ms,
+                adapts=taking.endpointing.adapts,
+                language=agent.language,
+            ),
             flush_timeout_ms=taking.endpointing.stt_final_timeout_ms,
             vendor_ends_turns=vendor_ends_turns,
             overlap=overlap,

@@ -10,6 +10,7 @@ from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
+from voicecore.turns.endpointing import EndpointingPolicy
 from voicecore.turns.history import History
 from voicecore.turns.machine import Phase, TurnMachine
 from voicecore.turns.settings import TurnSettings
@@ -35,6 +36,11 @@ tools:
     url: https://example.com/lookup
     parameters: {type: object, properties: {q: {type: string}}}
 """
+
+
+def after(silence_ms: int) -> EndpointingPolicy:
+    """Turns end after this much silence, whatever was said."""
+    return EndpointingPolicy(min_silence_ms=silence_ms, adapts=False)
 
 
 class Driver:

@@ -34,15 +34,34 @@ class Vad(Block):
 
 
 class Endpointing(Block):
-    """When a pause is the end of the caller's turn. STT vendors that detect turns themselves,
-    such as Deepgram Flux, end it without waiting for this."""
+    """When a pause is the end of the caller's turn. The wait follows the text (a whole sentence
+    ends sooner than "my number is") and the caller, who may pause more than others. STT vendors
+    that detect turns themselves, such as Deepgram Flux, end it without waiting for this."""
 
     min_silence_ms: StrictInt = Field(
         default=400,
         ge=0,
         le=10_000,
-        description="Silence, from the end of speech, before the agent may answer. It is never "
-        "shorter than `turn_taking.vad.stop_ms`. Higher lets callers think, lower answers sooner.",
+        description="Silence, from the end of speech, before the agent may answer a whole "
+        "sentence. It is never shorter than `turn_taking.vad.stop_ms`.",
+    )
+    open_silence_ms: StrictInt = Field(
+        default=600,
+        ge=0,
+        le=10_000,
+        description="The same after a text that may or may not be whole, such as one without "
+        "punctuation.",
+    )
+    max_silence_ms: StrictInt = Field(
+        default=1600,
+        ge=0,
+        le=10_000,
+        description="The same after a text that is not whole: one that ends with 'and', 'um' or in "
+        "the middle of a number. No wait is longer.",
+    )
+    adapts: bool = Field(
+        default=True,
+        description="Whether the wait follows text and caller; otherwise it is `min_silence_ms`.",
     )
     stt_final_timeout_ms: StrictInt = Field(
         default=700,

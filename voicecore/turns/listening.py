@@ -5,6 +5,7 @@ import msgspec
 from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, SttResumed
 from voicecore.providers.words import Word
 from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.endpointing import Endpointing
 from voicecore.turns.late_final import LATE_FINAL_MS, TakenInterim, without_repeats
 from voicecore.turns.settings import TurnSettings
 
@@ -41,8 +42,10 @@ class Listener:
         self.speaking = False
         self.started_ms = 0
         self.stopped_ms = 0
+        self.endpointing = Endpointing(settings.endpointing)
         self._settings = settings
         self._deadlines = deadlines
+        self._vendor_says_over = False
         self._finals: list[str] = []
         self._words: list[Word] = []
         self._interim = ""
@@ -69,6 +72,8 @@ class Listener:
         self.started_ms = at_ms
         if self._first_ms is None:
             self._first_ms = at_ms
+        elif self.text:
+            self.endpointing.paused(at_ms - self.stopped_ms)
         self._flushed = self._ripe = False
         self._deadlines.clear(ENDPOINT, FLUSH)
         self._deadlines.set(STUCK, at_ms + (STUCK_MS if self.text else NO_WORDS_MS))
@@ -83,13 +88,26 @@ class Listener:
         if self._settings.vendor_ends_turns:
             wait_ms = max(wait_ms, VENDOR_PATIENCE_MS)
         self._deadlines.set(FLUSH, now_ms + wait_ms)
-        self._deadlines.set(ENDPOINT, at_ms + self._settings.min_silence_ms)
+        self._await_end(now_ms)
 
     def heard(self, now_ms: int, event: SttEvent) -> None:
         before = self.text
         self._take(now_ms, event)
-        if self.speaking and self.text != before:
-            self._deadlines.set(STUCK, now_ms + STUCK_MS)
+        if self.speaking:
+            if self.text != before:
+                self._deadlines.set(STUCK, now_ms + STUCK_MS)
+        elif self._first_ms is not None and (self.text != before or isinstance(event, SttFinal)):
+            self._await_end(now_ms)
+
+    def _await_end(self, now_ms: int) -> None:
+        """Set, from what is known of the text, when the pause is long enough."""
+        wait_ms = self.endpointing.wait_ms(self.text, vendor_says_over=self._vendor_says_over)
+        end_ms = self.stopped_ms + wait_ms
+        self._ripe = end_ms <= now_ms
+        if self._ripe:
+            self._deadlines.clear(ENDPOINT)
+        else:
+            self._deadlines.set(ENDPOINT, end_ms)
 
     def _take(self, now_ms: int, event: SttEvent) -> None:
         if isinstance(event, SttInterim):
@@ -145,7 +163,7 @@ class Listener:
         self._words.clear()
         self._interim = ""
         self._first_ms = self.started_ms if self.speaking else None
-        self._flushed = self._vendor_ended = self._ripe = False
+        self._flushed = self._vendor_ended = self._ripe = self._vendor_says_over = False
         self._deadlines.clear(ENDPOINT, FLUSH)
 
     def _take_final(self, now_ms: int, event: SttFinal) -> None:
@@ -155,7 +173,6 @@ class Listener:
             # The vendor heard what the VAD did not.
             self._first_ms = self.stopped_ms = now_ms
             self._flushed = True
-            self._deadlines.set(ENDPOINT, now_ms + self._settings.min_silence_ms)
         if event.text:
             self._finals.append(event.text)
             self._words.extend(event.words)
@@ -164,6 +181,7 @@ class Listener:
         if event.flushed and not self.speaking:
             self._flushed = True
             self._deadlines.clear(FLUSH)
+        self._vendor_says_over = event.end_of_turn
         if event.end_of_turn and self._settings.vendor_ends_turns and self.text:
             self._vendor_ended = True
             self.stopped_ms = max(self.stopped_ms, self._first_ms or 0)

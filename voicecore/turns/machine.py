@@ -213,6 +213,8 @@ class TurnMachine:
         reply = self._speaker.reply
         answers = reply is not None and reply.kind is ReplyKind.ANSWER
         self._unanswered = self._turn if answers else None
+        if answers:
+            self._listener.endpointing.cut_off()
         self._speaker.cut(now_ms, "caller_went_on")
 
     def _turn_decided(self, now_ms: int, turn: CallerTurn) -> None:
@@ -257,6 +259,7 @@ class TurnMachine:
         return self._barge_in.judge(now_ms, text) is Verdict.INTERRUPTION
 
     def _played(self, now_ms: int, event: ReplyPlayed) -> None:
+        self._listener.endpointing.went_well()
         reply, ignored = self._speaker.reply, self._ignored
         self._speaker.played(now_ms, event.reply, event.played_ms)
         if reply is None or self._speaker.reply is not None:

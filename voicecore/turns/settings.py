@@ -2,6 +2,7 @@
 
 import msgspec
 
+from voicecore.turns.endpointing import EndpointingPolicy
 from voicecore.turns.overlap import OverlapPolicy
 
 
@@ -21,7 +22,7 @@ class TurnSettings(msgspec.Struct, frozen=True):
 
     greeting: str = ""
     phrases: Phrases = Phrases()
-    min_silence_ms: int = 400
+    endpointing: EndpointingPolicy = EndpointingPolicy()
     """Quiet after the caller's last voiced frame before the turn can be over."""
     flush_timeout_ms: int = 700
     """How long the speech-to-text may take to finish after the caller stopped."""

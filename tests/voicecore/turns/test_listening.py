@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.machine_driver import Driver
+from tests.support.machine_driver import Driver, after
 from voicecore.providers.errors import VendorError
 from voicecore.providers.stt import SttEager, SttFailed, SttFinal, SttInterim, SttResumed
 from voicecore.providers.words import Word
@@ -70,7 +70,7 @@ def says(ear: Ear, text: str, for_ms: int = 1000) -> None:
 
 class TestTurns:
     def test_a_turn_holds_text_words_and_times(self) -> None:
-        ear = Ear(min_silence_ms=400)
+        ear = Ear(endpointing=after(400))
         words = (Word("Hello.", 100, 500),)
         ear.wait(500)
         ear.starts()
@@ -94,7 +94,7 @@ class TestTurns:
         assert ear.texts == ["What are your hours?"]
 
     def test_the_final_alone_is_not_enough(self) -> None:
-        ear = Ear(min_silence_ms=600, flush_timeout_ms=700)
+        ear = Ear(endpointing=after(600), flush_timeout_ms=700)
         says(ear, "Hello")
         ear.wait(399)
         assert not ear.turns
@@ -102,7 +102,7 @@ class TestTurns:
         assert ear.texts == ["Hello"]
 
     def test_silence_alone_is_not_enough(self) -> None:
-        ear = Ear(min_silence_ms=200, flush_timeout_ms=700)
+        ear = Ear(endpointing=after(200), flush_timeout_ms=700)
         ear.starts()
         ear.hears(SttInterim("hello"))
         ear.stops()
@@ -112,7 +112,7 @@ class TestTurns:
         assert ear.texts == ["hello"]
 
     def test_speech_that_goes_on_waits(self) -> None:
-        ear = Ear(min_silence_ms=600)
+        ear = Ear(endpointing=after(600))
         says(ear, "Well,")
         ear.wait(300)
         ear.starts()
@@ -135,7 +135,7 @@ class TestTurns:
 
 class TestLateText:
     def late(self, *, interim: str) -> Ear:
-        ear = Ear(min_silence_ms=200, flush_timeout_ms=700)
+        ear = Ear(endpointing=after(200), flush_timeout_ms=700)
         ear.starts()
         ear.wait(1000)
         if interim:
@@ -169,7 +169,7 @@ class TestLateText:
         assert [word.text for word in ear.turns[1].words] == ["book", "a", "table"]
 
     def test_it_corrects_a_turn_that_is_not_decided(self) -> None:
-        ear = Ear(min_silence_ms=2000, flush_timeout_ms=700)
+        ear = Ear(endpointing=after(2000), flush_timeout_ms=700)
         ear.starts()
         ear.wait(1000)
         ear.hears(SttInterim("are you hoping"))
@@ -209,7 +209,7 @@ class TestVendorsOpinion:
         assert ear.texts == ["Hi."]
 
     def test_is_ignored_otherwise(self) -> None:
-        ear = Ear(min_silence_ms=1000)
+        ear = Ear(endpointing=after(1000))
         ear.starts()
         ear.hears(SttFinal("Hi.", end_of_turn=True))
         assert not ear.turns

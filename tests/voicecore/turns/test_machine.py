@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.machine_driver import Driver
+from tests.support.machine_driver import Driver, after
 from voicecore.providers.errors import VendorError
 from voicecore.providers.llm import LlmText
 from voicecore.providers.stt import SttFailed, SttFinal, SttInterim
@@ -28,7 +28,7 @@ class TestTurn:
         assert texts(driver) == [("assistant", "Hello there.")]
 
     def test_a_turn_is_decided_after_final_text_and_silence(self) -> None:
-        driver = Driver(TurnSettings(min_silence_ms=400))
+        driver = Driver(TurnSettings(endpointing=after(400)))
         driver.caller_says("What are your hours?")
         assert not driver.of(out.StartLlm)
         driver.pass_ms(199)
@@ -46,7 +46,7 @@ class TestTurn:
         assert len(driver.of(out.FinalizeStt)) == 1
 
     def test_a_pause_inside_the_turn_does_not_end_it(self) -> None:
-        driver = Driver(TurnSettings(min_silence_ms=600))
+        driver = Driver(TurnSettings(endpointing=after(600)))
         driver.caller_says("My number is")
         driver.pass_ms(200)
         driver.caller_says("five five five.")
@@ -83,14 +83,24 @@ class TestTurn:
         assert driver.last(out.StartLlm).request.messages[-1].text == "yes"
 
     def test_vendor_that_ends_turns_is_believed(self) -> None:
-        driver = Driver(TurnSettings(min_silence_ms=2000, vendor_ends_turns=True))
+        driver = Driver(
+            TurnSettings(
+                endpointing=after(2000),
+                vendor_ends_turns=True,
+            )
+        )
         driver.send(inputs.SpeechStarted(0))
         driver.pass_ms(1000)
         driver.send(inputs.Heard(SttFinal("Hi.", end_of_turn=True, flushed=True)))
         assert driver.of(out.StartLlm)
 
     def test_vendor_that_ends_turns_may_take_its_time(self) -> None:
-        driver = Driver(TurnSettings(min_silence_ms=400, vendor_ends_turns=True))
+        driver = Driver(
+            TurnSettings(
+                endpointing=after(400),
+                vendor_ends_turns=True,
+            )
+        )
         driver.caller_speaks(1000)
         driver.send(inputs.Heard(SttInterim("my number is")))
         driver.caller_stops()
@@ -134,7 +144,7 @@ class TestTurn:
         assert driver.of(out.FinishSaying) == [out.FinishSaying(reply)]
 
     def test_latencies_count_from_the_end_of_speech(self) -> None:
-        driver = Driver(TurnSettings(min_silence_ms=400))
+        driver = Driver(TurnSettings(endpointing=after(400)))
         driver.caller_says("Hello?", for_ms=1000)
         driver.pass_ms(200)
         reply = driver.last(out.StartLlm).reply
@@ -242,7 +252,7 @@ class TestInterruption:
         assert driver.of(out.ClearPlayout)
 
     def test_going_on_before_the_answer_joins_the_turns(self) -> None:
-        driver = Driver(TurnSettings(min_silence_ms=300))
+        driver = Driver(TurnSettings(endpointing=after(300)))
         driver.caller_says("What are your hours")
         driver.pass_ms(200)
         first = driver.last(out.StartLlm).reply
