@@ -3,6 +3,7 @@
 import argparse
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -31,6 +32,8 @@ def main(argv: list[str] | None = None) -> int:
     """Exit status 0: every bar holds; 1: one does not, or could not be shown; 2: wrong usage,
     or no machine for this."""
     args = _arguments(argv)
+    # Ended from outside it still ends the servers and callers that it has started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         setting = _setting(args)
     except (MachineError, ValueError) as error:
