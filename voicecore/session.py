@@ -18,6 +18,7 @@ from media.audio.format import AudioFormat, Encoding
 from media.audio.tones import dtmf
 from media.clock import Timer
 from media.playout import Playout, PlayoutEvent, PlayoutOverflow
+from media.playout import ReplyPlayed as PlayoutEnded
 from media.playout import ReplyStarted as PlayoutStarted
 from media.transport import Leg
 from voicecore.answering import AnsweringAgent
@@ -32,6 +33,7 @@ from voicecore.tools.requests import HttpCall
 from voicecore.turns import inputs, outputs
 from voicecore.turns.history import History
 from voicecore.turns.machine import Phase, TurnMachine
+from voicecore.vendor_log import VendorLog
 from voicecore.voicing import ScriptDone, Tones, Voice, Voiced
 
 INBOX_LIMIT = 2000
@@ -39,6 +41,8 @@ INBOX_LIMIT = 2000
 
 LAST_WORDS = 1_000_000
 """The number of the reply that excuses an internal error."""
+LAST_WORDS_SLACK_MS = 3000
+"""How much longer than they take the last words are waited for."""
 
 LEAVE_TIMEOUT_S = 2.0
 """How long the call's tasks may take to end when it is over."""
@@ -63,6 +67,8 @@ class Session:
         self._record = record
         self._http_tools = http_tools
         conduct = agent.conduct
+        names = {"stt": agent.stt.name, "llm": agent.llm.name, "tts": agent.tts.name}
+        self._vendor_log = VendorLog(names, self._log_keys())
         self._line = leg.started.outbound
         self._playout = Playout(self._line, lead_ms=conduct.lead_ms, chunk_ms=conduct.chunk_ms)
         self._hearing = Hearing(leg, agent, record=record.caller_audio, post=self._post)
@@ -80,6 +86,8 @@ class Session:
         self._timer_ms: int | None = None
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
+        self._excused = asyncio.Event()
+        """The last words were heard, or nobody is there to hear them."""
         self._tasks = CallTasks(self._task_failed)
         self._llm_task: asyncio.Task[None] | None = None
         leg.attach(self, self._playout)
@@ -118,6 +126,8 @@ class Session:
         self._post(inputs.DigitPressed(digit))
 
     def on_playout(self, event: PlayoutEvent) -> None:
+        if event.reply == LAST_WORDS and isinstance(event, PlayoutEnded):
+            self._excused.set()
         if isinstance(event, PlayoutStarted):
             self._post(inputs.ReplyStarted(event.reply, event.at_ms))
         else:
@@ -130,6 +140,7 @@ class Session:
         self._record.event("carrier_fault", self.leg.now_ms(), {"code": code, "detail": detail})
 
     def on_closed(self, reason: str) -> None:
+        self._excused.set()
         self._post(inputs.StreamClosed(reason))
 
     # The inbox
@@ -232,7 +243,8 @@ class Session:
             case outputs.Emit():
                 if output.type == "call_ended":
                     self.ended_reason = output.data["reason"]
-                self._record.event(output.type, self.leg.now_ms(), dict(output.data))
+                data = self._vendor_log.event(output.type, output.data)
+                self._record.event(output.type, self.leg.now_ms(), data)
             case _:
                 assert_never(output)
 
@@ -371,10 +383,10 @@ class Session:
             self.leg.clear(self._machine.live_reply or 0)
             self.leg.play(LAST_WORDS, spoken.audio)
             self.leg.finish(LAST_WORDS)
-            heard = asyncio.Event()
-            duration_ms = self._line.duration_ms(len(spoken.audio))
-            self.leg.call_at(self.leg.now_ms() + duration_ms, heard.set)
-            await heard.wait()
+            duration_ms = self._line.duration_ms(len(spoken.audio)) + LAST_WORDS_SLACK_MS
+            late = self.leg.call_at(self.leg.now_ms() + duration_ms, self._excused.set)
+            await self._excused.wait()
+            late.cancel()
         self.leg.hang_up()
 
     def _call_facts(self) -> dict[str, Any]:

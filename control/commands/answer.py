@@ -24,6 +24,8 @@ from voicecore.prepare import prepare
 from voicecore.providers.errors import VendorError
 from voicecore.tools.http import HttpToolRunner
 
+LOADING_STOP_S = 5.0
+
 log = structlog.get_logger("control.answer")
 
 _DESCRIPTION = """\
@@ -159,16 +161,19 @@ async def _answer_calls(
     drain_timeout_s = 0.0
     try:
         port = await server.listen(args.host, args.port)
-        _warn_if_open(args, settings)
-        log.info("loading", agent=agent.conduct.name, port=port)
-        await agent.start(MULAW_8K, lambda step: log.info("loading", step=step))
-        collector.settle()
-        server.ready()
         if args.media_port is not None:
             media_port = await server.listen_for_media(args.host, args.media_port)
             log.info("media port", url=f"ws://{args.host}:{media_port}/media/twilio")
+        _warn_if_open(args, settings)
+        log.info("loading", agent=agent.conduct.name, port=port)
+        stopping = asyncio.create_task(_until_signal())
+        if not await _load(agent, stopping):
+            log.info("stopped while loading")
+            return 0
+        collector.settle()
+        server.ready()
         log.info("ready", url=f"ws://{args.host}:{port}/media/twilio", port=port)
-        await _until_signal()
+        await stopping
         drain_timeout_s = settings.drain_timeout_s
         log.info("draining", calls=len(server.calls), timeout_s=drain_timeout_s)
     except VendorError as error:
@@ -180,6 +185,26 @@ async def _answer_calls(
     finally:
         await server.stop(drain_timeout_s)
     return 0
+
+
+async def _load(agent: AnsweringAgent, stopping: asyncio.Task[None]) -> bool:
+    """Make the agent ready to answer; False: we are to stop first.
+
+    :raises VendorError: a vendor cannot work."""
+    loading = asyncio.create_task(
+        agent.start(MULAW_8K, lambda step: log.info("loading", step=step))
+    )
+    await asyncio.wait({loading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not loading.done():
+        loading.cancel()
+        await asyncio.wait({loading}, timeout=LOADING_STOP_S)
+        return False
+    try:
+        loading.result()
+    except VendorError:
+        stopping.cancel()
+        raise
+    return True
 
 
 async def _until_signal() -> None:

@@ -1,9 +1,11 @@
 """The caller speaks over the agent: pause, decide, and give way or go on. Part of the turn
 machine.
 
-The agent's audio pauses once the caller's sound has lasted for a moment. Words, as they come,
-or at the deadline the sound itself, decide: an interruption ends the reply; anything else lets
-it go on where it was. Nothing that was decided keeps later words from interrupting after all.
+The agent's audio pauses once the caller's sound has lasted for a moment. Words decide as they
+come: an interruption ends the reply, anything else lets it go on where it was. Without words, at
+the deadline, the sound does: speech that lasts is given the floor, and the reply is kept until
+there is a word, or it turns out that there was none. Nothing that was decided keeps later words
+from interrupting after all.
 """
 
 from voicecore.turns.backchannels import plain
@@ -14,6 +16,8 @@ from voicecore.turns.overlap import OverlapPolicy, Verdict, judge_sound, judge_w
 from voicecore.turns.speaking import Speaker
 
 VERDICT = "verdict"
+HOLD_MS = 5000
+"""How long the floor is left to speech of which no word comes."""
 WENT_ON_MS = 300
 """Speech that makes an answer wait that is not heard yet: the caller was not done."""
 ECHO_REACH_MS = 600
@@ -39,6 +43,8 @@ class BargeIn:
         self._began_ms = 0
         self._sustained_ms = 0
         self._above_noise_db = 0.0
+        self._held = False
+        """The sound was given the floor; its words are waited for."""
         self._judged = False
         """The sound that goes on was judged: only words make it more."""
 
@@ -87,7 +93,7 @@ class BargeIn:
 
     def nothing_was_said(self, now_ms: int) -> None:
         """The speech is over, and there was no word in it."""
-        if self._speaker.paused:
+        if self._speaker.paused and not self._listener.speaking:
             self._decided(now_ms, Verdict.NOISE)
 
     def due(self, now_ms: int) -> None:
@@ -99,6 +105,12 @@ class BargeIn:
             sustained_ms=self._sustained_ms,
             above_noise_db=self._above_noise_db,
         )
+        if verdict is Verdict.INTERRUPTION and not self._listener.text:
+            verdict = Verdict.NOISE
+            if not self._held:
+                self._held = True
+                self._deadlines.set(VERDICT, now_ms + HOLD_MS)
+                return
         self._decided(now_ms, verdict)
 
     def judge(self, now_ms: int, text: str) -> Verdict | None:
@@ -114,6 +126,7 @@ class BargeIn:
         if self._judged or self._speaker.is_protected(now_ms, self._policy.protected):
             return
         self._began_ms = now_ms
+        self._held = False
         self._speaker.pause(now_ms)
         self._deadlines.set(VERDICT, now_ms + self._policy.verdict_ms)
         self._out.append(WantInterim())

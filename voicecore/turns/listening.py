@@ -128,10 +128,18 @@ class Listener:
         else:  # the text is late: what is there must do
             if self._interim:
                 self._taken = TakenInterim(self._interim, now_ms)
-                self._finals.append(self._interim)
-                self._interim = ""
-                self._final_ms = now_ms
+                self._take_interim(now_ms)
             self._flushed = True
+
+    def stt_died(self, now_ms: int) -> None:
+        """Another stream follows, which has not heard what this one understood."""
+        if self._interim:
+            self._take_interim(now_ms)
+
+    def _take_interim(self, now_ms: int) -> None:
+        self._finals.append(self._interim)
+        self._interim = ""
+        self._final_ms = now_ms
 
     def _noise_goes_on(self, now_ms: int) -> None:
         """What sounds like speech has brought no new word for long: take what there is."""

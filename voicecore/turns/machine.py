@@ -17,6 +17,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import assert_never
 
+from voicecore.providers.errors import VendorError
 from voicecore.providers.stt import SttFailed, SttFinal
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
@@ -49,6 +50,7 @@ from voicecore.turns.overlap import Verdict
 from voicecore.turns.reply import ReplyKind
 from voicecore.turns.settings import TurnSettings
 from voicecore.turns.speaking import Speaker
+from voicecore.turns.stt_watch import SttWatch
 
 MAX_STT_FAILURES = 2
 EARLY_ANSWER_MS = 2500
@@ -95,6 +97,7 @@ class TurnMachine:
         """The last turn, if its answer was dropped before it was heard."""
         self._digits = ""
         self._stt_failures = 0
+        self._stt_watch = SttWatch()
 
     @property
     def live_reply(self) -> int | None:
@@ -176,6 +179,7 @@ class TurnMachine:
 
     def _speech_started(self, now_ms: int, at_ms: int) -> None:
         self._listener.speech_started(at_ms)
+        self._stt_watch.speech_started()
         self._barge_in.speech_started()
         self._deadlines.clear(SILENCE)
         self._out.append(Emit("speech_started", {"at_ms": at_ms}))
@@ -190,6 +194,7 @@ class TurnMachine:
         if isinstance(heard, SttFailed):
             self._stt_failed(now_ms, heard)
             return
+        self._stt_watch.heard()
         if isinstance(heard, SttFinal) and heard.text:
             self._stt_failures = 0
         self._listener.heard(now_ms, heard)
@@ -200,13 +205,30 @@ class TurnMachine:
     def _stt_failed(self, now_ms: int, failed: SttFailed) -> None:
         self._stt_failures += 1
         error = failed.error
-        self._out.append(Emit("vendor_failed", {"kind": "stt", "code": error.code}))
+        self._stt_watch.failed()
+        self._emit_stt_failure(error)
         if self.phase is not Phase.TALKING:
             return  # nobody is listened to any more: the last sentence is said to its end
+        self._listener.stt_died(now_ms)
         if error.retryable and self._stt_failures <= MAX_STT_FAILURES:
             self._out.append(ReopenStt())
         else:
             self._speaker.give_up(now_ms, "stt_failed")
+
+    def _emit_stt_failure(self, error: VendorError) -> None:
+        data = {
+            "kind": "stt",
+            "vendor": error.vendor,
+            "code": error.code,
+            "detail": error.detail,
+        }
+        self._out.append(Emit("vendor_failed", data))
+
+    def _flush_expired(self) -> None:
+        speech_ms = self._listener.stopped_ms - self._listener.started_ms
+        error = self._stt_watch.flush_expired(speech_ms)
+        if error is not None:
+            self._emit_stt_failure(error)
 
     def _went_on(self, now_ms: int) -> None:
         """The caller speaks again before the answer is heard: it waits for what is added."""
@@ -304,7 +326,11 @@ class TurnMachine:
 
     def _on_due(self, now_ms: int, name: str) -> None:
         if name in (ENDPOINT, FLUSH, STUCK):
+            if name == FLUSH:
+                self._flush_expired()
             self._listener.due(now_ms, name)
+            if name != ENDPOINT and not self._listener.text:
+                self._barge_in.nothing_was_said(now_ms)
         elif name == VERDICT:
             self._barge_in.due(now_ms)
         elif name == SILENCE:

@@ -5,9 +5,10 @@ import re
 _ABBREVIATIONS = frozenset(
     "mr mrs ms dr prof sr jr st vs etc no dept ave blvd rd ext approx e.g i.e a.m p.m u.s".split()
 )
-_END = re.compile(r"[.!?…]+[\"')\]]*(?=\s)|[。！？]+|\n+")
+# A run of dots is tried once, not from each of them.
+_END = re.compile(r"(?<![.!?…])[.!?…]+[\"')\]]*(?=\s)|[。！？]+|\n+")
 _CLAUSE = re.compile(r"[,;:–—](?=\s)|[、，；：]")
-_MARKUP = re.compile(r"[*_`#~]+|^\s*[-•]\s+", re.MULTILINE)
+_MARKUP = re.compile(r"[*_`#~]+|^[^\S\n]*[-•]\s+", re.MULTILINE)
 _UNSPEAKABLE = re.compile(
     "[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]"
 )
@@ -15,6 +16,8 @@ _SOUNDLESS = re.compile(r"""[\s.!?…,;:–—\-'"()\[\]。！？、，；：]*"
 
 LONGEST_CHARS = 240
 """A piece is cut at a space here, whatever the model writes."""
+_WINDOW = LONGEST_CHARS + 1
+"""So much text decides where a piece ends: no answer costs more than its length."""
 
 
 def speakable(text: str) -> str:
@@ -34,14 +37,16 @@ class SentenceStream:
 
     def push(self, delta: str) -> list[str]:
         """Take the next piece of text; return the sentences it completes."""
-        self._pending = (self._pending + delta).lstrip(" ")
+        text = self._pending + delta
         pieces: list[str] = []
-        while (end := self._next_cut()) is not None:
-            piece = _spoken(self._pending[:end])
-            self._pending = self._pending[end:].lstrip(" ")
+        place = _past_spaces(text, 0)
+        while (end := self._next_cut(text[place : place + _WINDOW])) is not None:
+            piece = _spoken(text[place : place + end])
+            place = _past_spaces(text, place + end)
             if piece:
                 self._cut_any = True
                 pieces.append(piece)
+        self._pending = text[place:]
         return pieces
 
     def flush(self) -> list[str]:
@@ -49,8 +54,8 @@ class SentenceStream:
         piece, self._pending = _spoken(self._pending), ""
         return [piece] if piece else []
 
-    def _next_cut(self) -> int | None:
-        text = self._pending
+    def _next_cut(self, text: str) -> int | None:
+        """Where the first piece ends of what lies in the window; None: more text may tell."""
         for match in _END.finditer(text):
             if match.end() > LONGEST_CHARS:
                 break
@@ -64,6 +69,12 @@ class SentenceStream:
             space = text.rfind(" ", 1, LONGEST_CHARS)
             return space if space > 0 else LONGEST_CHARS
         return None
+
+
+def _past_spaces(text: str, place: int) -> int:
+    while text.startswith(" ", place):
+        place += 1
+    return place
 
 
 def _spoken(text: str) -> str:

@@ -300,7 +300,9 @@ class Speaker:
         elif name == FIRST_AUDIO:
             self._timed_out(now_ms, reply, "tts", "first_output_timeout")
         elif name == PROGRESS:
-            self._timed_out(now_ms, reply, "tts" if reply.llm_done else "llm", "stalled")
+            mute = reply.llm_done and not reply.audio_ms
+            code = "first_output_timeout" if mute else "stalled"
+            self._timed_out(now_ms, reply, "tts" if reply.llm_done else "llm", code)
         elif name == PLAYOUT:
             self.played(now_ms, reply.number, reply.audio_ms)
 
@@ -345,5 +347,14 @@ class Speaker:
 
     def emit_failure(self, kind: str, reply: Reply, error: VendorError) -> None:
         self._out.append(
-            Emit("vendor_failed", {"kind": kind, "code": error.code, "reply": reply.number})
+            Emit(
+                "vendor_failed",
+                {
+                    "kind": kind,
+                    "vendor": error.vendor,
+                    "code": error.code,
+                    "detail": error.detail,
+                    "reply": reply.number,
+                },
+            )
         )

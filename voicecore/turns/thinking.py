@@ -84,8 +84,9 @@ class Thinking:
         self._voice.progress(now_ms)
         if isinstance(event, LlmText):
             reply.latency.mark("llm_first_token", now_ms)
-            reply.round_text += event.text
-            for sentence in reply.sentences.push(event.text):
+            text = event.text[: LONGEST_ANSWER_CHARS + 1 - len(reply.round_text)]
+            reply.round_text += text
+            for sentence in reply.sentences.push(text):
                 self._voice.say(now_ms, reply, sentence)
         elif isinstance(event, LlmToolCall):
             if reply.may_call:
@@ -95,6 +96,9 @@ class Thinking:
             return
         if len(reply.round_text) > LONGEST_ANSWER_CHARS or len(reply.calls) >= MAX_CALLS_IN_ANSWER:
             self._out.append(StopLlm(reply.number))
+            detail = f"more than {LONGEST_ANSWER_CHARS} characters or {MAX_CALLS_IN_ANSWER} calls"
+            error = VendorError("llm", "garbage", detail, retryable=False)
+            self._voice.emit_failure("llm", reply, error)
             self._done(now_ms, reply, LlmDone())
 
     def _done(self, now_ms: int, reply: Reply, done: LlmDone) -> None:

@@ -10,6 +10,7 @@ from voicecore.providers.words import spread_words
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
 from voicecore.turns.backchannels import plain
+from voicecore.turns.barge_in import HOLD_MS
 from voicecore.turns.overlap import OverlapPolicy
 from voicecore.turns.settings import TurnSettings
 
@@ -108,10 +109,34 @@ class TestInterruption:
         interim(driver, "yeah but on Sunday")
         assert verdicts(driver) == ["interruption"]
 
-    def test_long_speech_without_words_interrupts(self) -> None:
+    def test_long_speech_has_the_floor_until_its_words_come(self) -> None:
         driver, _ = speaking()
-        driver.caller_speaks(700)
+        driver.caller_speaks(2500)
+        assert not driver.of(out.ResumeReply)
+        interim(driver, "okay")
+        assert not verdicts(driver)
+        interim(driver, "okay but on Sunday")
         assert verdicts(driver) == ["interruption"]
+
+    def test_long_noise_gives_it_back(self) -> None:
+        driver, reply = speaking()
+        driver.caller_says("", for_ms=2500)
+        assert verdicts(driver) == ["noise"]
+        assert driver.last(out.ResumeReply).reply == reply
+
+    def test_so_does_long_noise_of_which_the_vendor_says_nothing(self) -> None:
+        driver, reply = speaking()
+        driver.caller_speaks(2500)
+        driver.caller_stops()
+        driver.pass_ms(700)
+        assert driver.last(out.ResumeReply).reply == reply
+
+    def test_noise_without_an_end_has_it_for_a_while(self) -> None:
+        driver, reply = speaking()
+        driver.caller_speaks(160 + 500 + HOLD_MS - 1)
+        assert not driver.of(out.ResumeReply)
+        driver.pass_ms(1)
+        assert driver.last(out.ResumeReply).reply == reply
 
     def test_quiet_speech_without_words_does_not(self) -> None:
         driver, _ = speaking(min_above_noise_db=6)

@@ -133,6 +133,20 @@ class TestTurns:
         assert ear.turns[1].start_ms == 2000
 
 
+class TestDeadStreams:
+    def test_what_the_last_one_understood_is_kept(self) -> None:
+        ear = Ear(endpointing=after(200))
+        ear.starts()
+        ear.hears(SttInterim("my order number is four two seven"))
+        ear.listener.stt_died(ear.now_ms)
+        ear.hears(SttInterim("please"))
+        ear.hears(SttFinal("Please cancel it."))
+        ear.stops()
+        ear.hears(SttFinal("", flushed=True))
+        ear.wait(1000)
+        assert ear.texts == ["my order number is four two seven Please cancel it."]
+
+
 class TestLateText:
     def late(self, *, interim: str) -> Ear:
         ear = Ear(endpointing=after(200), flush_timeout_ms=700)

@@ -181,7 +181,7 @@ class TestInterruption:
         driver.heard_ms[reply] = 450
         driver.caller_speaks(600)
         assert not driver.of(out.ClearPlayout)
-        driver.pass_ms(60)
+        driver.send(inputs.Heard(SttInterim("what about")))
         assert driver.of(out.ClearPlayout) == [out.ClearPlayout(reply)]
         assert driver.of(out.CancelReply) == [out.CancelReply(reply)]
 

@@ -15,6 +15,7 @@ from voicecore.providers.words import Word, spread_words
 from voicecore.tools.requests import ToolResult
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
+from voicecore.turns.barge_in import HOLD_MS
 from voicecore.turns.machine import Phase
 from voicecore.turns.overlap import OverlapPolicy
 from voicecore.turns.settings import TurnSettings
@@ -95,7 +96,7 @@ class Checked(Driver):
             assert self.paused == live
             due_ms = self.machine.next_deadline()
             assert due_ms is not None, "a pause ends by itself"
-            assert due_ms <= self.now_ms + OverlapPolicy().verdict_ms
+            assert due_ms <= self.now_ms + HOLD_MS
         if self.ended:
             assert live is None
             assert self.machine.next_deadline() is None

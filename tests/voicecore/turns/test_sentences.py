@@ -2,11 +2,13 @@
 
 import re
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from voicecore.turns import sentences
 from voicecore.turns.sentences import LONGEST_CHARS, SentenceStream, speakable
 
 
@@ -168,3 +170,31 @@ def test_nothing_is_lost_or_said_twice(text: str, places: list[int], clause: int
     assert all(piece and len(piece) <= LONGEST_CHARS for piece in pieces)
     for piece in pieces:
         piece.encode()
+
+
+@pytest.mark.parametrize(
+    "text", ["." * 20_000, "a" * 20_000, "a. " * 7000, "\n" * 20_000, ".) " * 9]
+)
+def test_an_answer_costs_no_more_than_its_length(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each search sees a window, and each window takes a piece away."""
+    seen_chars = 0
+
+    class Counting:
+        def __init__(self, pattern: re.Pattern[str]) -> None:
+            self.finditer_ = pattern.finditer
+
+        def finditer(self, text: str) -> Any:
+            nonlocal seen_chars
+            assert len(text) <= LONGEST_CHARS + 1
+            seen_chars += len(text)
+            return self.finditer_(text)
+
+    for name in ("_END", "_CLAUSE"):
+        monkeypatch.setattr(sentences, name, Counting(getattr(sentences, name)))
+    stream = SentenceStream()
+    stream.push(text)
+    stream.flush()
+    most_pieces = len(text) // 3 if text.startswith("a.") else len(text) // LONGEST_CHARS
+    assert seen_chars <= 2 * (most_pieces + 2) * (LONGEST_CHARS + 1)
