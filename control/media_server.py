@@ -51,15 +51,14 @@ class MediaServer:
         self.entrance = MediaEntrance(
             self.calls, settings, self.metrics, clock, carrier_options=carrier_options(settings)
         )
-        shed = self.metrics.streams_refused.labels("too_many_waiting")
-        self._http_port = HttpPort(media_app(self.entrance), on_shed=shed.inc)
+        self.metrics.streams_refused.labels("too_many_waiting")  # shown before the first too
+        self._http_port = HttpPort(media_app(self.entrance), on_dropped=self._newcomer_dropped)
         self._on_call_ended = on_call_ended
         self._media_port: asyncio.Server | None = None
         self._lag = LoopLag(asyncio.get_running_loop(), self.metrics.loop_lag.observe)
 
     async def listen(self, host: str, port: int) -> int:
         """Listen for HTTP and media; returns the port, which is a free one for 0."""
-        self._lag.start()
         return await self._http_port.open(host, port)
 
     async def listen_for_media(self, host: str, port: int) -> int:
@@ -72,7 +71,9 @@ class MediaServer:
         return int(self._media_port.sockets[0].getsockname()[1])
 
     def ready(self) -> None:
-        """The agent is loaded: take calls."""
+        """The agent is loaded: take calls. Loading holds the event loop up, which no call
+        suffers from: how late it is counts from here on."""
+        self._lag.start()
         self.entrance.ready = True
 
     async def stop(self, drain_timeout_s: float) -> None:
@@ -82,8 +83,13 @@ class MediaServer:
         if self._media_port is not None:
             self._media_port.close()
         await self._http_port.close()
+        self.entrance.close()
         await self._records.close()
         self._lag.stop()
+
+    def _newcomer_dropped(self, code: str) -> None:
+        self.metrics.streams_refused.labels(code).inc()
+        self.entrance.silent_closed(code)
 
     def _answer(self, leg: Leg) -> Session:
         record = self._records.open(leg.started, record_audio=self._agent.conduct.record)

@@ -28,6 +28,29 @@ class Metrics:
         self.interruptions = Counter(
             "voicecore_interruptions", "Replies the caller interrupted.", registry=self.registry
         )
+        self.line_lost = Counter(
+            "voicecore_line_lost_seconds",
+            "Callers' audio that was lost on the way, or came too fast and was dropped.",
+            ["cause"],
+            registry=self.registry,
+        )
+        self.line_faults = Counter(
+            "voicecore_line_faults",
+            "Frames that came late, twice or out of order, and timestamps that made no sense.",
+            ["fault"],
+            registry=self.registry,
+        )
+        self.playout_gaps = Counter(
+            "voicecore_playout_gap_seconds",
+            "Silence within replies because their audio came too late.",
+            registry=self.registry,
+        )
+        self.playout_gap_longest = Histogram(
+            "voicecore_playout_gap_longest_seconds",
+            "The longest such silence of each call.",
+            buckets=SECONDS,
+            registry=self.registry,
+        )
         self.turn_stage = Histogram(
             "voicecore_turn_stage_seconds",
             "From the end of the caller's speech to each stage of the reply.",
@@ -52,8 +75,21 @@ class Metrics:
             self.vendor_failures.labels(data["kind"], data["code"]).inc()
         elif type == "agent_turn" and data["ended"] == "interrupted":
             self.interruptions.inc()
+        elif type == "line_quality":
+            self._line_quality(data)
         elif type == "call_ended":
             self.calls_ended.labels(data["reason"]).inc()
+
+    def _line_quality(self, data: Mapping[str, Any]) -> None:
+        lost_ms = data["inbound_gap_ms"] + data["inbound_unfilled_ms"]
+        self.line_lost.labels("lost").inc(lost_ms / 1000)
+        self.line_lost.labels("too_fast").inc(data["inbound_dropped_ms"] / 1000)
+        self.line_faults.labels("late").inc(data["inbound_late_frames"])
+        self.line_faults.labels("duplicate").inc(data["inbound_duplicate_frames"])
+        self.line_faults.labels("reordered").inc(data["inbound_reordered_frames"])
+        self.line_faults.labels("bad_timestamp").inc(data["inbound_bad_timestamps"])
+        self.playout_gaps.inc(data["outbound_gap_ms"] / 1000)
+        self.playout_gap_longest.observe(data["outbound_late_ms_max"] / 1000)
 
     def render(self) -> bytes:
         return generate_latest(self.registry)

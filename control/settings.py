@@ -1,10 +1,12 @@
 """Settings from the environment: ``VOICECORE_*``, and the vendors' own key names."""
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -15,7 +17,6 @@ class Settings(BaseSettings):
 
     public_url: str = Field(
         default="",
-        pattern=r"^(https://[^/\s]+[^\s]*)?$",
         description="How carriers reach this server, such as https://voice.example.com. Needed "
         "for answer documents and for checking Twilio's signatures.",
     )
@@ -45,6 +46,13 @@ class Settings(BaseSettings):
         default=600, ge=0, description="How long live calls may go on after SIGTERM."
     )
 
+    @field_validator("public_url")
+    @classmethod
+    def _is_https(cls, url: str) -> str:
+        if url and not _has_https_host(url):
+            raise ValueError("must be an https:// URL with a host, as https://voice.example.com")
+        return url
+
 
 class SettingsError(Exception):
     """The environment is wrong; the text names every wrong variable."""
@@ -58,10 +66,20 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         lines = [
-            f"VOICECORE_{str(item['loc'][0]).upper()}: {item['msg']}"
+            # Our own validators' words come without pydantic's in front.
+            f"VOICECORE_{str(item['loc'][0]).upper()}: "
+            f"{item.get('ctx', {}).get('error', item['msg'])}"
             for item in error.errors(include_url=False)
         ]
         raise SettingsError("\n".join(lines)) from None
+
+
+def _has_https_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme == "https" and bool(parts.hostname) and not re.search(r"\s", url)
 
 
 def read_secrets() -> Mapping[str, str]:

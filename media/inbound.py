@@ -22,13 +22,15 @@ class InboundCounters(msgspec.Struct, frozen=True):
 
     - ``gap_ms``: lost audio that silence stands for.
     - ``unfilled_ms``: lost audio above the limit of one gap, skipped.
-    - ``late``: pieces that came after their place was given up, or twice; dropped.
+    - ``late``: pieces that came after their place was given up; dropped.
+    - ``duplicate``: pieces that came again; dropped.
     - ``reordered``: pieces that came out of order and were put in place.
     - ``bad_timestamps``: timestamps that went back or made no sense, not believed."""
 
     gap_ms: int
     unfilled_ms: int
     late: int
+    duplicate: int
     reordered: int
     bad_timestamps: int
 
@@ -54,6 +56,7 @@ class Inbound:
         self._window = reorder_frames
         self._next_sequence: int | None = None
         self._held: dict[int, AudioIn] = {}
+        self._given_up: set[int] = set()
 
         # The carrier's clock in bytes of audio: where the next piece is due.
         self._due: int | None = None
@@ -64,6 +67,7 @@ class Inbound:
         self._gap_ms = 0
         self._unfilled_ms = 0
         self._late = 0
+        self._duplicate = 0
         self._reordered = 0
         self._bad_timestamps = 0
 
@@ -75,7 +79,12 @@ class Inbound:
     @property
     def counters(self) -> InboundCounters:
         return InboundCounters(
-            self._gap_ms, self._unfilled_ms, self._late, self._reordered, self._bad_timestamps
+            self._gap_ms,
+            self._unfilled_ms,
+            self._late,
+            self._duplicate,
+            self._reordered,
+            self._bad_timestamps,
         )
 
     def receive(self, audio: AudioIn) -> list[bytes]:
@@ -104,11 +113,16 @@ class Inbound:
         expected = self._next_sequence
         if expected is None or abs(sequence - expected) > _SEQUENCE_JUMP:
             frames = self._release_held()
+            self._given_up = set(range(sequence - _SEQUENCE_JUMP, sequence))
             self._next_sequence = sequence + 1
             return frames + self._take(audio)
         held = self._held
-        if sequence < expected or sequence in held:
+        if sequence in self._given_up:
+            self._given_up.discard(sequence)
             self._late += 1
+            return []
+        if sequence < expected or sequence in held:
+            self._duplicate += 1
             return []
         if held and sequence < max(held):
             self._reordered += 1
@@ -117,7 +131,14 @@ class Inbound:
             if len(held) <= self._window:
                 return []
             self._next_sequence = min(held)
+            self._give_up(expected, self._next_sequence)
         return self._release_run()
+
+    def _give_up(self, first: int, end: int) -> None:
+        """Wait no longer for the pieces from ``first`` to before ``end``. What lies further back
+        than a jump is forgotten: it would start a new count."""
+        recent = {number for number in self._given_up if number >= end - _SEQUENCE_JUMP}
+        self._given_up = recent.union(range(first, end))
 
     def _release_run(self) -> list[bytes]:
         frames: list[bytes] = []

@@ -119,6 +119,7 @@ class Playout:
         self._keep_bytes = (lead_ms + KEPT_MS) // FRAME_MS * audio.frame_bytes
         self._replies: dict[int, _Reply] = {}
         self._end_ms = 0  # when the carrier will have played everything sent
+        self._last_played = (-1, 0)
         self._lag_ms = 0  # how much later than expected marks come back
 
     @property
@@ -194,7 +195,7 @@ class Playout:
         """Stop speaking: forget what is unsent, have the carrier drop the rest.
 
         :returns: how many milliseconds of ``reply`` were heard, and what to send."""
-        played_ms = self.played_ms(now_ms, reply)
+        played_ms = self.cut_ms(now_ms, reply)
         sent = any(state.sent_bytes and not state.paused for state in self._replies.values())
         self._replies.clear()
         if not sent:
@@ -209,7 +210,7 @@ class Playout:
         if state is None or state.paused:
             return []
         sent = state.sent_bytes
-        state.rewind(self.played_ms(now_ms, reply) * self.audio.bytes_per_ms)
+        state.rewind(self.cut_ms(now_ms, reply) * self.audio.bytes_per_ms)
         state.paused = True
         state.end_marked = False
         for earlier in list(self._replies.values()):
@@ -233,14 +234,22 @@ class Playout:
         state.marked_bytes = -1
 
     def played_ms(self, now_ms: int, reply: int) -> int:
-        """How much of a live reply the caller has heard, as far as the server can know: the
-        carrier plays in real time from when it got the audio, less half of the delay with
-        which marks come back (the other half is the mark's own way)."""
+        """How much of a reply the caller has heard, as far as the server can know: the carrier
+        plays in real time from when it got the audio, less half of the delay with which marks
+        come back (the other half is the mark's own way)."""
+        return self._position_ms(now_ms - self._lag_ms // 2, reply)
+
+    def cut_ms(self, now_ms: int, reply: int) -> int:
+        """How much of a reply will have been heard when a clear that is sent now arrives. It is
+        as long on its way as the audio was."""
+        return self._position_ms(now_ms, reply)
+
+    def _position_ms(self, at_ms: int, reply: int) -> int:
         state = self._replies.get(reply)
         if state is None:
-            return 0
+            number, played_ms = self._last_played
+            return played_ms if number == reply else 0
         heard_ms = 0
-        at_ms = now_ms - self._lag_ms // 2
         for index, (start_ms, start_byte) in enumerate(state.stretches):
             if start_ms > at_ms:
                 break
@@ -306,4 +315,5 @@ class Playout:
     def _played(self, state: _Reply, now_ms: int) -> None:
         if self._replies.pop(state.number, None) is not None:
             played_ms = self.audio.duration_ms(state.sent_bytes)
+            self._last_played = (state.number, played_ms)
             self.events.append(ReplyPlayed(state.number, now_ms, played_ms))

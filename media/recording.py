@@ -1,7 +1,7 @@
 """Both sides of a call on one timeline: the caller left, the agent right, as 16-bit samples.
 
 Pure: times are inputs, in milliseconds from the start of the stream. Audio is kept as it came
-from the line and is decoded only when it is taken, about once a second:
+from the line and is decoded only when it is taken, a few times a second:
 
     timeline.caller(1200, frame); timeline.agent(1210, chunk); timeline.cut_agent(1900)
     wav.write(timeline.take(until_ms=2000))

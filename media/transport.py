@@ -25,6 +25,7 @@ from media.carrier import (
 from media.carriers.kind import CarrierKind
 from media.clock import Clock, Timer
 from media.inbound import Inbound
+from media.line_quality import LineQuality
 from media.playout import Playout, PlayoutEvent
 
 UNREAD_LIMIT_BYTES = 512 * 1024
@@ -94,8 +95,7 @@ class Leg:
         self._owner: LegOwner | None = None
         self._open = True
         self._audio_ms = 0
-        self.dropped_ms = 0
-        """Audio of the caller that came far too fast to be one."""
+        self._dropped_ms = 0
 
     def attach(self, owner: LegOwner, playout: Playout) -> None:
         """Give the leg to a call, which hears everything from here on and brings its playout."""
@@ -112,6 +112,22 @@ class Leg:
     def is_open(self) -> bool:
         return self._open
 
+    @property
+    def quality(self) -> LineQuality:
+        """How well the line carried sound so far."""
+        inbound, playout = self._inbound.counters, self._playout
+        return LineQuality(
+            inbound_gap_ms=inbound.gap_ms,
+            inbound_unfilled_ms=inbound.unfilled_ms,
+            inbound_dropped_ms=self._dropped_ms,
+            inbound_late_frames=inbound.late,
+            inbound_duplicate_frames=inbound.duplicate,
+            inbound_reordered_frames=inbound.reordered,
+            inbound_bad_timestamps=inbound.bad_timestamps,
+            outbound_gap_ms=playout.gap_ms if playout is not None else 0,
+            outbound_late_ms_max=playout.late_ms_max if playout is not None else 0,
+        )
+
     # From the socket
 
     def receive(self, event: CarrierEvent) -> None:
@@ -120,13 +136,7 @@ class Leg:
         if owner is None or playout is None:
             return
         if isinstance(event, AudioIn):
-            for frame in self._inbound.receive(event):
-                self._audio_ms += FRAME_MS
-                if self._audio_ms - self.now_ms() > AHEAD_LIMIT_MS:
-                    self._audio_ms -= FRAME_MS
-                    self.dropped_ms += FRAME_MS
-                else:
-                    owner.on_frame(frame)
+            self._hand_on(self._inbound.receive(event), owner)
         elif isinstance(event, MarkPlayed):
             playout.mark_played(self.now_ms(), event.name)
             self._report(playout)
@@ -144,6 +154,15 @@ class Leg:
     def protocol_error(self, code: str) -> None:
         """The peer broke the protocol: this socket is closed, and only this one."""
         self._finish(code, CLOSE_PROTOCOL_ERROR, code)
+
+    def _hand_on(self, frames: list[bytes], owner: LegOwner) -> None:
+        for frame in frames:
+            self._audio_ms += FRAME_MS
+            if self._audio_ms - self.now_ms() > AHEAD_LIMIT_MS:
+                self._audio_ms -= FRAME_MS
+                self._dropped_ms += FRAME_MS
+            else:
+                owner.on_frame(frame)
 
     # To the carrier
 
@@ -238,6 +257,8 @@ class Leg:
         self._socket.close(code, text)
         owner, self._owner = self._owner, None
         if owner is not None and reason is not None:
+            # What was held back for a missing piece, and a part of a frame, came before the end.
+            self._hand_on(self._inbound.flush(), owner)
             owner.on_closed(reason)
 
 

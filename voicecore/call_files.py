@@ -34,14 +34,17 @@ RECORDING = "recording.wav"
 EVENTS = "events.jsonl"
 TRANSCRIPT = "transcript.json"
 
-_EVERY_MS = 1000
+RECORD_EVERY_MS = 250
 _TRANSCRIPT_EVERY_MS = 5000
 _TRANSCRIPT_BYTES_PER_MS = 32
 """A long transcript is written more seldom: none costs the disk more than a recording does."""
-_SETTLE_MS = 300
-"""Audio is taken this long after its time, as a clear takes effect a little in the past."""
-_LINE_LAG_MS = 5000
-"""A caller's line that has fallen behind is waited for so long."""
+SETTLE_MS = 100
+"""Audio is taken this long after its time: until then a clear may take the agent's back, and a
+caller's line that ran ahead may be set back by a frame."""
+LINE_LAG_MS = 520
+"""A caller's line that has fallen behind is waited for so long. ``Hearing`` places no frame
+further back: it sets a line that drifts more anew. All of these together, and what the disk's
+thread waits, are less than a second: that is what a process that is killed may lose."""
 
 
 class CallFilesReport(msgspec.Struct, frozen=True):
@@ -122,7 +125,10 @@ class CallFiles:
             self._transcript_timer.cancel()
         if self._timer is not None:
             self._timer.cancel()
-            self._write_recording(self.now_ms())
+            now_ms = self.now_ms()
+            self._timeline.cut_agent(now_ms)
+            # The caller's last frames may lie a little ahead of the clock; they came.
+            self._write_recording(max(now_ms, self._timeline.caller_end_ms))
             self._writer.write(self._recording, self._timeline.finish())
         self.caller = self.agent = self.cut_agent = _unrecorded
         self._writer.write(self._transcript_file, self.transcript.to_json())
@@ -145,12 +151,12 @@ class CallFiles:
         self._writer.write(self._transcript_file, self.transcript.to_json())
 
     def _schedule(self) -> None:
-        self._timer = self._clock.call_at(self._clock.now_ms() + _EVERY_MS, self._tick)
+        self._timer = self._clock.call_at(self._clock.now_ms() + RECORD_EVERY_MS, self._tick)
 
     def _tick(self) -> None:
         now_ms = self.now_ms()
-        line_ms = max(self._timeline.caller_end_ms, now_ms - _LINE_LAG_MS)
-        self._write_recording(min(line_ms, now_ms - _SETTLE_MS))
+        line_ms = max(self._timeline.caller_end_ms, now_ms - LINE_LAG_MS)
+        self._write_recording(min(line_ms, now_ms - SETTLE_MS))
         self._schedule()
 
     def _write_recording(self, until_ms: int) -> None:

@@ -5,8 +5,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from media.carrier import StreamStarted
 from media.clock import Clock
+from media.line_quality import LineQuality
 from media.recording_writer import Damage, DiskWriter
 from voicecore.call_files import CallFiles
 from voicecore.providers.words import spread_words
@@ -16,7 +19,7 @@ Observer = Callable[[str, Mapping[str, Any]], None]
 """Called with each event's type and data."""
 
 STOP_TIMEOUT_S = 10.0
-BATCH_MS = 200
+BATCH_MS = 100
 """How long data may wait for more before it is written: fewer, larger writes."""
 
 
@@ -66,6 +69,7 @@ class CallRecord:
         self._files = files
         self._observer = observer
         self._turns = 0
+        self._has_quality = False
         self.caller_audio: Callable[[int, bytes], None] = _ignore
         self.agent_audio: Callable[[int, bytes], None] = _ignore
         self.cut_agent_audio: Callable[[int], None] = _ignore
@@ -95,6 +99,14 @@ class CallRecord:
                 interrupted=data["ended"] != "played",
             )
             self._files.put_entry(entry)
+
+    def line_quality(self, at_ms: int, quality: LineQuality) -> bool:
+        """Record how the line was, at the call's end; False if that is done already."""
+        if self._has_quality:
+            return False
+        self._has_quality = True
+        self.event("line_quality", at_ms, structs.asdict(quality))
+        return True
 
     def close(self) -> None:
         """The call is over. Idempotent."""

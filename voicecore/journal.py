@@ -21,8 +21,8 @@ JOURNAL_LIMIT_BYTES = 32 * 1024 * 1024
 """What is written per call; about what a day of talk without a pause makes."""
 _BURST_MS = EVENTS_BURST * EVENT_EVERY_MS
 EVENTS_DROPPED = "events_dropped"
-LAST_TYPES = frozenset({"call_ended"})
-"""Written even when the journal is full; a call has one or two."""
+LAST_TYPES = frozenset({"line_quality", "call_ended"})
+"""Written even when the journal is full; a call has one or two of each."""
 PERSONAL_PREFIX = "pii_"
 
 PUBLIC_TEXT_KEYS = frozenset(

@@ -78,7 +78,7 @@ class Session:
             history=History(conduct.instructions),
             tools=agent.tools,
             guard=agent.new_guard(),
-            played_ms=self._playout.played_ms,
+            played_ms=self._playout.cut_ms,
         )
         self._inbox: deque[inputs.Input | Voiced] = deque()
         self._draining = False
@@ -103,8 +103,7 @@ class Session:
             await self._last_words()
         finally:
             if not self.ended_reason:  # the process does not wait for the call any longer
-                self.ended_reason = "cancelled"
-                self._record.event("call_ended", self.leg.now_ms(), {"reason": "cancelled"})
+                self._tell_end("cancelled")
             self._release()
             self.leg.hang_up()
             self._record.close()
@@ -215,10 +214,10 @@ class Session:
             case outputs.FinishSaying():
                 self._speech().finish(output.reply)
             case outputs.RestartVoice():
-                self._speech().drop()
+                self._drop_voice(output.reply)
             case outputs.CancelReply():
                 self._stop_llm()
-                self._speech().drop()
+                self._drop_voice(output.reply)
                 # Its audio may be in the playout though the machine does not know of it yet.
                 self._silence(output.reply)
             case outputs.ClearPlayout():
@@ -243,10 +242,17 @@ class Session:
             case outputs.Emit():
                 if output.type == "call_ended":
                     self.ended_reason = output.data["reason"]
+                    self._record_quality()
                 data = self._vendor_log.event(output.type, output.data)
                 self._record.event(output.type, self.leg.now_ms(), data)
             case _:
                 assert_never(output)
+
+    def _drop_voice(self, reply: int) -> None:
+        """Stop the voice. What it was given is billed all the same."""
+        if characters := self._speech().drop():
+            data = {"reply": reply, "characters": characters}
+            self._record.event("tts_usage", self.leg.now_ms(), data)
 
     def _silence(self, reply: int) -> None:
         self.leg.clear(reply)
@@ -307,7 +313,8 @@ class Session:
             self._play_speech(reply, event.audio)
         elif isinstance(event, ScriptDone):
             self._step(inputs.SpeechDone(reply))
-            if reply == self._machine.live_reply:
+            # A voice that was done without a sound may have been begun anew.
+            if reply == self._machine.live_reply and self._speech().says(item):
                 self.leg.finish(reply)
         elif isinstance(event, TtsFailed):
             self._step(inputs.SpeechFailed(reply, event.error))
@@ -356,10 +363,10 @@ class Session:
 
     def _failed(self, error: Exception) -> None:
         if isinstance(error, InboxOverflow):
-            self.ended_reason = "inbox_overflow"
+            self._tell_end("inbox_overflow")
             log.error("call flooded", detail=str(error), **self._log_keys())
         else:
-            self.ended_reason = "internal_error"
+            self._tell_end("internal_error")
             log.error("call failed by a bug", exc_info=error, **self._log_keys())
         self._release()
 
@@ -377,7 +384,6 @@ class Session:
 
     async def _last_words(self) -> None:
         """After a bug: excuse ourselves from the cache, then hang up. Never dead air."""
-        self._record.event("call_ended", self.leg.now_ms(), {"reason": self.ended_reason})
         spoken = self.agent.phrase(self.agent.conduct.turns.phrases.fallback, self._line)
         if spoken is not None and self.leg.is_open:
             self.leg.clear(self._machine.live_reply or 0)
@@ -388,6 +394,29 @@ class Session:
             await self._excused.wait()
             late.cancel()
         self.leg.hang_up()
+
+    def _tell_end(self, reason: str) -> None:
+        """Tell the end of the live reply and of the call, in whatever state the machine is."""
+        told: list[outputs.Output] = []
+        try:
+            told = self._machine.receive(self.leg.now_ms(), inputs.StreamClosed(reason))
+        except Exception as error:
+            log.error("the machine cannot end", exc_info=error, **self._log_keys())
+        for output in told:
+            if isinstance(output, outputs.Emit | outputs.CancelReply):
+                self._perform(output)
+        if not self.ended_reason:
+            self._perform(outputs.Emit("call_ended", {"reason": reason}))
+        self.ended_reason = reason
+
+    def _record_quality(self) -> None:
+        """How the line was; before each ``call_ended``, but recorded once."""
+        quality = self.leg.quality
+        if not self._record.line_quality(self.leg.now_ms(), quality):
+            return
+        if quality.inbound_dropped_ms:
+            dropped_ms = quality.inbound_dropped_ms
+            log.warning("audio came too fast", dropped_ms=dropped_ms, **self._log_keys())
 
     def _call_facts(self) -> dict[str, Any]:
         started = self.leg.started

@@ -29,20 +29,31 @@ class TokenGate:
 
     def admit(self, token: str, now_s: int) -> bool:
         """Whether the token is genuine, in time and new. It is used up by this."""
+        return not self.problem(token, now_s)
+
+    def problem(self, token: str, now_s: int) -> str:
+        """Why a token is not admitted: ``missing``, ``forged``, ``expired``, ``used``, or
+        ``too_many`` (were used of late); empty if it is, and then it is used up."""
+        if not token:
+            return "missing"
         if not token.isascii():
-            return False
+            return "forged"
         claim, _, signature = token.rpartition(".")
         expiry, _, nonce = claim.partition(".")
         if not hmac.compare_digest(_sign(self._secret, claim).encode(), signature.encode()):
-            return False
-        if not expiry.isdigit() or int(expiry) < now_s or nonce in self._used:
-            return False
+            return "forged"
+        if not expiry.isdigit():
+            return "forged"
+        if int(expiry) < now_s:
+            return "expired"
+        if nonce in self._used:
+            return "used"
         if len(self._used) >= REMEMBERED:
             self._used = {used: until for used, until in self._used.items() if until >= now_s}
             if len(self._used) >= REMEMBERED:
-                return False
+                return "too_many"
         self._used[nonce] = int(expiry)
-        return True
+        return ""
 
 
 def _sign(secret: str, claim: str) -> str:

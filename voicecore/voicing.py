@@ -43,6 +43,8 @@ class _Piece:
         self.from_ms = from_ms
         """Where in the reply's audio it begins."""
         self.finishing = False
+        self.characters = 0
+        """What it was given to speak."""
         self._post = post
         self._over = False
         self.speech: TtsReply = session.reply(self.take)
@@ -114,15 +116,18 @@ class Voice:
         self._go_on()
         return tail
 
-    def drop(self) -> None:
-        """Stop the current reply; nothing more of it comes."""
+    def drop(self) -> int:
+        """Stop the current reply; nothing more of it comes. Returns how many characters the
+        text-to-speech was given of which it has not told the end."""
         self._script += 1
         self._number = None
         self._steps.clear()
         self._given_bytes = 0
         piece, self._piece = self._piece, None
-        if piece is not None:
-            piece.drop()
+        if piece is None:
+            return 0
+        piece.drop()
+        return piece.characters
 
     def close(self) -> None:
         self.drop()
@@ -160,6 +165,7 @@ class Voice:
             self._converter = Converter(self._session.audio, self._line)
             from_ms = self._line.duration_ms(self._given_bytes)
             self._piece = _Piece(self._session, from_ms, self._event)
+        self._piece.characters += len(text)
         self._piece.speech.say(text)
 
     def _event(self, event: TtsEvent | Tones | ScriptDone) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import errno
 import resource
 import signal
 import sys
@@ -180,7 +181,9 @@ async def _answer_calls(
         log.error("not ready", vendor=error.vendor, code=error.code, detail=error.detail)
         return 1
     except (OSError, ModuleNotFoundError) as error:
-        log.error("cannot listen", detail=str(error))
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        hint = {"hint": "choose another with --port (--media-port); 0 takes a free one"}
+        log.error("cannot listen", detail=str(error), **(hint if taken else {}))
         return 1
     finally:
         await server.stop(drain_timeout_s)

@@ -230,7 +230,7 @@ def _write(args: argparse.Namespace, script: Script, result: RunResult) -> bool:
         print(as_json.decode(), end="")
     try:
         if args.wav is not None:
-            _write_wav(args.wav, script, result)
+            write_wav(args.wav, script, result)
         if args.json not in (None, "-"):
             Path(args.json).write_bytes(as_json)
     except (OSError, soundfile.SoundFileError) as error:
@@ -239,7 +239,9 @@ def _write(args: argparse.Namespace, script: Script, result: RunResult) -> bool:
     return True
 
 
-def _write_wav(path: Path, script: Script, result: RunResult) -> None:
+def write_wav(path: Path, script: Script, result: RunResult) -> None:
+    """The first call that has audio: what the caller said on the left, what it heard on the
+    right."""
     record = audio_of(result.records)
     if record is None:
         print(f"no call had audio: {path} is not written", file=sys.stderr)

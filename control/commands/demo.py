@@ -5,7 +5,7 @@ import asyncio
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
+from control.commands.call import write_wav
 from control.commands.common import add_command
 from control.demo.plan import DemoError, Question, faults, judge, load_questions
 from control.demo.server import AnswerProcess, ServerFailed
-from control.demo.show import Show
+from control.demo.show import Show, loading
 from voicecore.adapters.registry import VendorConfigError, make_tts
 from voicecore.call_files import EVENTS, RECORDING, TRANSCRIPT
 from voicecore.journal import Event, read_events
@@ -33,6 +34,8 @@ from voicecore.providers.errors import VendorError
 
 FILES = Path(__file__).parents[2] / "examples" / "demo"
 CALLS = "calls"
+PHONE = "phone.wav"
+"""The caller's own recording: what it said on the left, what it heard on the right."""
 WATCH_EVERY_S = 0.1
 
 _DESCRIPTION = """\
@@ -110,7 +113,7 @@ def run(args: argparse.Namespace) -> int:
 def _clear(out: Path) -> None:
     """Leave nothing of an earlier demonstration that could be taken for this one's."""
     out.mkdir(parents=True, exist_ok=True)
-    for name in (RECORDING, TRANSCRIPT, EVENTS):
+    for name in (RECORDING, TRANSCRIPT, EVENTS, PHONE):
         (out / name).unlink(missing_ok=True)
     if (out / CALLS).exists():
         shutil.rmtree(out / CALLS)
@@ -134,9 +137,10 @@ async def _demo(
     show = Show(console)
     server = AnswerProcess(agent_file, out / CALLS, out / "server.log")
     try:
-        with console.status("starting") as status:
-            sounds = await _caller_sounds(script, status.update)
-            url = await server.start(status.update)
+        with loading(console, "loading the caller's voice") as progress:
+            sounds = await _caller_sounds(script, progress)
+            progress("starting the server")
+            url = await server.start(progress)
         console.print(f"calling {url}\n")
         async with watching(_watch(out / CALLS, show)):
             result = await _call(url, script, sounds, show)
@@ -144,6 +148,7 @@ async def _demo(
     finally:
         await server.stop()
     events = _collect(out)
+    write_wav(out / PHONE, script, result)
     return _report(args.out, show, console, questions, events, result.report)
 
 
@@ -168,14 +173,14 @@ def _agent_file(source: Path, out: Path, env: Mapping[str, str], console: Consol
     return copy
 
 
-async def _caller_sounds(script: Script, progress: Any) -> Sounds:
+async def _caller_sounds(script: Script, progress: Callable[[str], None]) -> Sounds:
     """Everything that the caller will say, spoken before the call, so that the machine is free
     for the agent."""
-    progress("speaking the caller's lines")
     assert script.voice is not None
     tts = make_tts(script.voice, os.environ)
     try:
         await tts.start()
+        progress("speaking the caller's lines")
         return await prepare_sounds(script, tts)
     finally:
         await tts.stop()
@@ -186,7 +191,7 @@ async def _call(url: str, script: Script, sounds: Sounds, show: Show) -> RunResu
         if event.kind == "say_started":
             show.caller_says(event.at_ms, event.text)
 
-    options = RunOptions(call_id="demo")
+    options = RunOptions(call_id="demo", keep_audio=True)
     return await place_calls(url, script, sounds=sounds, options=options, on_event=on_event)
 
 
@@ -207,11 +212,11 @@ def _events(calls_dir: Path) -> list[Event]:
 
 
 def _collect(out: Path) -> list[Event]:
-    """Lay the call's files side by side in the output directory."""
+    """Lay copies of the call's files side by side in the output directory; they stay where the
+    server's log says they are."""
     for name in (RECORDING, TRANSCRIPT, EVENTS):
         for file in (out / CALLS).glob(f"*/{name}"):
-            file.replace(out / name)
-    shutil.rmtree(out / CALLS, ignore_errors=True)
+            shutil.copy2(file, out / name)
     path = out / EVENTS
     return read_events(path.read_bytes()) if path.exists() else []
 
@@ -232,7 +237,7 @@ def _report(
         console.print(
             f"the caller heard the answer after {report.reply_latency_ms.p50:.0f} ms (median)"
         )
-    names = ", ".join((RECORDING, TRANSCRIPT, EVENTS))
+    names = ", ".join((RECORDING, PHONE, TRANSCRIPT, EVENTS))
     console.print(f"left in {out}/: {names}, server.log")
     for fault in wrong:
         console.print(Text(fault, style="red"))

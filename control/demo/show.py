@@ -1,6 +1,7 @@
 """The demonstration on the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -17,6 +18,23 @@ _HEADINGS = {
     "tts_first_audio": "TTS first audio",
     "first_byte": "first byte to carrier",
 }
+
+
+@contextmanager
+def loading(console: Console, first: str) -> Iterator[Callable[[str], None]]:
+    """Shows the step that is under way: in one line that changes on a terminal, elsewhere in a
+    line for each step."""
+    if console.is_terminal:
+        with console.status(first) as status:
+            yield status.update
+        return
+
+    def tell(step: str) -> None:
+        console.print(f"{step} ...", markup=False)
+        console.file.flush()
+
+    tell(first)
+    yield tell
 
 
 class Show:

@@ -48,8 +48,21 @@ _OF_STATUS = {
 }
 
 
+_REQUEST_ID = web.RequestKey("request_id", str)
+
+
 def new_request_id() -> str:
     return secrets.token_hex(8)
+
+
+def request_id_of(request: web.Request) -> str:
+    """What ``error_form`` calls the request."""
+    return request[_REQUEST_ID]
+
+
+def log_stream_bug(error: BaseException, request_id: str) -> None:
+    """A bug in what a media stream's messages brought about, whichever listener it came by."""
+    log.error("stream failed by a bug", request_id=request_id, exc_info=error)
 
 
 def body_of(refusal: Refusal, request_id: str) -> bytes:
@@ -79,7 +92,7 @@ def response_of(refusal: Refusal, request_id: str) -> web.Response:
 @web.middleware
 async def error_form(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every error in the one form; a bug is logged and told to nobody else."""
-    request_id = new_request_id()
+    request_id = request[_REQUEST_ID] = new_request_id()
     try:
         response = await handler(request)
     except Refused as refused:

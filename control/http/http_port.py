@@ -32,11 +32,14 @@ silent connections."""
 class HttpPort:
     """Serves an application."""
 
-    def __init__(self, app: web.Application, *, on_shed: Callable[[], None] = lambda: None) -> None:
-        """``on_shed``: a silent connection had to make room for another."""
+    def __init__(
+        self, app: web.Application, *, on_dropped: Callable[[str], None] = lambda code: None
+    ) -> None:
+        """``on_dropped(code)``: a connection was closed that made no request, see
+        ``Newcomers``."""
         self._runner = web.AppRunner(app)
         self._newcomers = Newcomers(
-            self._serve, timeout_s=HEAD_TIMEOUT_S, limit=MAX_NEWCOMERS, on_shed=on_shed
+            self._serve, timeout_s=HEAD_TIMEOUT_S, limit=MAX_NEWCOMERS, on_dropped=on_dropped
         )
         self._server: asyncio.Server | None = None
 

@@ -6,7 +6,7 @@ import time
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from control.http.errors import Refusal, Refused, error_form
+from control.http.errors import Refusal, Refused, error_form, request_id_of
 from control.http.media_entrance import TOKEN_PARAMETER, MediaEntrance, Upgrade
 from control.http.media_socket import AiohttpSocket, serve_media
 from media.carriers import CARRIERS, CarrierKind
@@ -59,22 +59,22 @@ def _media_handler(entrance: MediaEntrance, kind: CarrierKind) -> Handler:
         def connect(socket: AiohttpSocket) -> Connection:
             return entrance.connect(kind, socket, path_token=token)
 
-        return await serve_media(request, connect)
+        return await serve_media(request, connect, request_id_of(request))
 
     return media
 
 
 def _answer_handler(entrance: MediaEntrance, kind: CarrierKind) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
-        if (refusal := entrance.refuses_webhook(kind)) is not None:
-            raise Refused(refusal)
         upgrade = _upgrade(request)
+        if (refusal := entrance.refuses_webhook(kind, upgrade)) is not None:
+            raise Refused(refusal)
         body = await _read_body(request)
         public = entrance.public_url(upgrade)
         secret = entrance.secret_of(kind)
         signed = SignedRequest(public + upgrade.path, upgrade.headers, body)
         if secret and not kind.verify_webhook(signed, secret, int(time.time())):
-            raise Refused(entrance.bad_signature(kind))
+            raise Refused(entrance.bad_signature(kind, upgrade))
         stream_url = "wss://" + public.partition("://")[2] + kind.path
         parameters = entrance.mint()
         if kind.token_in_path and parameters:
@@ -102,4 +102,4 @@ async def _read_body(request: web.Request) -> bytes:
 
 def _upgrade(request: web.Request) -> Upgrade:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    return Upgrade(request.raw_path, headers)
+    return Upgrade(request.raw_path, headers, request.remote or "", request_id_of(request))

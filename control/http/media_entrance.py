@@ -3,10 +3,11 @@
 import secrets
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
-import structlog
 
+from control.http.crowd_log import CrowdLog
 from control.http.errors import UPGRADE_REQUIRED, Refusal
 from control.metrics import Metrics
 from control.settings import Settings
@@ -17,11 +18,8 @@ from media.transport import Connection, Leg, Socket, StreamRefused
 from voicecore.calls import Calls
 from voicecore.stream_tokens import TokenGate, mint_token
 
-log = structlog.get_logger("control.media")
-
 TOKEN_PARAMETER = "token"
 TOO_MANY = "too_many_waiting"
-CROWD_LOG_MS = 10_000
 
 DRAINING = Refusal(503, "draining", "the server is shutting down")
 NOT_READY = Refusal(503, "not_ready", "the agent is being loaded")
@@ -31,10 +29,13 @@ NOT_SET_UP = Refusal(403, "carrier_not_set_up", "no key to check this carrier by
 
 
 class Upgrade(msgspec.Struct, frozen=True):
-    """A WebSocket upgrade: path with query, headers by lower-case name."""
+    """A WebSocket upgrade: path with query, headers by lower-case name, who sent it (empty
+    where the listener does not know) and what our answer calls it."""
 
     path: str
     headers: Mapping[str, str]
+    peer: str = ""
+    request_id: str = ""
 
 
 class MediaEntrance:
@@ -56,7 +57,7 @@ class MediaEntrance:
         self.ready = False
         """Whether the agent can answer."""
         self._waiting: dict[Connection, None] = {}
-        self._crowd_logged_ms: int | None = None
+        self._crowd_log = CrowdLog(clock)
         self._clock = clock
         secret = settings.stream_secret.get_secret_value()
         self._gate = TokenGate(secret) if secret else None
@@ -66,16 +67,16 @@ class MediaEntrance:
         if upgrade.headers.get("upgrade", "").strip().lower() != "websocket":
             return UPGRADE_REQUIRED
         if (unavailable := self._unavailable()) is not None:
-            return self._refused(kind, unavailable)
+            return self._refused(kind, unavailable, upgrade)
         secret = self.secret_of(kind)
         if kind.verify_upgrade is None or not secret:
             return None
         signed = SignedRequest(self.public_url(upgrade) + upgrade.path, upgrade.headers)
         if kind.verify_upgrade(signed, secret, int(time.time())):
             return None
-        return self.bad_signature(kind)
+        return self.bad_signature(kind, upgrade)
 
-    def refuses_webhook(self, kind: CarrierKind) -> Refusal | None:
+    def refuses_webhook(self, kind: CarrierKind, request: Upgrade) -> Refusal | None:
         """Why a carrier's webhook is not answered, whoever it comes from; None if it is.
 
         Nobody is sent to a stream that would be refused, which would end the call. On an error
@@ -85,24 +86,39 @@ class MediaEntrance:
         (developers.telnyx.com/docs/voice/programmable-voice/texml-fundamentals); whether every
         5xx counts as that, it does not say."""
         if not self._may_answer(kind):
-            return self._refused(kind, NOT_SET_UP)
+            return self._refused(kind, NOT_SET_UP, request)
         if (unavailable := self._unavailable()) is not None:
-            return self._refused(kind, unavailable)
+            return self._refused(kind, unavailable, request)
         return None
 
     def connect(self, kind: CarrierKind, socket: Socket, *, path_token: str) -> Connection:
         """A connection that becomes a call when its stream starts and is let in."""
 
+        ids: dict[str, Any] = {}
+        token_problem = ""
+
         def started(leg: Leg) -> None:
+            nonlocal token_problem
             self._waiting.pop(connection, None)
-            self._admit(leg, path_token)
+            ids.update(call_id=leg.started.call_id, stream_id=leg.started.stream_id)
+            token_problem = self._token_problem(leg, path_token)
+            if token_problem:
+                raise StreamRefused("bad_token")
             self.calls.take(leg)
 
         def refused(code: str, detail: str) -> None:
             self._waiting.pop(connection, None)
             self.metrics.streams_refused.labels(code).inc()
-            if code != TOO_MANY:
-                log.warning("stream closed", carrier=kind.name, code=code, detail=detail)
+            if code == TOO_MANY:
+                self.silent_closed(code)
+                return
+            self._crowd_log.warning(
+                "stream closed",
+                code,
+                carrier=kind.name,
+                detail=detail or token_problem,
+                **ids,
+            )
 
         connection = Connection(
             kind,
@@ -116,20 +132,21 @@ class MediaEntrance:
         if len(self._waiting) > self.settings.max_waiting:
             # Whoever has been silent the longest goes, so that no crowd of them keeps calls out.
             next(iter(self._waiting)).unreadable(TOO_MANY, "another one came")
-            self._log_crowd()
         return connection
+
+    def silent_closed(self, code: str) -> None:
+        """A connection that said too little for too long was closed, on whichever layer."""
+        waiting = len(self._waiting)
+        self._crowd_log.warning("silent connections closed", code, in_full=1, waiting=waiting)
+
+    def close(self) -> None:
+        """Nothing more comes in."""
+        self._crowd_log.close()
 
     @property
     def waiting(self) -> int:
         """Connections that have not started a stream."""
         return len(self._waiting)
-
-    def _log_crowd(self) -> None:
-        """Not one by one: they come by the thousand, and each line takes time from calls."""
-        now_ms = self._clock.now_ms()
-        if self._crowd_logged_ms is None or now_ms - self._crowd_logged_ms >= CROWD_LOG_MS:
-            self._crowd_logged_ms = now_ms
-            log.warning("silent connections closed", code=TOO_MANY, waiting=len(self._waiting))
 
     def _may_answer(self, kind: CarrierKind) -> bool:
         """Whether the carrier's webhooks are served: not where tokens are asked for and only
@@ -157,8 +174,8 @@ class MediaEntrance:
         }
         return secrets_of.get(kind.name, "")
 
-    def bad_signature(self, kind: CarrierKind) -> Refusal:
-        return self._refused(kind, BAD_SIGNATURE)
+    def bad_signature(self, kind: CarrierKind, request: Upgrade) -> Refusal:
+        return self._refused(kind, BAD_SIGNATURE, request)
 
     def _unavailable(self) -> Refusal | None:
         if self.calls.draining:
@@ -167,14 +184,20 @@ class MediaEntrance:
             return NOT_READY
         return None if self.calls.has_room else BUSY
 
-    def _refused(self, kind: CarrierKind, refusal: Refusal) -> Refusal:
+    def _refused(self, kind: CarrierKind, refusal: Refusal, request: Upgrade) -> Refusal:
         self.metrics.streams_refused.labels(refusal.code).inc()
-        log.warning("request refused", carrier=kind.name, code=refusal.code)
+        self._crowd_log.warning(
+            "request refused",
+            refusal.code,
+            carrier=kind.name,
+            peer=request.peer,
+            request_id=request.request_id,
+        )
         return refusal
 
-    def _admit(self, leg: Leg, path_token: str) -> None:
+    def _token_problem(self, leg: Leg, path_token: str) -> str:
+        """Empty where there is none, or no token is wanted."""
         if self._gate is None:
-            return
+            return ""
         token = leg.started.parameters.get(TOKEN_PARAMETER, "") or path_token
-        if not self._gate.admit(token, int(time.time())):
-            raise StreamRefused("bad_token")
+        return self._gate.problem(token, int(time.time()))

@@ -26,10 +26,11 @@ from control.http.errors import (
     Refusal,
     body_of,
     headers_of,
+    log_stream_bug,
     new_request_id,
 )
 from control.http.media_entrance import MediaEntrance, Upgrade
-from control.http.media_socket import MAX_MESSAGE_BYTES
+from control.http.media_socket import MAX_MESSAGE_BYTES, STREAM_BUG
 from media.carriers import CARRIERS, CarrierKind
 from media.transport import Connection
 
@@ -50,8 +51,11 @@ _log.setLevel(logging.CRITICAL)  # what goes wrong on a socket is in the call's 
 class PicowsSocket(WSListener):
     """Implements ``media.transport.Socket`` and feeds the connection it belongs to."""
 
-    def __init__(self, entrance: MediaEntrance, kind: CarrierKind, path_token: str) -> None:
+    def __init__(
+        self, entrance: MediaEntrance, kind: CarrierKind, path_token: str, request_id: str
+    ) -> None:
         self._entrance = entrance
+        self._request_id = request_id
         self._kind = kind
         self._path_token = path_token
         self._connection: Connection | None = None
@@ -63,9 +67,31 @@ class PicowsSocket(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
-        self._connection = self._entrance.connect(self._kind, self, path_token=self._path_token)
+        try:
+            self._connection = self._entrance.connect(self._kind, self, path_token=self._path_token)
+        except Exception as error:  # noqa: BLE001 - logged
+            self._fail(error)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        try:
+            self._take(transport, frame)
+        except Exception as error:  # noqa: BLE001 - logged
+            self._fail(error)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        try:
+            if self._connection is not None:
+                self._connection.socket_closed()
+        except Exception as error:  # noqa: BLE001 - logged
+            self._fail(error)
+
+    def pause_writing(self) -> None:
+        """``unread_bytes`` is watched instead."""
+
+    def resume_writing(self) -> None:
+        """See ``pause_writing``."""
+
+    def _take(self, transport: WSTransport, frame: WSFrame) -> None:
         connection = self._connection
         if connection is None:
             return
@@ -82,15 +108,12 @@ class PicowsSocket(WSListener):
         elif kind is not WSMsgType.PING and kind is not WSMsgType.PONG:
             connection.unreadable("malformed_message", "a binary frame")
 
-    def on_ws_disconnected(self, transport: WSTransport) -> None:
+    def _fail(self, error: Exception) -> None:
+        """A bug, which picows would keep to itself: it closes this socket and no other."""
+        log_stream_bug(error, self._request_id)
+        self.close(WSCloseCode.INTERNAL_ERROR.value, STREAM_BUG)
         if self._connection is not None:
-            self._connection.socket_closed()
-
-    def pause_writing(self) -> None:
-        """``unread_bytes`` is watched instead."""
-
-    def resume_writing(self) -> None:
-        """See ``pause_writing``."""
+            self._connection.unreadable(STREAM_BUG, "")
 
     def _fragment(self, connection: Connection, frame: WSFrame) -> None:
         self._parts += frame.get_payload_as_bytes()
@@ -130,7 +153,7 @@ async def open_media_port(entrance: MediaEntrance, host: str, port: int) -> asyn
     def listener(request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         request_id = new_request_id()
         try:
-            served = _route(entrance, request)
+            served = _route(entrance, request, request_id)
         except Exception as error:  # as in the middleware: picows would tell the peer of it
             log.error("request failed by a bug", request_id=request_id, exc_info=error)
             served = INTERNAL_ERROR
@@ -148,14 +171,17 @@ async def open_media_port(entrance: MediaEntrance, host: str, port: int) -> asyn
     )
 
 
-def _route(entrance: MediaEntrance, request: WSUpgradeRequest) -> PicowsSocket | Refusal:
+def _route(
+    entrance: MediaEntrance, request: WSUpgradeRequest, request_id: str
+) -> PicowsSocket | Refusal:
     path = request.path.decode(errors="replace")
     headers = {name.lower(): value for name, value in request.headers.items()}
     for kind in CARRIERS:
         if path == kind.path or path.startswith(kind.path + "/"):
-            if (problem := entrance.refuses(kind, Upgrade(path, headers))) is not None:
+            upgrade = Upgrade(path, headers, request_id=request_id)
+            if (problem := entrance.refuses(kind, upgrade)) is not None:
                 return problem
-            return PicowsSocket(entrance, kind, path[len(kind.path) + 1 :])
+            return PicowsSocket(entrance, kind, path[len(kind.path) + 1 :], request_id)
     return NOT_FOUND
 
 

@@ -10,8 +10,10 @@ from collections.abc import Callable
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from control.http.errors import log_stream_bug
 from media.transport import Connection
 
+STREAM_BUG = "internal_error"
 MAX_MESSAGE_BYTES = 64 * 1024
 _TEXT = 0x81  # FIN and opcode 1
 
@@ -55,8 +57,10 @@ class AiohttpSocket:
 async def serve_media(
     request: web.Request,
     connect: Callable[[AiohttpSocket], Connection],
+    request_id: str,
 ) -> web.StreamResponse:
-    """Upgrade the request and feed its messages to a connection until either side closes."""
+    """Upgrade the request and feed its messages to a connection until either side closes. A bug
+    on the way is logged and closes this socket, with 1011."""
     response = web.WebSocketResponse(
         compress=False,
         max_msg_size=MAX_MESSAGE_BYTES,
@@ -69,11 +73,20 @@ async def serve_media(
     if transport is None:  # gone already
         return response
     socket = AiohttpSocket(response, transport)
-    connection = connect(socket)
+    connection: Connection | None = None
     try:
+        connection = connect(socket)
         await _read(response, connection)
+    except ConnectionError:
+        raise
+    except Exception as error:  # noqa: BLE001 - logged
+        log_stream_bug(error, request_id)
+        socket.close(WSCloseCode.INTERNAL_ERROR, STREAM_BUG)
+        if connection is not None:
+            connection.unreadable(STREAM_BUG, "")
     finally:
-        connection.socket_closed()
+        if connection is not None:
+            connection.socket_closed()
         await socket.closed()
     return response
 

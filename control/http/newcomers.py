@@ -22,6 +22,7 @@ from control.http.errors import (
 )
 
 HEAD_LIMIT_BYTES = 32 * 1024
+TOO_MANY = "too_many_waiting"
 _END_OF_HEAD = b"\r\n\r\n"
 
 
@@ -35,15 +36,15 @@ class Newcomers:
         *,
         timeout_s: float,
         limit: int,
-        on_shed: Callable[[], None] = lambda: None,
+        on_dropped: Callable[[str], None] = lambda code: None,
     ) -> None:
         """``serve`` makes the protocol that a connection with a request is given to. The whole
         head may take ``timeout_s``; when there are more than ``limit``, who has come first
-        goes, and ``on_shed`` is called."""
+        goes. ``on_dropped(code)`` hears of both: ``request_timeout``, ``too_many_waiting``."""
         self.serve = serve
         self.timeout_s = timeout_s
         self._limit = limit
-        self._on_shed = on_shed
+        self.on_dropped = on_dropped
         self._waiting: dict[Newcomer, None] = {}
 
     def __call__(self) -> "Newcomer":
@@ -56,7 +57,7 @@ class Newcomers:
         self._waiting[newcomer] = None
         if len(self._waiting) > self._limit:
             next(iter(self._waiting)).drop()
-            self._on_shed()
+            self.on_dropped(TOO_MANY)
 
     def remove(self, newcomer: "Newcomer") -> None:
         self._waiting.pop(newcomer, None)
@@ -108,6 +109,7 @@ class Newcomer(asyncio.Protocol):
             transport.abort()
 
     def _late(self) -> None:
+        self._newcomers.on_dropped(REQUEST_TIMEOUT.code)
         if self._head:
             self._refuse(REQUEST_TIMEOUT)
         else:

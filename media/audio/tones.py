@@ -45,6 +45,11 @@ def dtmf(digits: str, rate_hz: int = 8000, *, tone_ms: int = 100, gap_ms: int = 
     return b"".join(parts)
 
 
+def dtmf_ms(digits: str, *, tone_ms: int = 100, gap_ms: int = 100) -> int:
+    """How long ``dtmf`` of the digits lasts."""
+    return sum(_PAUSE_MS.get(digit, tone_ms + gap_ms) for digit in digits)
+
+
 def frequencies_hz(digit: str) -> tuple[int, int]:
     """The low and the high frequency of a digit.
 

@@ -1,16 +1,20 @@
 """The demonstration says that it went well only if it did."""
 
 import asyncio
+import io
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from control.cli import main
-from control.commands.demo import FILES, watching
+from control.commands.demo import CALLS, FILES, _clear, _collect, watching
 from control.demo.plan import DemoError, Question, faults, judge, load_questions
+from control.demo.show import loading
 from media.phone.line import Interval
+from voicecore.call_files import EVENTS, RECORDING, TRANSCRIPT
 from voicecore.phone.caller import Said
 from voicecore.phone.record import CallRecord
 from voicecore.phone.report import RunReport, run_report
@@ -165,6 +169,20 @@ def test_a_demonstration_that_cannot_be_given_is_status_one(
     assert "steps[0]" in capsys.readouterr().out
 
 
+def test_the_files_are_where_the_log_says(tmp_path: Path) -> None:
+    call = tmp_path / CALLS / "demo"
+    call.mkdir(parents=True)
+    for name in (RECORDING, TRANSCRIPT, EVENTS):
+        (call / name).write_bytes(b"")
+        (call / name).chmod(0o600)
+    _collect(tmp_path)
+    for name in (RECORDING, TRANSCRIPT, EVENTS):
+        assert (call / name).exists()
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+    _clear(tmp_path)
+    assert not list(tmp_path.iterdir()), "and nothing of it is taken for the next one's"
+
+
 async def test_a_watcher_that_fails_is_seen_at_once() -> None:
     async def failing() -> None:
         raise KeyError("text")
@@ -184,3 +202,20 @@ async def test_a_watcher_ends_with_what_it_watches() -> None:
 
     async with asyncio.timeout(10), watching(endless()):
         await begun.wait()
+
+
+def test_loading_is_told_line_by_line_off_a_terminal() -> None:
+    out = io.StringIO()
+    with loading(Console(file=out), "loading the voice") as progress:
+        assert out.getvalue() == "loading the voice ...\n"
+        progress("loading stt x/y[z]")
+    assert out.getvalue() == "loading the voice ...\nloading stt x/y[z] ...\n"
+
+
+def test_loading_is_one_line_on_a_terminal() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80)
+    with loading(console, "loading the voice") as progress:
+        progress("loading stt")
+    assert "loading stt ...\n" not in out.getvalue()
+    assert "loading" in out.getvalue()

@@ -12,9 +12,11 @@ import pytest
 import structlog
 
 from control.settings import Settings
+from media.transport import Connection
 from tests.support.answering import Server, answering
 from tests.support.listeners import listeners
 from tests.support.media_client import stream
+from tests.support.waiting import until
 
 FAST = {"vendor": "scripted", "settings": {"first_audio_ms": 0, "chunk_interval_ms": 0}}
 UPGRADE = {
@@ -127,23 +129,66 @@ class TestBugs:
         assert log["request_id"] == answer.headers["X-Request-Id"]
         assert "a-token" not in str(log)
 
+    @listeners
     async def test_a_bug_after_the_upgrade_closes_the_socket(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self,
+        tmp_path: Path,
+        listener: str,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
-        async def play(server: Server) -> None:
-            async with stream(server.url()) as culprit:
-                assert await culprit.closed() == 1006, "closed, without a second response"
-
-        async with serving(tmp_path) as (server, _):
+        async with serving(tmp_path, listener) as (server, base):
+            url = f"{base}/media/twilio".replace("http", "ws", 1)
             with structlog.testing.capture_logs() as logs, monkeypatch.context() as patch:
                 patch.setattr(server.media.entrance, "connect", lambda *_, **__: 1 / 0)
-                await play(server)
-            async with stream(server.url()) as neighbour:
+                await self.until_closed(url)
+            async with stream(url) as neighbour:
                 await neighbour.start()
                 await neighbour.until_audio()
-        assert [log["event"] for log in logs] == ["request failed by a bug"]
+        assert [log["event"] for log in logs] == ["stream failed by a bug"]
         assert isinstance(logs[0]["exc_info"], ZeroDivisionError)
+        assert re.fullmatch(r"[0-9a-f]{16}", logs[0]["request_id"])
         assert not caplog.records, "once is enough"
+
+    async def until_closed(self, url: str) -> None:
+        async with stream(url) as culprit:
+            assert await culprit.closed() == 1011
+
+    @listeners
+    @pytest.mark.parametrize("begun", [False, True])
+    async def test_a_bug_in_a_message_closes_that_socket_alone(
+        self, tmp_path: Path, listener: str, begun: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        original = Connection.message
+
+        def message(self: Connection, data: bytes) -> None:
+            if b"a bug" in data:
+                raise ZeroDivisionError
+            original(self, data)
+
+        monkeypatch.setattr(Connection, "message", message)
+        async with serving(tmp_path, listener) as (server, base):
+            url = f"{base}/media/twilio".replace("http", "ws", 1)
+            async with stream(url) as neighbour, stream(url) as culprit:
+                await neighbour.start()
+                await neighbour.until_audio()
+                if begun:
+                    await culprit.start(1)
+                    await culprit.until_audio()
+                with structlog.testing.capture_logs() as logs:
+                    await culprit.say({"event": "a bug"})
+                    assert await culprit.closed() == 1011
+                    await until(lambda: len(server.media.calls) == 1)
+                await neighbour.media()
+                assert not neighbour.socket.closed
+        (error,) = [log for log in logs if log["log_level"] == "error"]
+        assert error["event"] == "stream failed by a bug"
+        assert isinstance(error["exc_info"], ZeroDivisionError)
+        (closed,) = [log for log in logs if log["event"] == "stream closed"]
+        assert closed["code"] == "internal_error"
+        assert ("call_id" in closed) is begun
+        ended = [log["reason"] for log in logs if log["event"] == "call ended"]
+        assert ended == (["internal_error"] if begun else [])
 
 
 class TestNoCallsAreTaken:

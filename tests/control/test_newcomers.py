@@ -244,14 +244,14 @@ class TestHandedOver:
 class TestCrowds:
     async def test_the_first_of_too_many_goes(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("control.http.http_port.MAX_NEWCOMERS", 2)
-        shed: list[None] = []
-        opened = HttpPort(app_of(hello), on_shed=lambda: shed.append(None))
+        dropped: list[str] = []
+        opened = HttpPort(app_of(hello), on_dropped=dropped.append)
         port = await opened.open("127.0.0.1", 0)
         async with peer(port) as first, peer(port) as second:
             await until(lambda: opened.newcomers == 2)
             async with peer(port) as third:
                 assert await first.until_closed() == b""
-                assert (opened.newcomers, len(shed)) == (2, 1)
+                assert (opened.newcomers, dropped) == (2, ["too_many_waiting"])
                 for other in (second, third):
                     other.writer.write(HEALTHZ)
                     assert (await other.response())[1] == b"hello"

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from media.call_directory import safe_call_directory
+from media.line_quality import LineQuality
 from media.recording_writer import FREE_PER_FILE, QUEUE_LIMIT_BYTES
+from voicecore.call_files import LINE_LAG_MS, RECORD_EVERY_MS, SETTLE_MS
+from voicecore.call_record import BATCH_MS
 from voicecore.journal import (
     EVENT_EVERY_MS,
     EVENT_LIMIT_BYTES,
@@ -36,8 +39,11 @@ CODE = "\n".join(
 )
 PASSED_ON = {"Emit": set[str](), "event": {"output.type"}, "Event": {"type_", "event.type"}}
 """Where an event is handed on that was made elsewhere: not a type of its own."""
-SPREAD = {"summary.after_speech_end_ms": set(STAGES)}
-"""What ``**`` of a value that is not a dict in sight stands for."""
+SPREAD = {
+    "summary.after_speech_end_ms": set(STAGES),
+    "structs.asdict(quality)": set(LineQuality.__struct_fields__),
+}
+"""The keys of values that are not a dict in sight."""
 
 
 def functions(tree: ast.AST) -> Iterator[ast.FunctionDef]:
@@ -161,7 +167,8 @@ def test_the_reasons_are_described():
     cuts = set(re.findall(r'\.cut\(now_ms, "(\w+)"', CODE))
     ends = set(
         re.findall(
-            r'(?:give_up\(now_ms, |end_reason=|end_reason = |ended_reason = |_finish\()"(\w+)"',
+            r"(?:give_up\(now_ms, |end_reason=|end_reason = |ended_reason = |_finish\(|_tell_end\()"
+            r'"(\w+)"',
             CODE,
         )
     )
@@ -197,6 +204,14 @@ def test_the_limits_are_those_of_the_code(words, value):
     assert found is not None
     assert int(found[1]) == value
     assert FREE_PER_FILE == 16
+
+
+def test_what_a_killed_process_loses_is_as_described():
+    """In words: half a second, half a second more, a tenth of a second, less than a second."""
+    assert BATCH_MS == 100
+    assert RECORD_EVERY_MS + SETTLE_MS + BATCH_MS <= 500
+    assert LINE_LAG_MS - SETTLE_MS <= 500
+    assert RECORD_EVERY_MS + LINE_LAG_MS + BATCH_MS <= 900, "the machine needs some time too"
 
 
 def test_the_directory_is_named_as_described():

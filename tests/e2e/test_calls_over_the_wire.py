@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import msgspec
 import pytest
 import soundfile
+import yaml
 
 from control.settings import Settings
+from media.phone.awkward import awkward_plan
+from media.phone.sides import carrier_kind
 from tests.support.answering import Server, answering, call, speech_file
 from voicecore.phone.phone import RunOptions, place_calls
 from voicecore.phone.script_file import load_script
@@ -49,7 +53,8 @@ async def test_a_turn_is_answered(
     report = result.report.call_reports[0]
     assert report.outcome == "completed", report.detail
     assert not report.protocol_violations
-    assert report.missing_replies == 0
+    (turn,) = report.turns
+    assert turn.reply_latency_ms is not None
     assert not report.gaps
     assert report.agent_audible_ms > 1500, "the reply is two seconds of speech"
     (caller,) = [entry for entry in server.transcript() if entry["speaker"] == "caller"]
@@ -59,16 +64,28 @@ async def test_a_turn_is_answered(
 
 @pytest.mark.parametrize("carrier", ["twilio", "telnyx"])
 @pytest.mark.parametrize("seed", range(3))
-async def test_an_awkward_carrier(tmp_path: Path, carrier: str, seed: int) -> None:
+@pytest.mark.parametrize("drop_at_ms", [None, 1_000])
+async def test_an_awkward_carrier(
+    tmp_path: Path, carrier: str, seed: int, drop_at_ms: int | None
+) -> None:
+    """A call is answered unless its own plan drops it, and then fails as the drop it is."""
+    plan = awkward_plan(seed, keeps_order=carrier_kind(carrier).keeps_order)
+    plan = msgspec.structs.replace(plan, drop_at_ms=drop_at_ms, half_message=bool(seed % 2))
     async with answering(tmp_path) as server:
-        run = RunOptions(awkward=True, seed=seed)
+        run = RunOptions(plan=plan)
         result = await call(server, turn_steps(tmp_path), carrier=carrier, run=run)
     report = result.report.call_reports[0]
     assert not report.protocol_violations
-    ended = server.of("call_ended")
-    assert len(ended) == 1
-    if report.outcome == "completed":
-        assert report.missing_replies == 0
+    (ended,) = server.of("call_ended")
+    if drop_at_ms is None:
+        assert (report.outcome, report.error_code) == ("completed", None), report.detail
+        (turn,) = report.turns
+        assert turn.reply_latency_ms is not None
+        assert report.agent_audible_ms > 1500, "greeting and reply"
+        assert ended == {"reason": "caller_hangup"}
+    else:
+        assert (report.outcome, report.error_code) == ("running", "cut_off"), report.detail
+        assert ended == {"reason": "carrier_disconnected"}
 
 
 async def test_an_interruption_is_heard_to_work(tmp_path: Path) -> None:
@@ -259,3 +276,29 @@ async def test_drain_lets_a_call_end(tmp_path: Path) -> None:
         await stopping
     assert result.report.ended_by == {"server": 1}
     assert server.of("call_ended") == [{"reason": "drain"}]
+
+
+@pytest.mark.parametrize(
+    ("carrier", "path_of", "code"),
+    [("twilio", "telnyx", "wrong_carrier"), ("telnyx", "twilio", "wrong_carrier")],
+)
+async def test_another_carrier_s_path_is_told_as_such(
+    tmp_path: Path, carrier: str, path_of: str, code: str
+) -> None:
+    steps = [{"wait": "agent_finished"}, {"hang_up": {}}]
+    script = load_script(yaml.safe_dump({"steps": steps, "carrier": carrier}))
+    async with answering(tmp_path) as server, asyncio.timeout(30):
+        result = await place_calls(server.url(path_of), script)
+    (report,) = result.report.call_reports
+    assert report.error_code == code, report.detail
+    assert "1002" in report.detail
+
+
+async def test_a_missing_token_is_told_as_such(tmp_path: Path) -> None:
+    settings = Settings(stream_secret="a secret")  # type: ignore[arg-type]
+    steps = [{"wait": "agent_finished"}, {"hang_up": {}}]
+    async with answering(tmp_path, settings) as server:
+        result = await call(server, steps)
+    (report,) = result.report.call_reports
+    assert report.error_code == "stream_unauthorized"
+    assert report.detail.endswith("(close code 1008: bad_token)")

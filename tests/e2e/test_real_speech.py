@@ -1,8 +1,11 @@
-"""The whole thing on real speech and real models: what the caller heard is transcribed again."""
+"""The whole thing on real speech and real models: what the caller heard is transcribed again,
+from the caller's own recording and from the server's."""
 
 import asyncio
 import json
+import re
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.local_models]
 
 DEMO_TIMEOUT_S = 300
 DECODE_TIMEOUT_S = 60
+SILENCE_MS = 600
+AUDIBLE_RMS = 180.0
+MARGIN = 160 * 5
+"""Samples of silence that a stretch keeps on either side."""
+CLOCKS_MS = 300
+"""The phone's clock and the server's begin within a connection's time of each other."""
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +85,68 @@ async def transcribe(pieces: list[np.ndarray[Any, Any]]) -> list[str]:
     return texts
 
 
-async def test_the_caller_heard_what_the_transcript_says(demo: Path) -> None:
-    samples, rate_hz = soundfile.read(demo / "recording.wav", dtype="int16")
+def agent_turns(demo: Path) -> list[dict[str, Any]]:
+    return [entry for entry in transcript(demo) if entry["speaker"] == "agent"]
+
+
+def marked(turn: dict[str, Any], heard: bool) -> str:
+    """The words of a turn that the server says were heard, or were not."""
+    return " ".join(word["text"] for word in turn["words"] if word["heard"] is heard)
+
+
+def agent_channel(path: Path) -> np.ndarray[Any, Any]:
+    samples, rate_hz = soundfile.read(path, dtype="int16")
     assert (rate_hz, samples.shape[1]) == (8000, 2)
-    turns = [entry for entry in transcript(demo) if entry["speaker"] == "agent"]
-    heard = [
-        " ".join(word["text"] for word in turn["words"] if word["heard"] is True) for turn in turns
+    channel: np.ndarray[Any, Any] = samples[:, 1]
+    return channel
+
+
+def stretches(channel: np.ndarray[Any, Any]) -> list[slice]:
+    """Where there is sound, by the audio alone: apart by ``SILENCE_MS`` at least."""
+    frames = channel[: len(channel) // 160 * 160].reshape(-1, 160).astype(float)
+    loud = np.flatnonzero(np.sqrt((frames**2).mean(axis=1)) > AUDIBLE_RMS)
+    breaks = np.flatnonzero(np.diff(loud) > SILENCE_MS // 20)
+    starts = loud[np.concatenate(([0], breaks + 1))]
+    ends = loud[np.concatenate((breaks, [len(loud) - 1]))]
+    return [
+        slice(max(start * 160 - MARGIN, 0), (end + 1) * 160 + MARGIN)
+        for start, end in zip(starts, ends, strict=True)
     ]
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9']+", text.lower())
+
+
+async def test_the_caller_heard_what_the_transcript_says(demo: Path) -> None:
+    """The telephone's own recording: what reached the caller, cut up by its silences only."""
+    channel = agent_channel(demo / "phone.wav")
+    spans = stretches(channel)
+    assert len(spans) >= 4, "greeting and answers"
+    texts = await transcribe([channel[span] for span in spans])
+    turns = agent_turns(demo)
+    wanted, got = " ".join(marked(turn, True) for turn in turns), " ".join(texts)
+    assert word_error_rate(wanted, got) < 0.3, f"{wanted!r} was heard as {got!r}"
+    (at,) = [at for at, turn in enumerate(turns) if turn["interrupted"]]
+    cut, end_ms = turns[at], turns[at + 1]["start_ms"] - CLOCKS_MS
+    during = [
+        text
+        for text, span in zip(texts, spans, strict=True)
+        if cut["start_ms"] - CLOCKS_MS <= span.start // 8 < end_ms
+    ]
+    assert during, "the reply was heard until it was interrupted"
+    heard, unheard = Counter(words(marked(cut, True))), Counter(words(marked(cut, False)))
+    assert unheard
+    beyond = (Counter(words(" ".join(during))) - heard) & unheard
+    assert beyond.total() <= 1, f"marked unheard, and yet heard: {beyond}"
+
+
+async def test_the_recording_holds_what_the_transcript_says(demo: Path) -> None:
+    samples = agent_channel(demo / "recording.wav")
+    turns = agent_turns(demo)
+    heard = [marked(turn, True) for turn in turns]
     spans = [slice(turn["start_ms"] * 8, turn["end_ms"] * 8) for turn in turns]
-    texts = await transcribe([samples[span, 1] for span in spans])
+    texts = await transcribe([samples[span] for span in spans])
     wanted, got = " ".join(heard), " ".join(texts)
     assert word_error_rate(wanted, got) < 0.3, f"{wanted!r} was heard as {got!r}"
 

@@ -16,8 +16,10 @@ from media.audio.format import L16_16K, MULAW_8K
 from media.carriers import CARRIERS, CarrierKind
 from media.carriers.telnyx import KIND as TELNYX
 from media.carriers.twilio import KIND as TWILIO
+from media.line_quality import LineQuality
 from media.playout import Playout, ReplyPlayed, ReplyStarted
 from media.transport import (
+    AHEAD_LIMIT_MS,
     CLOSE_NORMAL,
     CLOSE_POLICY,
     CLOSE_PROTOCOL_ERROR,
@@ -78,6 +80,14 @@ class Rig:
     def media(self, payload: bytes = b"\xff" * 160) -> None:
         message = self.only("media")
         message["media"]["payload"] = base64.b64encode(payload).decode()
+        self.message(message)
+
+    def numbered(self, chunk: int, timestamp_ms: int | None = None) -> None:
+        """20 ms that say by themselves which they are."""
+        message = self.only("media")
+        at_ms = chunk * 20 if timestamp_ms is None else timestamp_ms
+        payload = base64.b64encode(bytes((chunk,)) * 160).decode()
+        message["media"] |= {"payload": payload, "chunk": str(chunk), "timestamp": str(at_ms)}
         self.message(message)
 
     def mark(self, name: str) -> None:
@@ -294,6 +304,114 @@ class TestFromTheCarrier:
             assert rig.legs or rig.refused
 
         run_virtual(main)
+
+
+ENDS = {
+    "stop": lambda rig: rig.message(rig.only("stop")),
+    "closed": lambda rig: rig.connection.socket_closed(),
+    "protocol": lambda rig: rig.message(b"{"),
+}
+
+
+class TestTheLastAudio:
+    """What is held back when the stream ends is handed on before its owner hears of the end."""
+
+    @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+    @every_carrier
+    @virtual
+    async def test_a_part_of_a_frame(self, kind: CarrierKind, end: Callable[[Rig], None]) -> None:
+        rig = Rig(kind)
+        rig.start()
+        rig.media(b"\x01" * 200)
+        assert rig.owner.frames == [b"\x01" * 160]
+        end(rig)
+        assert rig.owner.frames[1:] == [b"\x01" * 40 + rig.leg.started.inbound.silence(15)]
+        assert rig.owner.order[-2:] == ["frame", "closed"]
+        rig.connection.socket_closed()
+        assert len(rig.owner.frames) == 2
+
+    @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS)
+    @virtual
+    async def test_what_waits_for_a_missing_piece(self, end: Callable[[Rig], None]) -> None:
+        rig = Rig(TELNYX)
+        rig.start()
+        for chunk in (1, 3, 4, 5):
+            rig.numbered(chunk)
+        assert rig.owner.frames == [bytes((1,)) * 160]
+        end(rig)
+        silence = rig.leg.started.inbound.silence(20)
+        assert rig.owner.frames[1:] == [silence, *(bytes((n,)) * 160 for n in (3, 4, 5))]
+        assert rig.owner.order[-1] == "closed"
+        assert rig.leg.quality.inbound_gap_ms == 20
+
+    @virtual
+    async def test_a_carrier_that_does_not_read(self) -> None:
+        rig = Rig()
+        rig.start()
+        rig.media(b"\x01" * 40)
+        rig.socket.unread = UNREAD_LIMIT_BYTES + 1
+        rig.leg.play(1, bytes(16_000))
+        assert rig.owner.order == ["frame", "closed"]
+
+    @virtual
+    async def test_who_hangs_up_hears_no_more(self) -> None:
+        rig = Rig()
+        rig.start()
+        rig.media(b"\x01" * 40)
+        rig.leg.hang_up()
+        assert rig.owner.order == []
+
+
+class TestQuality:
+    @virtual
+    async def test_a_good_line(self) -> None:
+        rig = Rig(TELNYX)
+        rig.start()
+        for chunk in range(1, 50):
+            rig.numbered(chunk)
+            await asyncio.sleep(0.02)
+        rig.leg.play(1, bytes(1600))
+        rig.leg.finish(1)
+        await asyncio.sleep(1)
+        assert rig.leg.quality == LineQuality()
+
+    @virtual
+    async def test_every_fault_is_counted(self) -> None:
+        rig = Rig(TELNYX)
+        rig.start()
+        for chunk in (1, 3, 4, 5, 6, 2, 8, 7, 8):
+            rig.numbered(chunk)
+        quality = rig.leg.quality
+        assert quality.inbound_gap_ms == 20
+        assert quality.inbound_late_frames == 1
+        assert quality.inbound_duplicate_frames == 1
+        assert quality.inbound_reordered_frames == 1
+        rig.numbered(9, timestamp_ms=5000)
+        assert rig.leg.quality.inbound_gap_ms == 20 + 1000
+        assert rig.leg.quality.inbound_unfilled_ms == 5000 - 180 - 1000
+        rig.numbered(10, timestamp_ms=0)
+        assert rig.leg.quality.inbound_bad_timestamps == 1
+
+    @virtual
+    async def test_audio_that_comes_too_fast(self) -> None:
+        rig = Rig()
+        rig.start()
+        for _ in range(AHEAD_LIMIT_MS // 20 + 10):
+            rig.media()
+        assert len(rig.owner.frames) == AHEAD_LIMIT_MS // 20
+        assert rig.leg.quality.inbound_dropped_ms == 200
+
+    @virtual
+    async def test_a_voice_that_falls_behind(self) -> None:
+        rig = Rig()
+        rig.start()
+        for pause_s in (0.5, 0.3, 0.1):
+            rig.leg.play(1, bytes(480))
+            await asyncio.sleep(pause_s)
+        rig.leg.play(1, bytes(480))
+        quality = rig.leg.quality
+        assert quality.outbound_late_ms_max == 440
+        assert quality.outbound_gap_ms == 440 + 240 + 40
 
 
 class TestToTheCarrier:

@@ -35,6 +35,8 @@ class SimOwner:
 
     def __init__(self) -> None:
         self.frames: list[bytes] = []
+        self.order: list[str] = []
+        """``frame`` and ``closed``, as they came."""
         self.digits = ""
         self.playout: list[PlayoutEvent] = []
         self.sent: list[tuple[int, int]] = []
@@ -43,6 +45,7 @@ class SimOwner:
 
     def on_frame(self, frame: bytes) -> None:
         self.frames.append(frame)
+        self.order.append("frame")
 
     def on_dtmf(self, digit: str) -> None:
         self.digits += digit
@@ -58,6 +61,7 @@ class SimOwner:
 
     def on_closed(self, reason: str) -> None:
         self.closed.append(reason)
+        self.order.append("closed")
 
     def of(self, kind: type[Any]) -> list[Any]:
         return [event for event in self.playout if isinstance(event, kind)]

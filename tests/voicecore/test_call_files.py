@@ -3,13 +3,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
 
-from media.audio.format import L16_8K, L16_16K, MULAW_8K
+from media.audio.format import FRAME_MS, L16_8K, L16_16K, MULAW_8K, AudioFormat
 from media.call_directory import CallDirectory
-from media.recording_writer import QueuedFile
+from media.recording_writer import DiskWriter, QueuedFile, WavFile
 from tests.support.files import PATIENCE_S, BlockedFile, blocked, finish, running_writer
-from voicecore.call_files import CallFiles, CallFilesReport
+from voicecore.call_files import LINE_LAG_MS, CallFiles, CallFilesReport
+from voicecore.call_record import BATCH_MS
+from voicecore.hearing import MAX_DRIFT_MS
 from voicecore.journal import Event, read_events
 from voicecore.transcript import (
     TRANSCRIPT_LIMIT_BYTES,
@@ -130,16 +133,81 @@ async def test_a_line_that_lags_is_waited_for(tmp_path: Path) -> None:
     with running_writer() as (writer, _):
         files = CallFiles(writer, tmp_path, "call", caller=L16_8K, agent=L16_8K, clock=clock)
         files.caller(0, samples(1, 1000))
-        clock.advance(4000)
-        files.caller(1000, samples(2, 3000))
-        clock.advance(20_000)
-        files.caller(4000, samples(3, 100))
+        clock.advance(1000 + LINE_LAG_MS)
+        files.caller(1000, samples(2, LINE_LAG_MS))
+        clock.advance(10_000)
+        files.caller(1000 + LINE_LAG_MS, samples(3, 100))
         report = await closed(files)
     sound, _ = soundfile.read(report.recording_path, dtype="int16")
-    assert sound[: 8 * 4000, 0].tolist() == [1] * 8000 + [2] * 24_000
-    assert set(sound[8 * 4000 :, 0].tolist()) == {0}
+    came = 1000 + LINE_LAG_MS
+    assert sound[: 8 * came, 0].tolist() == [1] * 8000 + [2] * 8 * LINE_LAG_MS
+    assert set(sound[8 * came :, 0].tolist()) == {0}
     assert report.losses.late_ms == 100
-    assert len(sound) == 8 * 24_000
+    assert len(sound) == 8 * (came + 10_000)
+
+
+def test_no_line_is_further_behind_than_it_is_waited_for() -> None:
+    assert LINE_LAG_MS >= MAX_DRIFT_MS + FRAME_MS
+
+
+async def test_the_last_frames_are_kept_though_they_lie_ahead(tmp_path: Path) -> None:
+    clock = ManualClock()
+    with running_writer() as (writer, _):
+        files = CallFiles(writer, tmp_path, "call", caller=L16_8K, agent=L16_8K, clock=clock)
+        files.agent(0, samples(9, 5000))
+        files.caller(0, samples(3, 1060))
+        clock.advance(1000)
+        report = await closed(files)
+    sound, _ = soundfile.read(report.recording_path, dtype="int16")
+    assert sound[:, 0].tolist() == [3] * 8 * 1060
+    assert sound[:, 1].tolist() == [9] * 8000 + [0] * 480, "this the carrier never played"
+    assert report.recording_ms == 1060
+
+
+class NotedWriter(DiskWriter):
+    """Notes how much of a recording is handed over; nothing is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recorded_bytes = 0
+
+    def write(self, file: QueuedFile, data: bytes) -> bool:
+        if isinstance(file, WavFile):
+            self.recorded_bytes += len(data)
+        return True
+
+
+def oldest_unwritten_ms(lag_ms: int | None, agent: AudioFormat = L16_8K) -> int:
+    """How much of a call of 10 s a kill costs at the worst moment, but for what the operating
+    system takes. The line lags by so much, or brings nothing."""
+    clock = ManualClock()
+    writer = NotedWriter()
+    files = CallFiles(writer, Path("none"), "call", caller=L16_8K, agent=agent, clock=clock)
+    bytes_per_ms = 4 * agent.rate_hz // 1000
+    worst_ms = 0
+    for now_ms in range(10_000):
+        if now_ms % 20 == 0 and lag_ms is not None and now_ms >= lag_ms + 20:
+            files.caller(now_ms - lag_ms - 20, samples(1, 20))
+        if now_ms % 60 == 0:
+            files.agent(now_ms + 140, agent.silence(60))
+        clock.advance(1)
+        worst_ms = max(worst_ms, now_ms + 1 - writer.recorded_bytes // bytes_per_ms)
+    return worst_ms + BATCH_MS
+
+
+@pytest.mark.parametrize("lag_ms", [0, 20, 60])
+def test_a_steady_line_loses_half_a_second_when_the_process_is_killed(lag_ms: int) -> None:
+    assert oldest_unwritten_ms(lag_ms) <= 500
+
+
+@pytest.mark.parametrize("lag_ms", [200, 400, MAX_DRIFT_MS, None])
+def test_no_line_loses_a_second_when_the_process_is_killed(lag_ms: int | None) -> None:
+    assert oldest_unwritten_ms(lag_ms) <= 900, "the machine needs some time too"
+
+
+def test_a_change_of_rate_holds_little_back() -> None:
+    assert oldest_unwritten_ms(0, L16_16K) <= 530
+    assert oldest_unwritten_ms(None, L16_16K) <= 930
 
 
 async def test_different_rates_end_together(tmp_path: Path) -> None:

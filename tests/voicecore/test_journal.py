@@ -167,14 +167,15 @@ def test_a_journal_has_a_length(monkeypatch: pytest.MonkeyPatch) -> None:
     for turn in range(100):
         book.write("caller_turn", turn * 1000, text="x" * 1000)
         book.write("dtmf", turn * 1000)  # would still fit, but a full journal has no holes
+    book.write("line_quality", 100_000, inbound_gap_ms=20)
     book.write("call_ended", 100_000, reason="silence")
     events = read_events(b"".join(lines))
     types = [event.type for event in events]
-    assert types[-2:] == ["events_dropped", "call_ended"]
-    assert set(types[:-2]) == {"caller_turn", "dtmf"}
-    assert events[-2].data == {"name": "caller_turn", "reason": "full"}
-    assert [event.sequence for event in events[:-1]] == list(range(1, len(events)))
-    assert events[-1].sequence == 201
+    assert types[-3:] == ["events_dropped", "line_quality", "call_ended"]
+    assert set(types[:-3]) == {"caller_turn", "dtmf"}
+    assert events[-3].data == {"name": "caller_turn", "reason": "full"}
+    assert [event.sequence for event in events[:-2]] == list(range(1, len(events) - 1))
+    assert [event.sequence for event in events[-2:]] == [201, 202]
     assert 8000 < len(b"".join(lines)) < 10_200
     assert dropped.codes == ["too_long"]
 

@@ -28,6 +28,17 @@ def test_a_token_of_another_secret_is_none() -> None:
     assert not TokenGate(SECRET).admit(mint_token("another", NOW_S, NONCE), NOW_S)
 
 
+def test_what_is_wrong_with_a_token_is_told() -> None:
+    gate = TokenGate(SECRET)
+    token = mint_token(SECRET, NOW_S, NONCE)
+    assert gate.problem("", NOW_S) == "missing"
+    assert gate.problem("1.2.3", NOW_S) == gate.problem("\u00e9", NOW_S) == "forged"
+    assert gate.problem(mint_token("another", NOW_S, NONCE), NOW_S) == "forged"
+    assert gate.problem(token, NOW_S + LIFETIME_S + 1) == "expired"
+    assert gate.problem(token, NOW_S) == ""
+    assert gate.problem(token, NOW_S) == "used"
+
+
 def test_a_failed_attempt_does_not_use_it_up() -> None:
     gate = TokenGate(SECRET)
     token = mint_token(SECRET, NOW_S, NONCE)

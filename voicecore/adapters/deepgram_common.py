@@ -22,16 +22,19 @@ _ENCODINGS = {Encoding.MULAW: "mulaw", Encoding.ALAW: "alaw", Encoding.L16: "lin
 
 
 class CommonSettings(BaseModel):
-    """``base_url`` is ``wss://`` and a host: another region's (``api.eu.deepgram.com``), or a
-    self-hosted one. ``tag`` labels the usage in Deepgram's reports; ``mip_opt_out`` keeps the
-    audio out of its model improvement programme."""
+    """What all of Deepgram's settings have."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     base_url: str = Field(default=BASE_URL, pattern=r"^wss?://[^/?#\s]+(/[^?#\s]*)?$")
+    """``wss://`` and a host: another region's (``wss://api.eu.deepgram.com``), or a self-hosted
+    server's."""
     connect_timeout_ms: int = Field(default=4000, ge=100, le=30_000)
+    """How long making a connection may take."""
     tag: tuple[str, ...] = ()
+    """Labels of the usage in Deepgram's reports. Aura takes none."""
     mip_opt_out: bool | None = None
+    """``true`` keeps the audio out of Deepgram's model improvement programme."""
 
 
 def read_deepgram_key(secrets: Mapping[str, str]) -> str:

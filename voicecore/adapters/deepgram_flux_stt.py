@@ -32,17 +32,28 @@ _MAX_SILENCE_MS = 10_000
 
 
 class FluxSettings(ListenSettings):
-    """``eager_eot_threshold`` unset means no eager ends of turn; the rest are Deepgram's own
-    names (``eot_*``, ``keyterm``, ``language_hint``) or explained in the module's text."""
+    """Settings of the Flux models."""
 
     chunk_ms: int = Field(default=80, ge=20, le=250)
     eot_threshold: float | None = Field(default=None, ge=0.5, le=1.0)
+    """How sure Flux must be that the caller has finished, to end the turn; empty: Deepgram's
+    default, 0.7."""
     eager_eot_threshold: float | None = Field(default=None, ge=0.3, le=0.9)
+    """How sure it must be to say so in advance; not above ``eot_threshold``. Empty: it never
+    does."""
     eot_timeout_ms: int | None = Field(default=None, ge=500, le=60_000)
+    """The silence after which Flux ends a turn however unsure it is; empty: Deepgram's
+    default."""
     language_hint: tuple[str, ...] = ()
+    """Languages to expect, for models that end in ``-multi``; empty: the agent's."""
     numerals: bool | None = None
+    """``true``: numbers as digits."""
     force_end_turn: bool = False
+    """Whether the turn is ended when our own detector says that the caller has stopped, instead
+    of waiting for Flux to hear from the words that it is over."""
     finalize_after_ms: int = Field(default=2000, ge=100, le=60_000)
+    """How long Flux may go on waiting after the caller has stopped, before it is asked to end
+    the turn."""
     stall_timeout_ms: int = Field(default=3000, ge=1000, le=60_000)
 
 

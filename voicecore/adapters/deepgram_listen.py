@@ -34,17 +34,23 @@ CLOSE_STREAM = '{"type":"CloseStream"}'
 
 
 class ListenSettings(CommonSettings):
-    """``chunk_ms`` is the audio per message; ``finalize_timeout_ms`` how long the answer to a
-    request to finish may take before what was heard stands in for it; ``stall_timeout_ms`` the
-    audio that may go unanswered while the caller speaks. The rest are Deepgram's own names."""
+    """What Nova and Flux have in common; names that are Deepgram's mean what they mean there."""
 
     chunk_ms: int = Field(ge=20, le=250)
+    """How much audio a message carries."""
     stall_timeout_ms: int = Field(ge=1000, le=60_000)
+    """How much audio may go unanswered while the caller speaks. After that the connection is
+    replaced once, then the stream fails."""
 
     profanity_filter: bool | None = None
+    """``true`` masks swear words."""
     redact: tuple[str, ...] = ()
+    """What is left out of the text, by Deepgram's names: ``pci``, ``numbers``, ..."""
     keyterm: tuple[str, ...] = Field(default=(), max_length=100)
+    """Words and names to listen for. Of the Nova models, only nova-3 takes them."""
     finalize_timeout_ms: int = Field(default=300, ge=50, le=5000)
+    """How long the answer to a request to finish may take; then what was heard so far stands in
+    for it."""
 
 
 class Turn(Protocol):
@@ -88,8 +94,11 @@ class ListenStt(ABC, Generic[S]):
         """Mu-law, A-law and linear PCM are taken at any rate: nothing is converted."""
         return offered
 
-    async def start(self) -> None:
+    def check_key(self) -> None:
         check_deepgram_key(self._key)
+
+    async def start(self) -> None:
+        self.check_key()
 
     async def stop(self) -> None:
         """Nothing is held between calls."""

@@ -32,17 +32,24 @@ from voicecore.providers.stt import Stt
 
 
 class NovaSettings(ListenSettings):
-    """``endpointing`` is the silence in ms after which Deepgram calls speech final (False:
-    never). ``smart_format`` may hold text back while it waits for the rest of a number, so it
-    is off."""
+    """Settings of the Nova models."""
 
     chunk_ms: int = Field(default=60, ge=20, le=250)
     endpointing: int | Literal[False] = Field(default=300)
+    """The silence in ms, 10 to 10000, after which Deepgram calls speech final; ``false``: it
+    never does."""
     utterance_end_ms: int | None = Field(default=1000, ge=1000, le=5000)
+    """The gap between words after which Deepgram reports the end of an utterance, which ends a
+    turn that background noise would keep open; empty: it reports none."""
     punctuate: bool = True
+    """Punctuation and capital letters."""
     smart_format: bool = False
+    """Dates, amounts and numbers in their written form. Text may be held back while the rest of
+    a number is waited for."""
     numerals: bool = False
+    """Numbers as digits."""
     filler_words: bool | None = None
+    """``true`` keeps "uh" and "um"."""
     stall_timeout_ms: int = Field(default=8000, ge=1000, le=60_000)
 
     @field_validator("endpointing")

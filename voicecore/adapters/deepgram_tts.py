@@ -40,12 +40,14 @@ _LINEAR_RATES = (8000, 16000, 24000, 32000, 48000)
 
 
 class DeepgramTtsSettings(CommonSettings):
-    """``first_audio_timeout_ms`` is the wait from a reply's first text to its first audio,
-    ``stall_timeout_ms`` the longest pause inside it. ``speed`` 1.0 is the voice's own."""
+    """Settings of Deepgram's voices."""
 
     speed: float | None = Field(default=None, ge=0.5, le=2.0)
+    """How fast it speaks; 1.0 is the voice's own pace."""
     first_audio_timeout_ms: int = Field(default=4000, ge=200, le=60_000)
+    """The longest wait from a reply's first text to its first audio."""
     stall_timeout_ms: int = Field(default=4000, ge=200, le=60_000)
+    """The longest pause inside a reply's audio."""
 
 
 class DeepgramTts:
@@ -64,8 +66,11 @@ class DeepgramTts:
         self._settings = read_settings(config, DeepgramTtsSettings, also=also, check=self._check)
         self._key = read_deepgram_key(secrets)
 
-    async def start(self) -> None:
+    def check_key(self) -> None:
         check_deepgram_key(self._key)
+
+    async def start(self) -> None:
+        self.check_key()
 
     def open(self, wanted: AudioFormat, *, spawn: Spawn) -> TtsSession:
         """Connects at once, so that the first reply finds the socket open. Mu-law and A-law

@@ -38,30 +38,46 @@ class VoiceSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     stability: float | None = Field(default=None, ge=0, le=1)
+    """Low is lively, high is even."""
     similarity_boost: float | None = Field(default=None, ge=0, le=1)
+    """How close it keeps to the original voice."""
     style: float | None = Field(default=None, ge=0, le=1)
+    """How much it exaggerates the voice's style; above 0 costs time."""
     use_speaker_boost: bool | None = None
+    """More likeness to the original speaker; costs time."""
     speed: float | None = Field(default=None, ge=0.7, le=1.2)
+    """How fast it speaks; 1.0 is the voice's own pace."""
 
 
 class ElevenLabsTtsSettings(BaseModel):
-    """``language_code`` forces a language, for models that take one; where it is not set, the
-    agent's language is sent to the v2.5 models, which do. ``first_audio_timeout_ms`` runs from
-    a text to the next audio, ``stall_timeout_ms`` is the longest gap after the last text."""
+    """Settings of ElevenLabs' voices; names that are ElevenLabs' mean what they mean there."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     base_url: str = Field(default="wss://api.elevenlabs.io", pattern=r"^wss?://[^/?#\s]+$")
+    """``wss://`` and a host: another region's, or a proxy."""
     voice_settings: VoiceSettings = Field(default_factory=VoiceSettings)
+    """How the voice sounds."""
     language_code: str | None = Field(default=None, pattern=r"^[a-z]{2,3}$")
+    """Forces a language (``en``), for models that take one; empty: the v2.5 models, which do,
+    get the agent's."""
     apply_text_normalization: Literal["auto", "on", "off"] | None = None
+    """Whether numbers and the like are spelled out; empty: ElevenLabs' default."""
     enable_ssml_parsing: bool | None = None
+    """Whether SSML in a text is followed."""
     enable_logging: bool | None = None
+    """``false`` asks for zero retention, which needs an enterprise account."""
     seed: int | None = Field(default=None, ge=0, le=4_294_967_295)
+    """The same text and seed sound the same, as far as ElevenLabs can."""
     inactivity_timeout_s: int = Field(default=180, ge=20, le=180)
+    """How long the vendor keeps a silent connection. It is kept alive during a call in any
+    case."""
     connect_timeout_ms: int = Field(default=4000, ge=1, le=60_000)
+    """How long making a connection may take."""
     first_audio_timeout_ms: int = Field(default=5000, ge=1, le=120_000)
+    """The longest wait from a text to the next audio."""
     stall_timeout_ms: int = Field(default=4000, ge=1, le=120_000)
+    """The longest gap in the audio after the last text."""
 
 
 class ElevenLabsTts:
@@ -76,10 +92,13 @@ class ElevenLabsTts:
         self._settings = read_settings(config, ElevenLabsTtsSettings, also=also)
         self._key = read_key(secrets, KEY_NAME)
 
+    def check_key(self) -> None:
+        check_key(VENDOR, KEY_NAME, self._key)
+
     async def start(self) -> None:
         """Check that there is a key. The vendor is not asked about it: a key limited to speech
         may ask nothing else, and speech costs."""
-        check_key(VENDOR, KEY_NAME, self._key)
+        self.check_key()
 
     async def stop(self) -> None:
         """Nothing is held between calls."""

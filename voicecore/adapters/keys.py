@@ -1,8 +1,17 @@
 """Vendors' API keys, as they come out of an environment."""
 
 from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 from voicecore.providers.errors import VendorError
+
+
+@runtime_checkable
+class NeedsKey(Protocol):
+    """A vendor that can say, without any I/O, whether it was given a usable key."""
+
+    def check_key(self) -> None:
+        """:raises VendorError: ``auth_failed``, it was not."""
 
 
 def read_key(secrets: Mapping[str, str], name: str) -> str:

@@ -318,7 +318,7 @@ class LiveSocket:
     def _keepalive_due(self) -> None:
         idle_s = self._options.keepalive_idle_ms / 1000
         now = self._loop.time()
-        if self._keepalive is not None and now - self._last_sent >= idle_s:
+        if self._keepalive is not None and now >= self._last_sent + idle_s:
             self._last_sent = now
             self.send(self._keepalive())
         if not self._closed:

@@ -30,24 +30,32 @@ _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=40, pattern=r"^[\w 
 
 
 class LlamaSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``slots`` answers at a time, each with a prompt cache of ``context_tokens``; ``threads``
-    0 is half of the cores, eight at most. ``speakers`` are the caller and the agent
-    as base models see them, and as the examples in the instructions should name them.
-    ``transcript`` writes to any model that way. ``tools`` offers tools to a model of one's
-    own. ``cache_dir`` is where a packaged model is put together (default: the user's
-    cache)."""
+    """Settings of the language models on this machine."""
 
     temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] = 0.0
+    """How freely words are chosen; 0 is always the likeliest."""
     max_tokens: Annotated[int, msgspec.Meta(ge=1, le=4096)] = 60
+    """The longest answer."""
     context_tokens: Annotated[int, msgspec.Meta(ge=256, le=131_072)] = 2048
+    """The longest prompt and answer together, and the size of each slot's prompt cache."""
     slots: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    """How many answers are made at a time."""
     threads: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    """CPU threads; 0 is half of the cores, eight at most."""
     nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 5
+    """How far the model's process stands back behind others (Unix ``nice``)."""
     speakers: tuple[_Name, _Name] = ("Caller", "Receptionist")
+    """The caller and the agent as base models see them, and as examples in the instructions
+    should name them."""
     transcript: bool = False
+    """``true`` writes to any model as to a base model: the transcript of a call, to be
+    continued."""
     tools: bool = False
+    """``true`` offers the agent's tools to a model of one's own; the packaged ones have none."""
     cache_dir: str = ""
+    """Where a packaged model is put together; empty: the user's cache."""
     first_token_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=120_000)] = 20_000
+    """The longest wait from the request to the first text."""
 
 
 class LlamaLlm:

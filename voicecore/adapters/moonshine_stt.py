@@ -37,17 +37,21 @@ _FINAL_TIMEOUT_S = 15.0
 
 
 class MoonshineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``interims`` every ``interim_ms``: ``auto`` makes them only while the worker is idle, so
-    that they vanish as calls increase. ``parallel`` utterances at a time, 100 MB each. Speech
-    longer than ``max_utterance_ms`` is understood in parts. ``architecture`` belongs to a model
-    given as a directory."""
+    """Settings of Moonshine on this machine."""
 
     interims: Literal["auto", "on", "off"] = "auto"
+    """Texts before the end of an utterance. ``auto`` makes them only while the model is idle, so
+    that they vanish as calls increase."""
     interim_ms: Annotated[int, msgspec.Meta(ge=300, le=10_000)] = 1000
+    """How far they are apart."""
     max_utterance_ms: Annotated[int, msgspec.Meta(ge=2000, le=30_000)] = 12_000
+    """Longer speech is understood in parts of this length."""
     parallel: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    """How many utterances are understood at a time, at 100 MB each."""
     nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 5
+    """How far the model's process stands back behind others (Unix ``nice``)."""
     architecture: Literal["tiny", "base"] = "tiny"
+    """Of a model that is given as a directory."""
 
 
 class MoonshineStt:

@@ -36,14 +36,18 @@ _log = logging.getLogger(__name__)
 
 
 class OpenAiLink(BaseModel):
-    """Settings of the connection. ``base_url`` ends before ``/chat/completions``; where it is
-    set the key may be absent, as local servers want none. ``api_key_env`` names the secret."""
+    """Settings of the connection."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     base_url: str | None = None
+    """Another server with OpenAI's protocol, up to where ``/chat/completions`` or
+    ``/audio/speech`` would follow: ``http://127.0.0.1:8000/v1``. Empty: OpenAI's own."""
     api_key_env: str = Field("OPENAI_API_KEY", min_length=1)
+    """The name of the secret that is the key. With ``base_url`` the key may be absent, as local
+    servers want none."""
     connect_timeout_ms: int = Field(3000, ge=1, le=60_000)
+    """How long making a connection may take."""
 
     @field_validator("base_url")
     @classmethod
@@ -89,6 +93,11 @@ class OpenAiConnection:
             raise RuntimeError("start() was not called")
         return self._client
 
+    def check_key(self) -> None:
+        """:raises VendorError: ``auth_failed``, there is no usable key where one is needed."""
+        if self._key or self._link.base_url is None:
+            check_key(VENDOR, self._link.api_key_env, self._key)
+
     async def start(self, model: str, *, longest_wait_ms: int) -> None:
         """Import the SDK off the event loop, make the client, and open one connection by asking
         for the models. Only a refused key fails: a server that is away now may be back when a
@@ -97,8 +106,7 @@ class OpenAiConnection:
         :raises VendorError: ``auth_failed``."""
         if self._client is not None:
             return
-        if self._key or self._link.base_url is None:
-            check_key(VENDOR, self._link.api_key_env, self._key)
+        self.check_key()
         tls = await asyncio.to_thread(_load_sdk)
         client = self._make_client(tls, longest_wait_ms / 1000 + 1)
         try:

@@ -34,25 +34,35 @@ _END = object()
 
 
 class OpenAiLlmSettings(OpenAiLink):
-    """``first_token_timeout_ms`` runs from the request to the first text or tool call, thinking
-    included; ``stall_timeout_ms`` is the longest gap afterwards.
-
-    The flags below them say what a server tolerates: ``stream_usage`` asks for token counts,
-    ``supports_tools`` false leaves tools out of requests, ``expect_finish_reason`` false takes
-    an answer that just ends for a complete one instead of a broken one. A server's own fields
-    (``service_tier``, ``parallel_tool_calls``, ``prompt_cache_key``) go into ``extra_body``."""
+    """Settings of the language models. What is empty is not sent, and so the server's default."""
 
     temperature: float | None = Field(None, ge=0, le=2)
+    """How freely words are chosen; 0 is always the likeliest. Reasoning models take none."""
     max_tokens: int | None = Field(None, ge=1)
+    """The longest answer, as older models and most compatible servers name it. Not together
+    with ``max_completion_tokens``."""
     max_completion_tokens: int | None = Field(None, ge=1)
+    """The longest answer, thinking included, as OpenAI's present models name it."""
     reasoning_effort: str | None = Field(None, min_length=1)
+    """How long a reasoning model thinks, in the server's words (``none``, ``low``, ...).
+    Thinking delays the first word by seconds."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
+    """Fields of the server's own (``service_tier``, ``parallel_tool_calls``,
+    ``prompt_cache_key``), added to each request. It may not set what the adapter sets itself:
+    ``model``, ``messages``, ``stream``, ``stream_options``, ``tools``."""
     first_token_timeout_ms: int = Field(5000, ge=1, le=120_000)
+    """The longest wait from the request to the first text or tool call, thinking included."""
     stall_timeout_ms: int = Field(5000, ge=1, le=120_000)
+    """The longest gap inside an answer."""
     stream_usage: bool = True
+    """Whether token counts are asked for; ``false`` for servers that refuse the request then."""
     supports_tools: bool = True
+    """``false`` leaves the tools out of requests, for servers and models that have none."""
     expect_finish_reason: bool = True
+    """``false`` takes an answer that just ends for a complete one instead of a broken one, for
+    servers that send no ``finish_reason``."""
     system_role: Literal["system", "developer"] = "system"
+    """The role that the instructions are sent under."""
 
     @field_validator("extra_body")
     @classmethod
@@ -75,6 +85,9 @@ class OpenAiLlm:
         missing = missing_names(config, "model")
         self._settings = read_settings(config, OpenAiLlmSettings, also=missing)
         self._connection = OpenAiConnection(self._settings, secrets)
+
+    def check_key(self) -> None:
+        self._connection.check_key()
 
     async def start(self) -> None:
         settings = self._settings

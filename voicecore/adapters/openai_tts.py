@@ -43,17 +43,23 @@ Speak = Callable[[str], AsyncGenerator[bytes]]
 
 
 class OpenAiTtsSettings(OpenAiLink):
-    """``rate_hz`` is the rate of the server's ``pcm`` or ``wav``: 24,000 at OpenAI.
-    ``instructions`` tells models that take it how to speak. ``first_audio_timeout_ms`` runs
-    from a sentence's request; ``stall_timeout_ms`` is the longest gap in its audio."""
+    """Settings of the voices. What is empty is not sent, and so the server's default."""
 
     response_format: Literal["pcm", "wav"] = "pcm"
+    """How the audio comes: bare samples, or a WAV file of them."""
     rate_hz: Literal[8000, 16000, 24000, 48000] = 24000
+    """The rate of the server's samples: 24000 at OpenAI."""
     speed: float | None = Field(None, ge=0.25, le=4)
+    """How fast it speaks; 1.0 is the voice's own pace."""
     instructions: str | None = Field(None, min_length=1)
+    """How to speak ("calm and friendly"), for models that take it."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
+    """Fields of the server's own, added to each request. It may not set what the adapter sets
+    itself: ``model``, ``voice``, ``input``, ``response_format``, ``stream_format``."""
     first_audio_timeout_ms: int = Field(5000, ge=1, le=120_000)
+    """The longest wait from a sentence's request to its first audio."""
     stall_timeout_ms: int = Field(4000, ge=1, le=120_000)
+    """The longest gap in a sentence's audio."""
 
     @field_validator("extra_body")
     @classmethod
@@ -72,6 +78,9 @@ class OpenAiTts:
         missing = missing_names(config, "model", "voice")
         self._settings = read_settings(config, OpenAiTtsSettings, also=missing)
         self._connection = OpenAiConnection(self._settings, secrets)
+
+    def check_key(self) -> None:
+        self._connection.check_key()
 
     async def start(self) -> None:
         settings = self._settings

@@ -37,15 +37,19 @@ _WORKERS = {"heart": "voicecore.local.hibari_worker"}
 
 
 class PiperSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``threads`` of one synthesis (0: as many as there are cores, four at most); ``parallel``
-    syntheses at a time; ``first_clause_chars`` of a reply's first piece (0: what suits the
-    voice)."""
+    """Settings of the voices on this machine."""
 
     speed: Annotated[float, msgspec.Meta(ge=0.5, le=2.0)] = 1.0
+    """How fast it speaks; 1.0 is the voice's own pace."""
     threads: Annotated[int, msgspec.Meta(ge=0, le=64)] = 0
+    """CPU threads of one synthesis; 0 is as many as there are cores, four at most."""
     parallel: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
+    """How many pieces of speech are made at a time."""
     nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 5
+    """How far the voice's process stands back behind others (Unix ``nice``)."""
     first_clause_chars: Annotated[int, msgspec.Meta(ge=0, le=500)] = 0
+    """The length of a reply's first piece, which decides how soon it is heard; 0 is what suits
+    the voice."""
 
 
 class PiperTts:

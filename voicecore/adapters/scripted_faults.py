@@ -54,15 +54,19 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ``first_output``: in place of the first output. ``mid``: after ``mid_after`` outputs.
     ``mid_word``: the same, but the output before the failure is cut inside a word."""
     mid_after: Count = 3
+    """How many outputs ``mid`` and ``mid_word`` let through."""
     fail_after_ms: DelayMs | None = None
-    """The stream fails this long after it was opened (a reply: after its first text)."""
+    """The stream fails this long after it was opened (a reply: after its first text); empty: it
+    does not."""
     code: FaultCode = "vendor_error"
+    """The code of the failure."""
     retryable: bool | None = None
-    """None: by the code."""
+    """Whether the failure says that it may be tried again; empty: by the code."""
     stall_after: Count | None = None
-    """Nothing follows this many outputs: no end, no failure."""
+    """Nothing follows this many outputs: no end, no failure. Empty: it does not stall."""
     garbage: Garbage = ""
-    """``empty``: outputs without content. ``control``: see ``CONTROL_TEXT``. ``huge``: 100 kB
+    """``empty``: outputs without content. ``control``: terminal escapes, a direction override, a
+    lone surrogate. ``huge``: 100 kB
     of text or a minute of audio at once. ``odd``: audio that is not a whole number of samples,
     word times that run backwards, a tool call with broken arguments."""
     misbehave_after_cancel: bool = False
@@ -74,7 +78,7 @@ class Faults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     every: Annotated[int, msgspec.Meta(ge=1)] = 1
     """Only each n-th stream is faulty, the n-th being the first of them."""
     first: Count | None = None
-    """Only the first n streams are faulty."""
+    """Only the first n streams are faulty; empty: any may be."""
     probability: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
     """How likely a stream that ``every`` and ``first`` let through is to be faulty."""
 

@@ -42,10 +42,12 @@ _LATE_TEXTS = ("said ", "after ", "the cancellation")
 
 
 class ScriptedTool(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``arguments`` as an object, or as the exact text that the model sends."""
+    """A tool call that the model makes."""
 
     name: str
+    """The tool's name."""
     arguments: Mapping[str, Any] | str = {}
+    """As an object, or as the exact text that the model sends."""
 
 
 class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,9 +56,13 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     the pattern's group of that name; in ``after``, ``{result}`` for the tool's result."""
 
     match: str
+    """A regular expression."""
     reply: str = ""
+    """What is said."""
     tool: ScriptedTool | None = None
+    """A tool that is called."""
     tools: tuple[ScriptedTool, ...] = ()
+    """More tools that are called with it."""
     after: str = "It says: {result}"
     """What is said to the result of this rule's tool."""
 
@@ -66,19 +72,27 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LlmSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of the scripted language model."""
+
     replies: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = _REPLIES
+    """What it says where no rule matches."""
     order: Literal["sequence", "random"] = "sequence"
     """``sequence``: the n-th user message of a conversation gets the n-th reply, and the
-    replies begin again after the last."""
+    replies begin again after the last. ``random``: by ``seed``."""
     echo: bool = False
     """Repeat the last user message instead of ``replies``."""
     greeting: str = ""
     """The answer while the conversation has no user message; empty: the first reply."""
     rules: tuple[Rule, ...] = ()
+    """Answers to certain words of the caller; the first that matches is used."""
     first_token_ms: DelayMs = 200
+    """From the request to the first word."""
     token_interval_ms: DelayMs = 5
+    """From word to word."""
     seed: int = 0
+    """What looks random comes from it."""
     faults: Faults = NO_FAULTS
+    """How it fails, on demand."""
 
 
 class _Answer(msgspec.Struct, frozen=True):

@@ -49,24 +49,33 @@ _UTTERANCES = (
 
 
 class SttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of the scripted speech-to-text."""
+
     utterances: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)] = _UTTERANCES
+    """What it hears, whatever the caller says."""
     order: Literal["sequence", "random"] = "sequence"
-    """``sequence``: each stream hears them from the first on, again and again."""
+    """``sequence``: each call's stream hears them from the first on, again and again.
+    ``random``: shuffled, by ``seed``."""
     echo: bool = False
     """Report the amount of audio instead: ``heard 1240 ms``."""
     interim_every_ms: Annotated[float, msgspec.Meta(gt=0, le=3_600_000)] = 300
+    """How far interim texts are apart; each has one word more."""
     final_ms: DelayMs = 0
-    """0: on the next turn of the loop."""
+    """From the end of the caller's speech to the final text; 0: at once."""
     end_of_turn: bool = False
     """Whether finals carry the vendor's opinion that the caller has finished."""
     eager_after_ms: DelayMs | None = None
-    """An ``SttEager`` with the whole utterance, this long after speech began."""
+    """An early end of turn with the whole utterance, this long after speech began; empty:
+    none."""
     resumed_after_ms: DelayMs | None = None
-    """An ``SttResumed``, this long after speech began."""
+    """Such an end of turn is taken back, this long after speech began; empty: never."""
     audio: AudioFormat | None = None
-    """The only format taken; None: any."""
+    """The only format taken: a block of ``encoding`` (``mulaw``, ``alaw``, ``l16``) and
+    ``rate_hz``; empty: any."""
     seed: int = 0
+    """What looks random comes from it."""
     faults: Faults = NO_FAULTS
+    """How it fails, on demand."""
 
 
 class _Utterance:

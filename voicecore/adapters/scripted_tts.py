@@ -43,14 +43,23 @@ _HUGE_CHUNK_MS = 60_000
 
 
 class TtsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Settings of the scripted voice."""
+
     first_audio_ms: DelayMs = 100
+    """From a sentence to its first audio."""
     chunk_interval_ms: DelayMs = 10
+    """From one chunk of audio to the next."""
     chunk_ms: _PositiveMs = 100
+    """How much audio a chunk holds."""
     word_ms: _PositiveMs = 100
+    """How long every word lasts."""
     audio: AudioFormat | None = None
-    """The only format made; None: any."""
+    """The only format made: a block of ``encoding`` (``mulaw``, ``alaw``, ``l16``) and
+    ``rate_hz``; empty: any."""
     seed: int = 0
+    """The sound's noise comes from it."""
     faults: Faults = NO_FAULTS
+    """How it fails, on demand."""
 
 
 def speech_like(rate_hz: int, duration_ms: int, seed: int) -> Samples:

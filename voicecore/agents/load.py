@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from voicecore.adapters.keys import NeedsKey
 from voicecore.adapters.registry import (
     Kind,
     VendorConfig,
@@ -19,6 +20,7 @@ from voicecore.agents.model import Agent
 from voicecore.agents.secrets import UnresolvedSecretError, redact, references, resolve
 from voicecore.agents.tools import HttpTool
 from voicecore.agents.vendors import LlmVendor, SttVendor, TtsVendor, VendorBlock
+from voicecore.providers.errors import VendorError
 from voicecore.yaml_lines import (
     FieldPath,
     FieldProblem,
@@ -47,8 +49,8 @@ class AgentFileError(YamlFileError):
 
 def load_agent(path: Path | str, *, secrets: Mapping[str, str]) -> Agent:
     """Read an agent file and make sure that calls can be answered with it: its fields, its
-    references to ``secrets``, and its vendors' settings. Vendors' modules are imported, but
-    nothing is connected or loaded.
+    references to ``secrets``, its vendors' settings, and the keys of those that are used.
+    Vendors' modules are imported, but nothing is connected or loaded.
 
     :raises AgentFileError: with everything that is wrong."""
     try:
@@ -76,7 +78,7 @@ def check_secrets(agent: Agent, secrets: Mapping[str, str]) -> tuple[FieldProble
 
 
 def check_vendors(agent: Agent, secrets: Mapping[str, str]) -> tuple[FieldProblem, ...]:
-    """What the vendors' adapters say about their settings. Each adapter is made once and
+    """What the vendors' adapters say about their settings and keys. Each adapter is made once and
     dropped; making one does no I/O (``registry.Adapter``)."""
     blocks = {
         (kind, at): block for kind in _KINDS for at, block in enumerate(agent.vendor_blocks(kind))
@@ -105,13 +107,17 @@ def _vendor_problems(
     for (kind, at), block in blocks.items():
         used = [secrets[name] for name in references(block.settings) if name in secrets]
         try:
-            _MAKERS[kind](block.config(language, secrets), secrets)
+            made = _MAKERS[kind](block.config(language, secrets), secrets)
+            if at == 0 and isinstance(made, NeedsKey):  # the others are not used
+                made.check_key()
         except VendorConfigError as error:
             for problem in error.problems:
                 path: FieldPath = (kind, at, *undotted(problem.field))
                 yield FieldProblem(path, redact(problem.detail, used))
         except UnresolvedSecretError as error:
             yield FieldProblem((kind, at, *undotted(error.field)), str(error))
+        except VendorError as error:
+            yield FieldProblem((kind, at, "vendor"), error.detail)
         except ImportError as error:
             yield FieldProblem((kind, at, "vendor"), f"cannot be used here: {error.msg}")
 

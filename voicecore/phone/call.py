@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from media.phone.awkward import Awkward, Send
 from media.phone.line import Line
@@ -14,6 +15,7 @@ from media.phone.side import (
     ServerMark,
     Violation,
 )
+from media.phone.sides import carrier_names
 from voicecore.phone.caller import Caller, EndCall, PressKey, SaidFinished, SaidStarted
 from voicecore.phone.metronome import Metronome, now_us
 from voicecore.phone.record import CallRecord, EndedBy
@@ -332,6 +334,10 @@ class PhoneCall:
         reason = f": {self._close_reason}" if self._close_reason else ""
         return f"{detail} (close code {self._close_code}{reason})"
 
+    def _path_carrier(self) -> str:
+        named = set(urlsplit(self._setup.url).path.split("/")) & set(carrier_names())
+        return "" if self._script.carrier in named else next(iter(named), "")
+
     def _record(self) -> CallRecord:
         caller, line = self._caller, self._line
         return CallRecord(
@@ -340,6 +346,8 @@ class PhoneCall:
             detail=self._detail(),
             ended_by=self._ended_by or "caller",
             close_code=self._close_code,
+            close_reason=self._close_reason,
+            path_carrier=self._path_carrier(),
             connect_us=self._connect_us,
             duration_us=self._duration_us,
             said=tuple(caller.said) if caller else (),

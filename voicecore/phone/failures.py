@@ -1,5 +1,6 @@
 """Why a call failed, as a stable code, and what to do about it. Pure."""
 
+import re
 from collections.abc import Mapping
 
 from voicecore.phone.record import CallRecord
@@ -19,6 +20,12 @@ ADVICE: Mapping[str, str] = {
     "server_busy": "wait until the server is ready, make fewer calls at a time, or raise its limit",
     "upgrade_refused": "see the server's log",
     "upgrade_failed": "see that the URL is that of a WebSocket server",
+    "stream_unauthorized": "give what the server asks for: --token for a token, --auth-token "
+    "(and --signed-url) for a signature",
+    "wrong_carrier": "the path in the URL is another carrier's: name that one with --carrier, or "
+    "correct the path",
+    "protocol_refused": "see that the server speaks this carrier's protocol (--carrier names "
+    "another), and see the server's log",
     "closed_before_audio": "see the server's log: it took the call and sent no audio",
     "server_ended": "see the server's log, or let the script wait for `call_ended` there",
     "connection_broke": "see the server's log: it may have crashed, or the network failed",
@@ -41,6 +48,11 @@ _BY_STATUS: Mapping[int, str] = {
     429: "server_busy",
     503: "server_busy",
 }
+
+_CLOSE_PROTOCOL = frozenset({1002, 1003, 1007})
+"""The peer was not understood (RFC 6455, section 7.4.1)."""
+_UNAUTHORIZED = re.compile(r"token|signature|auth|forbidden", re.IGNORECASE)
+_BUSY = re.compile(r"busy|draining|not.ready|overload|too.many", re.IGNORECASE)
 
 
 def refusal_code(status: int) -> str:
@@ -67,7 +79,15 @@ def failure_code(record: CallRecord) -> str | None:
 def _ended_code(record: CallRecord) -> str:
     if record.ended_by == "network":
         return "connection_broke"
-    return "server_ended" if record.received_us else "closed_before_audio"
+    if record.received_us:
+        return "server_ended"
+    if record.close_code in _CLOSE_PROTOCOL:
+        return "wrong_carrier" if record.path_carrier else "protocol_refused"
+    if _UNAUTHORIZED.search(record.close_reason):
+        return "stream_unauthorized"
+    if _BUSY.search(record.close_reason):
+        return "server_busy"
+    return "closed_before_audio"
 
 
 def _silence_code(record: CallRecord) -> str:

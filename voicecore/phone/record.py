@@ -13,7 +13,9 @@ EndedBy = Literal["caller", "server", "network", "nobody"]
 
 class CallRecord(msgspec.Struct, frozen=True):
     """``ended_by``: the caller (the script, or its time-out), the server (it closed the socket),
-    the network (the socket broke), nobody (there was no call). ``close_code`` is the server's.
+    the network (the socket broke), nobody (there was no call). ``close_code`` and
+    ``close_reason`` are the server's. ``path_carrier`` is the carrier that the URL's path names,
+    if it names another than the one that called.
     ``connect_error`` is the code of the ``ConnectError`` where there was no call."""
 
     index: int
@@ -21,6 +23,8 @@ class CallRecord(msgspec.Struct, frozen=True):
     detail: str
     ended_by: EndedBy
     close_code: int | None = None
+    close_reason: str = ""
+    path_carrier: str = ""
     connect_error: str = ""
     connect_us: int = 0
     duration_us: int = 0

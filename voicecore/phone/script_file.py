@@ -28,6 +28,7 @@ from voicecore.phone.yaml_reader import (
     read_script,
 )
 
+_AGENT_FIELDS = frozenset({"name", "instructions", "greeting", "stt", "llm", "tts"})
 _FIELDS = (
     "carrier", "codec", "agent_codec", "byte_order", "voice", "parameters", "from", "to",
     "noise_dbfs", "audible_dbfs", "quiet_ms", "wait_timeout_ms", "timeout_s", "repeat", "loop_s",
@@ -41,6 +42,7 @@ def load_script(text: str, *, folder: str = ".", carrier: str | None = None) -> 
 
     :raises ScriptError: with the field and the line of every mistake."""
     root = read_script(text)
+    _check_kind(root)
     problems = Problems()
     fields = root.known_fields(_FIELDS, problems)
     loader = _Loader(fields, problems)
@@ -53,6 +55,18 @@ def load_script(text: str, *, folder: str = ".", carrier: str | None = None) -> 
     }
     problems.check()
     return Script(steps, **settings)
+
+
+def _check_kind(root: Value) -> None:
+    """:raises ScriptError: it is another kind of file, of which nothing else need be said."""
+    names = set(root.fields()) if root.is_map else set()
+    agents = _AGENT_FIELDS & names
+    if len(agents) > 1 and "steps" not in names:
+        shown = ", ".join(f"`{name}`" for name in sorted(agents))
+        raise root.error(
+            f"this looks like an agent file: it has {shown}; what a caller does is a list of "
+            "`steps`"
+        )
 
 
 class _Loader:

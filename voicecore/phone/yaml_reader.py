@@ -140,12 +140,14 @@ class Value:
         }
 
     def known_fields(self, known: tuple[str, ...], problems: Problems) -> dict[str, "Value"]:
-        """The entries of a map that are ``known``; all others are problems."""
+        """The entries of a map that are ``known``; all others are problems, the first of which
+        says what is known."""
         found = self.fields()
+        told = f"; known: {', '.join(known)}"
         for key in [key for key in found if key not in known]:
-            hint = did_you_mean(key, known)
-            detail = f"unknown field{hint}; known: {', '.join(known)}"
+            detail = f"unknown field{did_you_mean(key, known)}{told}"
             problems.add(found.pop(key).error(detail))
+            told = ""
         return found
 
     def texts(self) -> Mapping[str, str]:

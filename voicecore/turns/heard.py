@@ -26,12 +26,13 @@ class SpokenText:
     """The text of one reply and where its words lie in its audio."""
 
     def __init__(self) -> None:
-        self._said: list[str] = []
+        self._said: list[tuple[str, int]] = []
         self._words: list[Word] = []
 
-    def say(self, text: str) -> None:
-        """A sentence was given to the voice."""
-        self._said.extend(text.split())
+    def say(self, text: str, *, from_ms: int = 0) -> None:
+        """A sentence was given to the voice, when ``from_ms`` of audio were there: it lies
+        behind them."""
+        self._said.extend((word, from_ms) for word in text.split())
 
     def place(self, words: tuple[Word, ...]) -> None:
         """The voice said where the next words lie."""
@@ -43,7 +44,7 @@ class SpokenText:
 
     @property
     def text(self) -> str:
-        return " ".join(self._said)
+        return " ".join(word for word, _ in self._said)
 
     def heard(self, played_ms: int | None) -> tuple[HeardWord, ...]:
         """Every word, judged by how much was played; None means all of it."""
@@ -96,11 +97,12 @@ class SpokenText:
         placed = list(self._words)
         known_chars = sum(_letters(word.text) for word in placed)
         at_ms = placed[-1].end_ms if placed else 0
-        for text in self._said:
+        for text, from_ms in self._said:
             letters = _letters(text)
             if known_chars > 0 or (self._words and not letters):
                 known_chars -= letters
                 continue
+            at_ms = max(at_ms, from_ms)
             end_ms = at_ms + (len(text) + 1) * CHARACTER_MS
             placed.append(Word(text, at_ms, end_ms))
             at_ms = end_ms

@@ -30,6 +30,8 @@ class Reply:
         self.started_ms: int | None = None
         """When its first audio left; None while the caller hears nothing of it."""
         self.audio_ms = 0
+        self.tones_end_ms = 0
+        """Where in its audio the tones end at the earliest."""
         self.paused_ms: int | None = None
         """How much of it was heard when it paused; None while it does not pause."""
         self.voice_done = False

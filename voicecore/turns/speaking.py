@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from media.audio.tones import dtmf_ms
 from voicecore.providers.errors import VendorError
 from voicecore.providers.words import Word
 from voicecore.tools.guard import ToolGuard
@@ -160,13 +161,14 @@ class Speaker:
     def say(self, now_ms: int, reply: Reply, sentence: str) -> None:
         """Give a sentence to the voice."""
         reply.latency.mark("first_sentence", now_ms)
-        reply.spoken.say(sentence)
+        reply.spoken.say(sentence, from_ms=max(reply.audio_ms, reply.tones_end_ms))
         self._perform(reply, Say(reply.number, sentence))
         self._out.append(Emit("agent_saying", {"reply": reply.number, "text": sentence}))
         self._await_audio(now_ms, reply)
 
     def press(self, now_ms: int, reply: Reply, digits: str) -> None:
         """Have keys' tones played after what was said before."""
+        reply.tones_end_ms = max(reply.audio_ms, reply.tones_end_ms) + dtmf_ms(digits)
         self._perform(reply, PlayTones(reply.number, digits))
         self._await_audio(now_ms, reply)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from media.audio.tones import DTMF_DIGITS, MAX_DIGITS, dtmf, frequencies_hz
+from media.audio.tones import DTMF_DIGITS, MAX_DIGITS, dtmf, dtmf_ms, frequencies_hz
 
 GROUP_HZ = (697, 770, 852, 941, 1209, 1336, 1477, 1633)
 
@@ -77,3 +77,8 @@ def test_times_a_receiver_cannot_hear_are_refused(options):
 def test_only_a_digit_has_frequencies(digit):
     with pytest.raises(ValueError):
         frequencies_hz(digit)
+
+
+@pytest.mark.parametrize("digits", ["1", "1w2W#", "0123456789"])
+def test_the_length_is_known_beforehand(digits: str) -> None:
+    assert len(dtmf(digits, 8000)) == dtmf_ms(digits) * 16

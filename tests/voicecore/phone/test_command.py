@@ -162,6 +162,7 @@ async def test_all_mistakes_of_a_script_are_printed(
     [
         ("steps: [sing: la]", [], "caller.yaml: line 1: steps[0]: a step has exactly one of"),
         ("steps: [play: no.wav]", [], "cannot read"),
+        ("name: x\nstt: 1\nllm: 2", [], "caller.yaml: line 1: this looks like an agent file"),
         (
             "voice: {vendor: nobody}\nsteps: [say: Hi]",
             [],

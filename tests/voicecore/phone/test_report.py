@@ -206,6 +206,10 @@ def test_the_two_channels_lie_where_they_were_said_and_heard() -> None:
     assert np.flatnonzero(loud[:, 1]).tolist() == [*range(50, 70), *range(190, 200)]
 
 
+def closed(code: int, reason: str = "") -> dict[str, Any]:
+    return {"close_code": code, "close_reason": reason}
+
+
 HEARD = {"received_us": 500 * MS}
 
 
@@ -215,6 +219,20 @@ HEARD = {"received_us": 500 * MS}
         ("completed", {}, [], None),
         ("connect_failed", {"connect_error": "connect_refused"}, [], "connect_refused"),
         ("server_ended", {}, [], "closed_before_audio"),
+        ("server_ended", closed(1008, "bad_token"), [], "stream_unauthorized"),
+        ("server_ended", closed(1008, "Invalid signature"), [], "stream_unauthorized"),
+        ("server_ended", closed(1008, "busy"), [], "server_busy"),
+        ("server_ended", closed(1013, "draining"), [], "server_busy"),
+        ("server_ended", closed(1008, "no such agent"), [], "closed_before_audio"),
+        ("server_ended", closed(1002, "malformed_message"), [], "protocol_refused"),
+        (
+            "server_ended",
+            {**closed(1002, "malformed_message"), "path_carrier": "telnyx"},
+            [],
+            "wrong_carrier",
+        ),
+        ("server_ended", {**closed(1000), "path_carrier": "telnyx"}, [], "closed_before_audio"),
+        ("server_ended", {**closed(1008, "bad_token"), **HEARD}, [(0, 500)], "server_ended"),
         ("server_ended", HEARD, [(0, 500)], "server_ended"),
         ("wait_timed_out", {}, [], "no_agent_audio"),
         ("wait_timed_out", {"violations": {"empty_payload": 1}}, [], "agent_audio_refused"),
@@ -234,6 +252,11 @@ def test_every_failure_has_its_code_and_advice(
     report = json.loads(run_of(failed).to_json())
     assert report["error_codes"] == ({} if code is None else {code: 1})
     assert report["call_reports"][0]["error_code"] == code
+
+
+def test_the_advice_names_the_options_that_help() -> None:
+    assert {"--token", "--auth-token"} <= set(ADVICE["stream_unauthorized"].split())
+    assert "--carrier" in ADVICE["wrong_carrier"]
 
 
 def test_a_broken_connection_has_its_code() -> None:

@@ -239,3 +239,25 @@ def test_the_script_of_the_document_is_valid() -> None:
     assert blocks
     for block in blocks:
         load_script(block.split("```")[0])
+
+
+AGENT = Path(__file__).parents[3] / "examples" / "agent.yaml"
+
+
+@pytest.mark.parametrize(
+    "text", [AGENT.read_text(), "stt: {vendor: x}\ninstructions: Be brief.\nvoice: 3\n"]
+)
+def test_an_agent_file_is_told_as_such_and_once(text: str) -> None:
+    with pytest.raises(ScriptError) as caught:
+        load_script(text)
+    (problem,) = caught.value.problems
+    assert problem.detail.startswith("this looks like an agent file: it has `")
+    assert "`steps`" in problem.detail
+
+
+def test_known_fields_are_told_once() -> None:
+    with pytest.raises(ScriptError) as caught:
+        load_script("name: x\nstep: 1\nlanguage: en\nsteps: [cough: ]\n")
+    details = [problem.detail for problem in caught.value.problems]
+    assert ["known: carrier," in detail for detail in details] == [True, False, False]
+    assert details[1] == "unknown field; did you mean 'steps'?"

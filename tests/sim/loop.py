@@ -1,0 +1,164 @@
+"""An event loop that is only a heap: no selector, no thread, no clock but its own.
+
+Time jumps from timer to timer. Of timers that are due at the same moment any may come first, as
+with asyncio; here the seed decides. ``lag`` makes the loop late now and then, as a busy one is.
+"""
+
+import asyncio
+import heapq
+import math
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+START_S = 1000.0
+ASK_EVERY = 8
+GRID_HZ = 1 << 20
+"""Time is a whole number of these, so that differences of times are exact: a timer that was set
+for ``then + wait`` finds that ``wait`` has passed, as it does with a clock that goes on."""
+
+
+class Stuck(Exception):
+    """Nothing is scheduled, or more steps were taken than any call needs."""
+
+
+class Handle:
+    """What ``call_soon`` and ``call_at`` return."""
+
+    __slots__ = ("_when", "args", "callback", "gone")
+
+    def __init__(self, when: float, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self._when = when
+        self.callback = callback
+        self.args = args
+        self.gone = False
+
+    def cancel(self) -> None:
+        self.gone = True
+
+    def cancelled(self) -> bool:
+        return self.gone
+
+    def when(self) -> float:
+        return self._when
+
+
+class SimTask(asyncio.Task[Any]):
+    """A task whose hash is its number: sets of tasks have the same order in every process."""
+
+    def __init__(self, number: int, coro: Any, *, loop: "SimLoop") -> None:
+        self.number = number
+        super().__init__(coro, loop=loop)
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class SimLoop(asyncio.BaseEventLoop):
+    """``lag_ms``: how late a timer may be; every ``lag_every``-th jump on average is."""
+
+    def __init__(self, seed: int, *, lag_ms: int = 0, lag_every: int = 20) -> None:
+        super().__init__()
+        self.now_s = START_S
+        self.now_ms = int(START_S * 1000)
+        self.steps = 0
+        self.vendor: Any = None
+        """Who is at the other end of vendors' sockets."""
+        self._draw = random.Random(f"loop:{seed}").random
+        self._lag_s = lag_ms / 1000
+        self._lag_share = 1 / lag_every if lag_ms else 0.0
+        self._soon: deque[Handle] = deque()
+        self._heap: list[tuple[float, float, int, Handle]] = []
+        self._count = 0
+        self._task_count = 0
+
+    def time(self) -> float:
+        return self.now_s
+
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
+        handle = Handle(self.now_s, callback, args)
+        self._soon.append(handle)
+        return handle
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
+        when = math.ceil(when * GRID_HZ) / GRID_HZ
+        handle = Handle(when, callback, args)
+        self._count += 1
+        heapq.heappush(self._heap, (when, self._draw(), self._count, handle))
+        return handle
+
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
+        return self.call_at(self.now_s + delay, callback, *args)
+
+    def create_task(self, coro: Any, *, name: Any = None, context: Any = None) -> Any:
+        self._task_count += 1
+        return SimTask(self._task_count, coro, loop=self)
+
+    def run_until(self, done: Callable[[], bool], *, limit_s: float, max_steps: int) -> bool:
+        """Run until ``done``, which is asked every few jumps; False when ``limit_s`` of this
+        loop's time came first, or nothing is left to do.
+
+        :raises Stuck: ``max_steps`` callbacks ran and it is not done."""
+        asyncio._set_running_loop(self)
+        soon, heap = self._soon, self._heap
+        max_steps += self.steps
+        jumps = 0
+        try:
+            while True:
+                while soon:
+                    handle = soon.popleft()
+                    if not handle.gone:
+                        self.steps += 1
+                        handle.callback(*handle.args)
+                        if self.steps > max_steps:
+                            raise Stuck(f"{self.steps} steps by {self.now_s - START_S:.3f} s")
+                jumps += 1
+                if jumps % ASK_EVERY == 0 and done():
+                    return True
+                while heap and heap[0][3].gone:
+                    heapq.heappop(heap)
+                if not heap or heap[0][0] > limit_s:
+                    return done()
+                self._jump(heap[0][0])
+                now_s = self.now_s
+                while heap and heap[0][0] <= now_s:
+                    handle = heapq.heappop(heap)[3]
+                    if not handle.gone:
+                        soon.append(handle)
+        finally:
+            asyncio._set_running_loop(None)
+
+    def _jump(self, when: float) -> None:
+        if when > self.now_s:
+            self.now_s = when
+        if self._lag_share and self._draw() < self._lag_share:
+            self.now_s += math.ceil(self._draw() * self._lag_s * GRID_HZ) / GRID_HZ
+        self.now_ms = int(self.now_s * 1000 + 0.001)
+
+    def pending(self) -> list[Handle]:
+        """Timers that are still to come."""
+        return [entry[3] for entry in self._heap if not entry[3].gone]
+
+    def tasks(self) -> list[asyncio.Task[Any]]:
+        return sorted(asyncio.all_tasks(self), key=hash)
+
+    def abandon(self) -> None:
+        """End what is left, as well as it can be ended."""
+        for _ in range(3):
+            for task in self.tasks():
+                task.cancel()
+            self.run_until(lambda: False, limit_s=self.now_s + 5, max_steps=100_000)
+
+
+class SimClock:
+    """Implements ``media.clock.Clock``."""
+
+    def __init__(self, loop: SimLoop) -> None:
+        self._loop = loop
+
+    def now_ms(self) -> int:
+        return self._loop.now_ms
+
+    def call_at(self, at_ms: int, callback: Callable[[], None]) -> Any:
+        return self._loop.call_at(at_ms / 1000, callback)
