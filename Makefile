@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 INSTALL := $(BIN)/python scripts/install.py
 
+# Compiled once, not in every worker and every subprocess of every run.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo test check format lint types imports fast sim sim-long bench clean
 
 setup: $(STAMP)
