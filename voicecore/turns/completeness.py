@@ -8,6 +8,7 @@ spelled out).
 import re
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 
 from voicecore.turns.backchannels import Phrase, plain
 
@@ -71,12 +72,16 @@ def completeness(text: str, language: str = "en") -> Completeness:
 
 
 def _hangs(text: str, words: Phrase, language: str) -> bool:
-    tag = language.partition("-")[0].lower()
-    listed = _HANGING.get(tag, _HANGING["en"])
-    if tag == "en" and text.rstrip()[-1] not in ".?!":
-        listed += ", " + _HANGING_UNPUNCTUATED
-    hanging = {plain(phrase) for phrase in listed.split(",")}
+    hanging = _hanging(language.partition("-")[0].lower(), text.rstrip()[-1] in ".?!")
     return any(words[-size:] in hanging for size in (1, 2, 3))
+
+
+@cache
+def _hanging(language: str, punctuated: bool) -> frozenset[Phrase]:
+    listed = _HANGING.get(language, _HANGING["en"])
+    if language == "en" and not punctuated:
+        listed += ", " + _HANGING_UNPUNCTUATED
+    return frozenset(plain(phrase) for phrase in listed.split(","))
 
 
 def _dictates(text: str, words: Phrase) -> bool:
