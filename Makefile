@@ -29,7 +29,8 @@ demo: $(STAMP)
 	@$(BIN)/voicecore demo
 
 # Everything. What talks in real time or loads models runs alone, so that nothing disturbs it.
-test: $(STAMP) fast sim
+test: $(STAMP) fast
+	@$(MAKE) --no-print-directory sim SEED=20261122 CALLS=2000
 	@$(BIN)/python -m pytest -m "local_models or e2e"
 
 # With fewer examples a property than `make test` tries.

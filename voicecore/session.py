@@ -305,10 +305,14 @@ class Session:
         elif isinstance(event, TtsWords):
             self._step(inputs.WordsCame(reply, self._speech().place(event.words)))
         elif isinstance(event, TtsDone):
-            self._play_speech(reply, self._speech().piece_done())
+            tail, spoken = self._speech().piece_done()
+            self._play_speech(reply, tail)
             self._record.event(
                 "tts_usage", self.leg.now_ms(), {"reply": reply, "characters": event.characters}
             )
+            if not spoken:
+                error = VendorError(self.agent.tts.name, "garbage", "no audio", retryable=True)
+                self._step(inputs.SpeechFailed(reply, error))
         elif isinstance(event, Tones):
             self._play_speech(reply, event.audio)
         elif isinstance(event, ScriptDone):

@@ -45,6 +45,7 @@ class _Piece:
         self.finishing = False
         self.characters = 0
         """What it was given to speak."""
+        self.audio_bytes = 0
         self._post = post
         self._over = False
         self.speech: TtsReply = session.reply(self.take)
@@ -109,12 +110,13 @@ class Voice:
             for word in words
         )
 
-    def piece_done(self) -> bytes:
-        """``TtsDone`` came: returns what the resampler still holds, and goes on."""
+    def piece_done(self) -> tuple[bytes, bool]:
+        """``TtsDone`` came: returns what the resampler still holds, and whether there was any
+        audio of the piece; goes on."""
         tail = self._count(self._converter.flush())
-        self._piece = None
+        piece, self._piece = self._piece, None
         self._go_on()
-        return tail
+        return tail, piece is None or piece.audio_bytes > 0
 
     def drop(self) -> int:
         """Stop the current reply; nothing more of it comes. Returns how many characters the
@@ -174,4 +176,6 @@ class Voice:
 
     def _count(self, audio: bytes) -> bytes:
         self._given_bytes += len(audio)
+        if self._piece is not None:
+            self._piece.audio_bytes += len(audio)
         return audio

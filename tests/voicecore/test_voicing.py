@@ -58,6 +58,7 @@ class Stage:
         self.line: list[bytes] = []
         self.words: list[Word] = []
         self.done: list[int] = []
+        self.silent = 0
 
     def settle(self) -> None:
         while self.inbox:
@@ -70,7 +71,9 @@ class Stage:
                 case TtsWords(words=words):
                     self.words += self.voice.place(words)
                 case TtsDone():
-                    self.line.append(self.voice.piece_done())
+                    tail, spoken = self.voice.piece_done()
+                    self.line.append(tail)
+                    self.silent += not spoken
                 case Tones(audio=audio):
                     self.line.append(audio)
                 case ScriptDone():
@@ -167,6 +170,18 @@ def test_a_voice_that_ends_twice_ends_its_own_piece_only() -> None:
     stage.voice.finish(1)
     stage.settle()
     assert not stage.done, "the second piece has not been spoken"
+
+
+def test_a_piece_without_audio_is_told() -> None:
+    stage = Stage()
+    stage.voice.tones(1, b"t" * 80)
+    stage.voice.say(1, "One.")
+    stage.vendor.speeches[0].sink(TtsDone())
+    stage.settle()
+    assert stage.silent == 1
+    stage.voice.say(1, "Two.")
+    stage.speaks(b"2" * 80)
+    assert stage.silent == 1
 
 
 def test_closing_closes_the_session() -> None:
