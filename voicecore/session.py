@@ -401,14 +401,12 @@ class Session:
 
     def _tell_end(self, reason: str) -> None:
         """Tell the end of the live reply and of the call, in whatever state the machine is."""
-        told: list[outputs.Output] = []
         try:
-            told = self._machine.receive(self.leg.now_ms(), inputs.StreamClosed(reason))
+            for output in self._machine.receive(self.leg.now_ms(), inputs.StreamClosed(reason)):
+                if isinstance(output, outputs.Emit | outputs.CancelReply):
+                    self._perform(output)
         except Exception as error:
             log.error("the machine cannot end", exc_info=error, **self._log_keys())
-        for output in told:
-            if isinstance(output, outputs.Emit | outputs.CancelReply):
-                self._perform(output)
         if not self.ended_reason:
             self._perform(outputs.Emit("call_ended", {"reason": reason}))
         self.ended_reason = reason

@@ -194,14 +194,19 @@ async def test_a_watcher_that_fails_is_seen_at_once() -> None:
 
 
 async def test_a_watcher_ends_with_what_it_watches() -> None:
-    begun = asyncio.Event()
+    begun, ended = asyncio.Event(), asyncio.Event()
 
     async def endless() -> None:
         begun.set()
-        await asyncio.Event().wait()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
 
     async with asyncio.timeout(10), watching(endless()):
         await begun.wait()
+        assert not ended.is_set()
+    assert ended.is_set()
 
 
 def test_loading_is_told_line_by_line_off_a_terminal() -> None:

@@ -434,6 +434,26 @@ class TestBugs:
 
         virtual(main)
 
+    def test_a_voice_that_cannot_be_dropped_does_not_keep_the_end_back(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def main() -> None:
+            async with house() as home:
+                call = home.ring()
+                asked_ms = await first_turn(call)
+                await call.until_audible(after_ms=asked_ms, within_ms=5000)
+
+                def broken(*args: Any) -> None:
+                    raise KeyError("piece")
+
+                monkeypatch.setattr(home.sessions[0], "_drop_voice", broken)
+                home.sessions[0]._crash(ZeroDivisionError("a bug"))
+                await call.until_over(within_ms=20_000)
+                assert call.closes == [(1000, "call ended")]
+            assert_ended_well(home, "internal_error")
+
+        virtual(main)
+
     def test_a_flood_ends_the_call(self) -> None:
         async def main() -> None:
             async with house() as home:
