@@ -50,6 +50,7 @@ from voicecore.turns.overlap import Verdict
 from voicecore.turns.reply import ReplyKind
 from voicecore.turns.settings import TurnSettings
 from voicecore.turns.speaking import Speaker
+from voicecore.turns.stt_events import stt_result
 from voicecore.turns.stt_watch import SttWatch
 
 MAX_STT_FAILURES = 2
@@ -194,6 +195,7 @@ class TurnMachine:
         if isinstance(heard, SttFailed):
             self._stt_failed(now_ms, heard)
             return
+        self._out.append(stt_result(heard))
         self._stt_watch.heard()
         if isinstance(heard, SttFinal) and heard.text:
             self._stt_failures = 0

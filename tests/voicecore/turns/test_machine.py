@@ -5,7 +5,8 @@ import pytest
 from tests.support.machine_driver import Driver, after
 from voicecore.providers.errors import VendorError
 from voicecore.providers.llm import LlmText
-from voicecore.providers.stt import SttFailed, SttFinal, SttInterim
+from voicecore.providers.stt import SttEager, SttFailed, SttFinal, SttInterim, SttResumed
+from voicecore.providers.words import Word
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
 from voicecore.turns.overlap import OverlapPolicy
@@ -485,3 +486,18 @@ class TestFailures:
             driver.send(inputs.DigitPressed("1"))
         driver.pass_ms(3000)
         assert len(driver.events("caller_turn")[-1]["text"]) < 200
+
+
+def test_whatever_the_speech_to_text_says_is_an_event() -> None:
+    driver = Driver()
+    word = Word("Hi.", 10, 200)
+    driver.send(inputs.Heard(SttInterim("hi")))
+    driver.send(inputs.Heard(SttEager("hi.")))
+    driver.send(inputs.Heard(SttResumed()))
+    driver.send(inputs.Heard(SttFinal("Hi.", (word,), end_of_turn=True, flushed=True)))
+    assert driver.events("stt_result") == [
+        {"kind": "interim", "text": "hi"},
+        {"kind": "eager", "text": "hi."},
+        {"kind": "resumed"},
+        {"kind": "final", "text": "Hi.", "words": (word,), "end_of_turn": True, "flushed": True},
+    ]

@@ -1,0 +1,29 @@
+"""What the speech-to-text said, as an event: enough to take the same turns again from it."""
+
+from typing import Any, assert_never
+
+from voicecore.providers.stt import SttEager, SttFinal, SttInterim, SttResumed
+from voicecore.turns.outputs import Emit
+
+
+def stt_result(heard: SttInterim | SttFinal | SttEager | SttResumed) -> Emit:
+    """The event ``stt_result`` for one event of the stream."""
+    data: dict[str, Any]
+    match heard:
+        case SttInterim():
+            data = {"kind": "interim", "text": heard.text}
+        case SttEager():
+            data = {"kind": "eager", "text": heard.text}
+        case SttResumed():
+            data = {"kind": "resumed"}
+        case SttFinal():
+            data = {
+                "kind": "final",
+                "text": heard.text,
+                "words": heard.words,
+                "end_of_turn": heard.end_of_turn,
+                "flushed": heard.flushed,
+            }
+        case _:
+            assert_never(heard)
+    return Emit("stt_result", data)
