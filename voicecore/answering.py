@@ -129,6 +129,8 @@ class AnsweringAgent:
             *phrases.still_there,
             phrases.goodbye,
             phrases.wrap_up,
+            *(turns.filler.phrases if turns.filler.after_ms else ()),
+            *(turns.backchannel.phrases if turns.backchannel.after_ms else ()),
         )
         return dict.fromkeys(text for text in texts if text)
 

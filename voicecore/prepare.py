@@ -12,7 +12,13 @@ from voicecore.turns.backchannels import backchannels, floor_words, plain
 from voicecore.turns.barge_in import WENT_ON_MS
 from voicecore.turns.endpointing import EndpointingPolicy
 from voicecore.turns.overlap import OverlapPolicy
-from voicecore.turns.settings import Phrases, TurnSettings
+from voicecore.turns.settings import (
+    BackchannelPolicy,
+    FillerPolicy,
+    Phrases,
+    PreemptivePolicy,
+    TurnSettings,
+)
 
 _BY_SENSITIVITY = {"low": (260, 900, 10.0), "normal": (160, 600, 6.0), "high": (100, 400, 3.0)}
 """Pause, speech without words (ms), loudness above the line's noise (dB)."""
@@ -61,6 +67,15 @@ def conduct_of(agent: Agent, *, vendor_ends_turns: bool) -> Conduct:
             flush_timeout_ms=taking.endpointing.stt_final_timeout_ms,
             vendor_ends_turns=vendor_ends_turns,
             overlap=overlap,
+            preemptive=PreemptivePolicy(
+                enabled=taking.preemptive.enabled,
+                voice=taking.preemptive.voice,
+                max_per_turn=taking.preemptive.max_per_turn,
+            ),
+            filler=FillerPolicy(after_ms=taking.filler_after_ms, phrases=phrases.fillers),
+            backchannel=BackchannelPolicy(
+                after_ms=taking.backchannel_after_ms, phrases=phrases.backchannels
+            ),
             ask_after_ms=limits.silence.ask_after_ms,
             max_asks=limits.silence.max_asks,
             max_duration_ms=limits.max_duration_s * 1000,

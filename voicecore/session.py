@@ -39,6 +39,9 @@ from voicecore.voicing import ScriptDone, Tones, Voice, Voiced
 INBOX_LIMIT = 2000
 """Items between two runs of the consumer. More is a vendor gone mad: the call ends."""
 
+HELD_LIMIT_BYTES = 4_000_000
+"""Audio of a draft that is kept: far more than its first sentence takes."""
+
 LAST_WORDS = 1_000_000
 """The number of the reply that excuses an internal error."""
 LAST_WORDS_SLACK_MS = 3000
@@ -80,6 +83,9 @@ class Session:
             guard=agent.new_guard(),
             played_ms=self._playout.cut_ms,
         )
+        self._held: deque[Voiced] = deque()
+        """What the voice has delivered of a draft."""
+        self._held_bytes = 0
         self._inbox: deque[inputs.Input | Voiced] = deque()
         self._draining = False
         self._timer: Timer | None = None
@@ -211,6 +217,16 @@ class Session:
                 self._speech().say(output.reply, output.text)
             case outputs.SayPhrase():
                 self._say_phrase(output.reply, output.text)
+            case outputs.SayFiller():
+                self._say_filler(output.reply, output.text)
+            case outputs.ShortenReply():
+                self.leg.shorten(output.reply, output.to_ms)
+            case outputs.UseDraft():
+                self._use_draft()
+            case outputs.DropDraft():
+                self._held.clear()
+                self._held_bytes = 0
+                self._drop_voice(output.reply)
             case outputs.FinishSaying():
                 self._speech().finish(output.reply)
             case outputs.RestartVoice():
@@ -270,6 +286,37 @@ class Session:
         self.leg.play(reply, spoken.audio)
         self.leg.finish(reply)
 
+    def _say_filler(self, reply: int, text: str) -> None:
+        spoken = self.agent.phrase(text, self._line)
+        if spoken is None:
+            return
+        duration_ms = self._line.duration_ms(len(spoken.audio))
+        self._post(inputs.FillerPlays(reply, text, duration_ms, spoken.words))
+        self.leg.play(reply, spoken.audio)
+        self.leg.rest(reply)
+
+    def _use_draft(self) -> None:
+        """What the draft's voice has delivered meanwhile is taken first of all."""
+        held, self._held = self._held, deque()
+        self._held_bytes = 0
+        self._inbox.extendleft(reversed(held))
+        if held and not self._draining:
+            self._draining = True
+            self._loop.call_soon(self._drain)
+
+    def _hold(self, item: Voiced) -> None:
+        """The voice speaks a draft: kept until it is known whether it is needed."""
+        if isinstance(item.event, TtsFailed):
+            self._step(inputs.SpeechFailed(item.reply, item.event.error))
+            return
+        self._held.append(item)
+        if isinstance(item.event, TtsAudio):
+            self._held_bytes += len(item.event.payload)
+        if self._held_bytes > HELD_LIMIT_BYTES or len(self._held) > INBOX_LIMIT:
+            detail = f"more than {HELD_LIMIT_BYTES} bytes for the beginning of an answer"
+            error = VendorError(self.agent.tts.name, "garbage", detail, retryable=False)
+            self._step(inputs.SpeechFailed(item.reply, error))
+
     def _play_tones(self, reply: int, digits: str) -> None:
         rate_hz = self._line.rate_hz
         pcm = AudioFormat(encoding=Encoding.L16, rate_hz=rate_hz)
@@ -298,6 +345,9 @@ class Session:
     def _voiced(self, item: Voiced) -> None:
         """An event of the voice. One of a reply that is over is dropped here."""
         reply, event = item.reply, item.event
+        if reply == self._machine.draft and self._speech().says(item):
+            self._hold(item)
+            return
         if reply != self._machine.live_reply or not self._speech().says(item):
             return
         if isinstance(event, TtsAudio):
@@ -380,6 +430,7 @@ class Session:
             self._timer.cancel()
             self._timer = None
         self._inbox.clear()
+        self._held.clear()
         self._stop_llm()
         self._hearing.close()
         if self._voice is not None:

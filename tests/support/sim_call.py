@@ -39,6 +39,7 @@ AGENT: dict[str, Any] = {
     "stt": {"vendor": "scripted", "settings": {"utterances": ["What are your hours?"]}},
     "llm": {"vendor": "scripted", "settings": {"replies": [REPLY]}},
     "tts": {"vendor": "scripted"},
+    "turn_taking": {"filler_after_ms": 0},
 }
 MAKERS: Mapping[str, Callable[..., Any]] = {"stt": make_stt, "llm": make_llm, "tts": make_tts}
 

@@ -170,6 +170,25 @@ class Playout(Block):
         return value
 
 
+class Preemptive(Block):
+    """Having the model begin when the caller has probably finished. The answer is used if what
+    the caller said turns out to be just that, and dropped otherwise; `draft_dropped` events tell
+    what that cost. No tool runs before the turn is certain."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Whether the model begins early. Off, no request is ever made in vain.",
+    )
+    voice: bool = Field(
+        default=False,
+        description="Whether the answer's first sentence is spoken beforehand too: sooner "
+        "answers, and speech that may be paid for in vain.",
+    )
+    max_per_turn: StrictInt = Field(
+        default=3, ge=1, le=10, description="How many answers are begun for one turn at most."
+    )
+
+
 class TurnTaking(Block):
     """Who speaks when."""
 
@@ -179,5 +198,22 @@ class TurnTaking(Block):
     )
     interruption: Interruption = Field(
         default=Interruption(), description="Giving way to the caller."
+    )
+    preemptive: Preemptive = Field(
+        default=Preemptive(), description="Beginning the answer before the turn is over."
+    )
+    filler_after_ms: StrictInt = Field(
+        default=2000,
+        ge=0,
+        le=30_000,
+        description="Silence, while the caller waits for an answer, after which one of "
+        "`phrases.fillers` is said. It gives way to the answer at once. 0: never.",
+    )
+    backchannel_after_ms: StrictInt = Field(
+        default=0,
+        ge=0,
+        le=60_000,
+        description="How long a caller has talked when the agent says one of "
+        "`phrases.backchannels` in the next pause. 0: never.",
     )
     playout: Playout = Field(default=Playout(), description="Sending speech to the carrier.")

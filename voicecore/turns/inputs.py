@@ -67,6 +67,16 @@ class WordsCame(msgspec.Struct, frozen=True):
     words: tuple[Word, ...]
 
 
+class FillerPlays(msgspec.Struct, frozen=True):
+    """A filler of so much audio begins to play as part of a reply; its words' times count from
+    its own first sample."""
+
+    reply: int
+    text: str
+    duration_ms: int
+    words: tuple[Word, ...]
+
+
 class SpeechDone(msgspec.Struct, frozen=True):
     """The voice delivered everything of a reply."""
 
@@ -128,6 +138,7 @@ Input = (
     | ThoughtFailed
     | AudioCame
     | WordsCame
+    | FillerPlays
     | SpeechDone
     | SpeechFailed
     | ReplyStarted

@@ -4,6 +4,7 @@ import msgspec
 
 from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, SttResumed
 from voicecore.providers.words import Word
+from voicecore.turns.completeness import Completeness, completeness
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.endpointing import Endpointing
 from voicecore.turns.late_final import LATE_FINAL_MS, TakenInterim, without_repeats
@@ -55,6 +56,26 @@ class Listener:
         self._vendor_ended = False
         self._ripe = False
         self._taken: TakenInterim | None = None
+        self._eager = False
+
+    @property
+    def turn_started_ms(self) -> int | None:
+        """When the turn began; None while there is none."""
+        return self._first_ms
+
+    @property
+    def likely_over(self) -> bool:
+        """Whether the caller has probably finished, be it not decided: the vendor says so, or
+        there is a pause after a text that need not go on."""
+        if self._first_ms is None or not self.text:
+            return False
+        if self._eager:
+            return True
+        if self.speaking:
+            return False
+        judged = completeness(self.text, self._settings.endpointing.language)
+        known = self._flushed or judged is Completeness.COMPLETE
+        return known and judged is not Completeness.INCOMPLETE
 
     @property
     def text(self) -> str:
@@ -93,6 +114,7 @@ class Listener:
     def heard(self, now_ms: int, event: SttEvent) -> None:
         before = self.text
         self._take(now_ms, event)
+        self._eager = isinstance(event, SttEager) or (self._eager and self.text == before)
         if self.speaking:
             if self.text != before:
                 self._deadlines.set(STUCK, now_ms + STUCK_MS)
@@ -117,7 +139,7 @@ class Listener:
         elif isinstance(event, SttEager):
             self._interim = event.text
         elif isinstance(event, SttResumed):
-            self._vendor_ended = False
+            self._vendor_ended = self._eager = False
 
     def due(self, now_ms: int, name: str) -> None:
         """One of this module's deadlines has come."""
@@ -172,6 +194,7 @@ class Listener:
         self._interim = ""
         self._first_ms = self.started_ms if self.speaking else None
         self._flushed = self._vendor_ended = self._ripe = self._vendor_says_over = False
+        self._eager = False
         self._deadlines.clear(ENDPOINT, FLUSH)
 
     def _take_final(self, now_ms: int, event: SttFinal) -> None:
