@@ -8,8 +8,10 @@ from voicecore.providers.words import Word
 from voicecore.turns.backchannels import plain
 
 CHARACTER_MS = 65
-"""Speaking time of one character where a vendor has not said when its words come: about
-fifteen characters a second, a usual rate of English speech."""
+"""Speaking time of one character until a vendor has said when its words come: about fifteen
+characters a second, a usual rate of English speech."""
+FASTEST_MS, SLOWEST_MS = 20, 200
+"""No voice speaks a character in less or more, whatever its vendor says."""
 
 
 class HeardWord(msgspec.Struct, frozen=True):
@@ -23,28 +25,51 @@ class HeardWord(msgspec.Struct, frozen=True):
 
 
 class SpokenText:
-    """The text of one reply and where its words lie in its audio."""
+    """The text of one reply and where its words lie in its audio.
 
-    def __init__(self) -> None:
-        self._said: list[tuple[str, int]] = []
+    ``character_ms``: how long the voice is known to take for a character."""
+
+    def __init__(self, character_ms: float = CHARACTER_MS) -> None:
+        self._character_ms = character_ms
+        self._said: list[tuple[str, int, int]] = []
+        """Each word, behind how much audio it lies at least, and its letters."""
         self._words: list[Word] = []
+        self._letters = 0
+        """Of the words that the voice has placed."""
+        self._all: list[Word] | None = None
+        """Every word in its place, until there are more."""
 
     def say(self, text: str, *, from_ms: int = 0) -> None:
         """A sentence was given to the voice, when ``from_ms`` of audio were there: it lies
         behind them."""
-        self._said.extend((word, from_ms) for word in text.split())
+        self._said.extend((word, from_ms, _letters(word)) for word in text.split())
+        self._all = None
 
     def place(self, words: tuple[Word, ...]) -> None:
         """The voice said where the next words lie."""
         self._words.extend(words)
+        self._letters += sum(_letters(word.text) for word in words)
+        self._all = None
 
     def forget_places(self) -> None:
         """The voice begins again: it will place its words anew."""
         self._words.clear()
+        self._letters = 0
+        self._all = None
+
+    @property
+    def character_ms(self) -> float:
+        """How long the voice takes for a character, the space behind a word included, as far as
+        it has placed words."""
+        chars = sum(len(word.text) + 1 for word in self._words)
+        if not chars:
+            return self._character_ms
+        spoken_ms = sum(word.end_ms - word.start_ms for word in self._words)
+        return min(max(spoken_ms / chars, FASTEST_MS), SLOWEST_MS)
 
     @property
     def text(self) -> str:
-        return " ".join(word for word, _ in self._said)
+        return " ".join(word for word, _, _ in self._said)
 
     def heard(self, played_ms: int | None) -> tuple[HeardWord, ...]:
         """Every word, judged by how much was played; None means all of it."""
@@ -91,26 +116,29 @@ class SpokenText:
         return False
 
     def _placed(self) -> list[Word]:
-        """All words; those not yet placed by the vendor are put behind the others at a usual
-        rate. A vendor's words may be split differently from ours and lack our punctuation, so
+        """All words; those not yet placed by the vendor are put behind the others at the
+        voice's rate. A vendor's words may be split differently from ours and lack our punctuation, so
         progress through the text is matched by letters and digits."""
+        if self._all is not None:
+            return self._all
         placed = list(self._words)
-        known_chars = sum(_letters(word.text) for word in placed)
+        known_chars = self._letters
         at_ms = placed[-1].end_ms if placed else 0
-        for text, from_ms in self._said:
-            letters = _letters(text)
+        character_ms = self.character_ms
+        for text, from_ms, letters in self._said:
             if known_chars > 0 or (self._words and not letters):
                 known_chars -= letters
                 continue
             at_ms = max(at_ms, from_ms)
-            end_ms = at_ms + (len(text) + 1) * CHARACTER_MS
+            end_ms = at_ms + round((len(text) + 1) * character_ms)
             placed.append(Word(text, at_ms, end_ms))
             at_ms = end_ms
+        self._all = placed
         return placed
 
 
 def _letters(text: str) -> int:
-    return sum(char.isalnum() for char in text)
+    return sum(map(str.isalnum, text))
 
 
 def _judge(word: Word, played_ms: int | None) -> bool | Literal["cut"]:

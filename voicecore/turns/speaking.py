@@ -9,6 +9,7 @@ from voicecore.tools.guard import ToolGuard
 from voicecore.tools.requests import ToolResult
 from voicecore.tools.toolset import ToolSet
 from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.heard import CHARACTER_MS
 from voicecore.turns.history import History
 from voicecore.turns.inputs import Thought
 from voicecore.turns.listening import CallerTurn
@@ -64,6 +65,8 @@ class Speaker:
         self._tools = Tooling(settings, history, tools, guard, deadlines, out, self)
         self._thinking = Thinking(settings, history, self._tools, tools.specs, deadlines, out, self)
         self._count = 0
+        self._character_ms: float = CHARACTER_MS
+        """How long the voice takes for a character, as its last reply showed."""
 
     @property
     def audible(self) -> bool:
@@ -121,7 +124,9 @@ class Speaker:
     def _begin(self, kind: ReplyKind) -> Reply:
         self._count += 1
         clause = self._settings.first_clause_chars
-        self.reply = Reply(self._count, kind, first_clause_chars=clause)
+        self.reply = Reply(
+            self._count, kind, first_clause_chars=clause, character_ms=self._character_ms
+        )
         return self.reply
 
     # The model and its tools
@@ -318,6 +323,7 @@ class Speaker:
 
     def _close(self, reply: Reply, cut_ms: int | None, played_ms: int, why: str) -> None:
         self.reply = None
+        self._character_ms = reply.spoken.character_ms
         self._deadlines.clear(FIRST_TOKEN, FIRST_AUDIO, PROGRESS, PLAYOUT, TOOLS)
         self._out.append(
             Emit(
