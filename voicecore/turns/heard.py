@@ -117,8 +117,8 @@ class SpokenText:
 
     def _placed(self) -> list[Word]:
         """All words; those not yet placed by the vendor are put behind the others at the
-        voice's rate. A vendor's words may be split differently from ours and lack our punctuation, so
-        progress through the text is matched by letters and digits."""
+        voice's rate. A vendor's words may be split differently from ours and lack our
+        punctuation, so progress through the text is matched by letters and digits."""
         if self._all is not None:
             return self._all
         placed = list(self._words)
