@@ -53,8 +53,8 @@ class PlayoutOverflow(Exception):
 class _Reply:
     """One reply's audio: a buffer that is read from ``read`` on, and where it was played."""
 
-    __slots__ = ("buffer", "end_marked", "finished", "frame_bytes", "keep_bytes", "marked_bytes",
-                 "number", "paused", "read", "rest_bytes", "run", "sent_bytes", "stretches")  # fmt: skip
+    __slots__ = ("buffer", "end_marked", "finished", "frame_bytes", "keep_bytes",
+                 "marked_bytes", "number", "paused", "read", "rest_bytes", "run", "sent_bytes", "stretches")  # fmt: skip
 
     def __init__(self, number: int, frame_bytes: int, keep_bytes: int) -> None:
         self.number = number
@@ -122,6 +122,7 @@ class Playout:
         self._end_ms = 0  # when the carrier will have played everything sent
         self._last_played = (-1, 0)
         self._lag_ms = 0  # how much later than expected marks come back
+        self._gone_ms: int | None = None  # when the caller's end of the line was gone
 
     @property
     def end_ms(self) -> int:
@@ -248,6 +249,12 @@ class Playout:
         left_bytes = max(to_ms * self.audio.bytes_per_ms - state.sent_bytes, 0)
         del state.buffer[state.read + left_bytes :]
 
+    def line_gone(self, now_ms: int) -> None:
+        """The caller hung up, or the line broke, which is heard of now: it happened as long ago
+        as the news took, and what was on its way then was not heard."""
+        if self._gone_ms is None:
+            self._gone_ms = now_ms - self._lag_ms
+
     def played_ms(self, now_ms: int, reply: int) -> int:
         """How much of a reply the caller has heard, as far as the server can know: the carrier
         plays in real time from when it got the audio, less half of the delay with which marks
@@ -257,7 +264,7 @@ class Playout:
     def cut_ms(self, now_ms: int, reply: int) -> int:
         """How much of a reply will have been heard when a clear that is sent now arrives. It is
         as long on its way as the audio was."""
-        return self._position_ms(now_ms, reply)
+        return self._position_ms(now_ms if self._gone_ms is None else self._gone_ms, reply)
 
     def _position_ms(self, at_ms: int, reply: int) -> int:
         state = self._replies.get(reply)

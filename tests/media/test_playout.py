@@ -262,6 +262,16 @@ class TestMarks:
         rig.playout.mark_played(1000 + first + 200, rig.marks[0])
         assert rig.playout.played_ms(rig.now_ms, 1) == 400
 
+    def test_one_who_hung_up_did_not_hear_what_was_under_way(self) -> None:
+        rig = Rig(lag_ms=None)
+        rig.write(1, noise(16_000))
+        rig.wait(500)
+        first = int(rig.marks[0].removeprefix("1:"))
+        rig.playout.mark_played(1000 + first + 200, rig.marks[0])
+        rig.playout.line_gone(rig.now_ms)
+        assert rig.playout.cut_ms(rig.now_ms, 1) == 300
+        assert rig.playout.cut_ms(rig.now_ms + 50, 1) == 300
+
 
 class TestClear:
     def test_silences_the_line_and_forgets_the_rest(self) -> None:

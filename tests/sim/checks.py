@@ -92,8 +92,11 @@ class WatchedSession(Session):
         self.leg.play = heard  # type: ignore[method-assign]
 
     def sent(self, what: str, reply: int) -> None:
-        """Audio of a reply, or a clear while it was the last to be heard, goes to the wire."""
+        """Audio of a reply (0: of nobody knows which), or a clear while it was the last to be
+        heard, goes to the wire."""
         self.last_progress_ms = self.leg.now_ms()
+        if not reply:
+            return
         if what == "clear":
             self._cleared[reply] = self._run_of(reply)
             return

@@ -56,8 +56,8 @@ class Phone:
     """Implements ``media.transport.Socket`` for the server's half.
 
     ``note(direction, text)`` is the trace; ``whose(key)`` is the reply whose audio begins with
-    these bytes, None for audio that no voice made; ``checks`` hears every message the server
-    sent: its kind, and the reply."""
+    these bytes, None for audio that no voice made; ``on_sent`` hears of audio and
+    clears: which it was, and the reply, 0 where nothing tells it."""
 
     def __init__(
         self,
@@ -77,6 +77,7 @@ class Phone:
         self.started_us: int | None = None
         self.ended_us: int | None = None
         self.sounding = False
+        self.marks_returned = 0
         self._loop = loop
         self._note = note
         self._whose = whose
@@ -136,10 +137,10 @@ class Phone:
             return
         at_us = self._arrival_us()
         if isinstance(message, ServerAudio):
-            reply = self._whose(message.payload[:PATTERN_BYTES])
+            reply = self._reply_of(message.payload)
             if reply is not None:
                 self._reply = reply
-                self._on_sent("audio", reply)
+            self._on_sent("audio", reply or 0)
             if not self.gone:
                 self.ear.play(at_us, message.payload, self._reply)
         elif isinstance(message, ServerMark):
@@ -151,6 +152,15 @@ class Phone:
             if not self.gone:
                 self.ear.clear(at_us)
                 self._arm_marks()
+
+    def _reply_of(self, payload: bytes) -> int | None:
+        """Whose the first word is; tones may come before it."""
+        whose = self._whose
+        for place in range(0, len(payload), self.plan.outbound.frame_bytes):
+            reply = whose(payload[place : place + PATTERN_BYTES])
+            if reply is not None:
+                return reply
+        return None
 
     def _arrival_us(self) -> int:
         net = self.plan.net
@@ -271,6 +281,7 @@ class Phone:
 
     def _return_mark(self, name: str) -> None:
         if not self.over:
+            self.marks_returned += 1
             self._to_server(self._side.mark(name))
 
     # The caller

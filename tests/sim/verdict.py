@@ -69,7 +69,7 @@ def _history(world: World, line: Line) -> list[str]:
         words = line.said.get(reply, [])
         heard = _heard_words(reply, words, tally)
         said = turn["heard_text"].split()
-        if abs(len(heard) - len(said)) > 1 + _slack_words(line, words):
+        if abs(len(heard) - len(said)) > _permitted_words(line, turn, words):
             how = turn["ended"] + (", with tones" if reply in session.with_tones else "")
             count = "all of its words" if len(heard) == len(words) > 1 else f"{len(heard)} words"
             wrong.append(
@@ -82,20 +82,28 @@ def _history(world: World, line: Line) -> list[str]:
 def _heard_words(
     reply: int, words: list[SpokenWord], tally: Counter[tuple[int, bytes]]
 ) -> list[str]:
-    return [word.text for word in words if 2 * tally[reply, word.key] >= word.duration_ms]
+    """``tally`` counts each sound once: of a sentence that was said again it has the sum."""
+    left, heard = tally.copy(), []
+    for word in words:
+        heard_ms = min(left[reply, word.key], word.duration_ms)
+        left[reply, word.key] -= heard_ms
+        if 2 * heard_ms >= word.duration_ms:
+            heard.append(word.text)
+    return heard
 
 
-def _slack_words(line: Line, words: list[SpokenWord]) -> int:
-    """How many words more the server may be off, for what it cannot know: how long its bytes
-    are under way, when the carrier's marks do not say so."""
-    net = line.world.plan.net
-    unknown_ms = net.jitter_ms + line.world.plan.lag_ms
-    if net.marks in ("never", "some_lost", "shuffled"):
-        unknown_ms += net.down_ms + net.up_ms
-    if net.mark_lag_ms or net.mark_jitter_ms or net.marks == "shuffled":
-        unknown_ms += (net.mark_lag_ms + net.mark_jitter_ms) // 2
+def _permitted_words(line: Line, turn: Any, words: list[SpokenWord]) -> int:
+    """How many words the server may be off: one, or as many as begin and end within what it
+    cannot know. A clear travels like the audio before it, so that only jitter counts. That the
+    caller is gone is news one way, and tells nothing of the other but by the marks."""
+    plan, net = line.world.plan, line.world.plan.net
+    unknown_ms = net.jitter_ms
+    if turn["ended"] == "call_ended":
+        unknown_ms += plan.lag_ms + net.mark_lag_ms + net.mark_jitter_ms
+        if net.marks != "kept" or not line.phone.marks_returned:
+            unknown_ms += net.down_ms + net.up_ms
     shortest_ms = min((word.duration_ms for word in words), default=100)
-    return -(-unknown_ms // shortest_ms)
+    return max(1, -(-unknown_ms // shortest_ms))
 
 
 # 6: nothing remains

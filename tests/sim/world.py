@@ -26,7 +26,7 @@ from voicecore.agents.load import parse_agent
 from voicecore.answering import AnsweringAgent
 from voicecore.call_record import CallRecord
 from voicecore.calls import Calls
-from voicecore.journal import Journal
+from voicecore.journal import Journal, mend_text
 from voicecore.prepare import prepare
 from voicecore.tools.requests import HttpCall, ToolResult, failed
 from voicecore.transcript import Transcript, TranscriptEntry
@@ -211,7 +211,7 @@ class Line:
     def heard(self, type_: str, data: Mapping[str, Any]) -> None:
         self.events.append((self.world.clock.now_ms(), type_, data))
         if self.world.note is not None:
-            encoded = msgspec.json.encode([type_, data], enc_hook=repr)
+            encoded = msgspec.json.encode(mend_text([type_, data]), enc_hook=repr)
             self.world.note(self.number, "!", encoded)
 
     @property

@@ -10,8 +10,10 @@ from voicecore.providers.words import Word
 from voicecore.turns.backchannels import plain
 
 CHARACTER_MS = 65
-"""Speaking time of one character where a vendor has not said when its words come: about
-fifteen characters a second, a usual rate of English speech."""
+"""Speaking time of one character until a vendor has said when its words come: about fifteen
+characters a second, a usual rate of English speech."""
+FASTEST_MS, SLOWEST_MS = 20, 200
+"""No voice speaks a character in less or more, whatever its vendor says."""
 
 
 class HeardWord(msgspec.Struct, frozen=True):
@@ -27,11 +29,13 @@ class HeardWord(msgspec.Struct, frozen=True):
 class _Insert:
     """A filler in the midst of a reply's own speech."""
 
-    def __init__(self, at_ms: int, length_ms: int, words: tuple[Word, ...]) -> None:
+    def __init__(self, at_ms: int, length_ms: int, words: tuple[Word, ...], behind: int) -> None:
         self.at_ms = at_ms
         """After so much of the speech it comes."""
         self.length_ms = length_ms
         self.words = words
+        self.behind = behind
+        """How many of the words that were said come before it."""
 
     def shorten(self, by_ms: int) -> None:
         """A word of which less than half is left was not said."""
@@ -45,47 +49,70 @@ class _Insert:
 
 class SpokenText:
     """The text of one reply and where its words lie in its audio: its own speech, and fillers
-    between."""
+    between.
 
-    def __init__(self) -> None:
-        self._said: list[tuple[str, int]] = []
+    ``character_ms``: how long the voice is known to take for a character."""
+
+    def __init__(self, character_ms: float = CHARACTER_MS) -> None:
+        self._character_ms = character_ms
+        self._said: list[tuple[str, int, int]] = []
+        """Each word, behind how much audio it lies at least, and its letters."""
         self._words: list[Word] = []
+        self._letters = 0
+        """Of the words that the voice has placed."""
         self._inserts: list[_Insert] = []
+        self._all: list[Word] | None = None
+        """Every word in its place, until there are more."""
 
     def say(self, text: str, *, from_ms: int = 0) -> None:
         """A sentence was given to the voice, when ``from_ms`` of its speech were there: it lies
         behind them."""
-        self._said.extend((word, from_ms) for word in text.split())
+        self._said.extend((word, from_ms, _letters(word)) for word in text.split())
+        self._all = None
 
     def place(self, words: tuple[Word, ...]) -> None:
         """The voice said where the next words lie, counted in its own speech."""
         self._words.extend(words)
+        self._letters += sum(_letters(word.text) for word in words)
+        self._all = None
 
     def insert(self, words: tuple[Word, ...], *, at_ms: int, length_ms: int) -> None:
         """A filler plays after ``at_ms`` of the reply's own speech."""
-        self._inserts.append(_Insert(at_ms, length_ms, words))
+        letters = sum(_letters(w.text) for w in self._placed_speech() if w.start_ms < at_ms)
+        behind = 0
+        while behind < len(self._said) and letters > 0:
+            letters -= self._said[behind][2]
+            behind += 1
+        self._inserts.append(_Insert(at_ms, length_ms, words, behind))
+        self._all = None
 
     def shorten_insert(self, by_ms: int) -> None:
         """The last filler ends so much sooner."""
         self._inserts[-1].shorten(by_ms)
+        self._all = None
 
     def forget_places(self) -> None:
         """The voice begins again: it will place its words anew."""
         self._words.clear()
+        self._letters = 0
+        self._all = None
+
+    @property
+    def character_ms(self) -> float:
+        """How long the voice takes for a character, the space behind a word included, as far as
+        it has placed words."""
+        chars = sum(len(word.text) + 1 for word in self._words)
+        if not chars:
+            return self._character_ms
+        spoken_ms = sum(word.end_ms - word.start_ms for word in self._words)
+        return min(max(spoken_ms / chars, FASTEST_MS), SLOWEST_MS)
 
     @property
     def text(self) -> str:
-        said = [word for word, _ in self._said]
-        words: list[str] = []
-        placed = self._placed_speech() if self._inserts else []
-        letters = 0
-        for insert in self._inserts:
-            before = sum(_letters(word.text) for word in placed if word.start_ms < insert.at_ms)
-            while said and letters < before:
-                letters += _letters(said[0])
-                words.append(said.pop(0))
-            words += [word.text for word in insert.words]
-        return " ".join(words + said)
+        said = [word for word, _, _ in self._said]
+        for insert in reversed(self._inserts):
+            said[insert.behind : insert.behind] = [word.text for word in insert.words]
+        return " ".join(said)
 
     def heard(self, played_ms: int | None) -> tuple[HeardWord, ...]:
         """Every word, judged by how much was played; None means all of it."""
@@ -140,23 +167,24 @@ class SpokenText:
 
     def _placed(self) -> list[Word]:
         """All words, where they lie in all of the audio."""
-        placed = self._placed_speech()
-        return self._with_inserts(placed) if self._inserts else placed
+        if self._all is None:
+            self._all = self._with_inserts(self._placed_speech())
+        return self._all
 
     def _placed_speech(self) -> list[Word]:
-        """The speech's words; those not yet placed by the vendor are put behind the others at a
-        usual rate. A vendor's words may be split differently from ours and lack our punctuation, so
-        progress through the text is matched by letters and digits."""
+        """The speech's words; those not yet placed by the vendor are put behind the others at
+        the voice's rate. A vendor's words may be split differently from ours and lack our
+        punctuation, so progress through the text is matched by letters and digits."""
         placed = list(self._words)
-        known_chars = sum(_letters(word.text) for word in placed)
+        known_chars = self._letters
         at_ms = placed[-1].end_ms if placed else 0
-        for text, from_ms in self._said:
-            letters = _letters(text)
+        character_ms = self.character_ms
+        for text, from_ms, letters in self._said:
             if known_chars > 0 or (self._words and not letters):
                 known_chars -= letters
                 continue
             at_ms = max(at_ms, from_ms)
-            end_ms = at_ms + (len(text) + 1) * CHARACTER_MS
+            end_ms = at_ms + round((len(text) + 1) * character_ms)
             placed.append(Word(text, at_ms, end_ms))
             at_ms = end_ms
         return placed
@@ -179,7 +207,7 @@ def _later(words: Sequence[Word], by_ms: int) -> list[Word]:
 
 
 def _letters(text: str) -> int:
-    return sum(char.isalnum() for char in text)
+    return sum(map(str.isalnum, text))
 
 
 def _judge(word: Word, played_ms: int | None) -> bool | Literal["cut"]:

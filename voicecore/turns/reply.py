@@ -21,11 +21,13 @@ class ReplyKind(StrEnum):
 class Reply:
     """State of a reply between its begin and its end, which comes exactly once."""
 
-    def __init__(self, number: int, kind: ReplyKind, *, first_clause_chars: int) -> None:
+    def __init__(
+        self, number: int, kind: ReplyKind, *, first_clause_chars: int, character_ms: float
+    ) -> None:
         self.number = number
         self.kind = kind
         self.latency = LatencyLedger()
-        self.spoken = SpokenText()
+        self.spoken = SpokenText(character_ms)
         self.script: list[Say | SayPhrase | PlayTones] = []
         """What the voice was given, in order."""
         self.started_ms: int | None = None

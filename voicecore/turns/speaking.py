@@ -11,6 +11,7 @@ from voicecore.tools.toolset import ToolSet
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.drafting import DRAFT, Drafting
 from voicecore.turns.fillers import FILLER, Fillers
+from voicecore.turns.heard import CHARACTER_MS
 from voicecore.turns.history import History
 from voicecore.turns.inputs import FillerPlays, Thought
 from voicecore.turns.listening import CallerTurn
@@ -70,6 +71,8 @@ class Speaker:
         )
         self._fillers = Fillers(settings.filler, deadlines, out, played_ms)
         self._count = 0
+        self._character_ms: float = CHARACTER_MS
+        """How long the voice takes for a character, as its last reply showed."""
 
     @property
     def audible(self) -> bool:
@@ -142,7 +145,8 @@ class Speaker:
 
     def _new_reply(self, kind: ReplyKind) -> Reply:
         self._count += 1
-        return Reply(self._count, kind, first_clause_chars=self._settings.first_clause_chars)
+        clause = self._settings.first_clause_chars
+        return Reply(self._count, kind, first_clause_chars=clause, character_ms=self._character_ms)
 
     # The model and its tools
 
@@ -362,6 +366,7 @@ class Speaker:
     def _close(self, reply: Reply, cut_ms: int | None, played_ms: int, why: str) -> None:
         self.reply = None
         self._deadlines.clear(FIRST_TOKEN, FIRST_AUDIO, PROGRESS, PLAYOUT, TOOLS, FILLER)
+        self._character_ms = reply.spoken.character_ms
         self._out.append(
             Emit(
                 "agent_turn",

@@ -53,6 +53,18 @@ class TestEstimated:
         assert (first.start_ms, first.end_ms) == (0, 5 * CHARACTER_MS)
         assert (second.start_ms, second.end_ms) == (5 * CHARACTER_MS, 8 * CHARACTER_MS)
 
+    def test_the_voices_own_rate_counts_once_it_is_known(self) -> None:
+        one = spoken("abc de", "abc", words=(Word("abc", 0, 120), Word("de", 120, 210)))
+        assert one.character_ms == 30
+        assert (one.heard(0)[2].start_ms, one.heard(0)[2].end_ms) == (210, 330)
+        other = SpokenText(one.character_ms)
+        other.say("abcd")
+        assert other.heard(0)[0].end_ms == 5 * 30
+
+    @pytest.mark.parametrize(("end_ms", "rate_ms"), [(-5, 20), (0, 20), (10**9, 200)])
+    def test_no_vendor_makes_the_rate_absurd(self, end_ms: int, rate_ms: int) -> None:
+        assert spoken("abc", words=(Word("abc", 0, end_ms),)).character_ms == rate_ms
+
     def test_sentences_not_yet_placed_follow_the_others(self) -> None:
         one = spoken("One two three.", "And four.", words=COUNT)
         assert [word.text for word in one.heard(0)] == ["One", "two", "three.", "And", "four."]
