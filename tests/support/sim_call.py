@@ -236,6 +236,8 @@ async def house(*, limit: int = 10, **fields: Any) -> AsyncIterator[House]:
     await agent.start(MULAW_8K, lambda step: None)
     made = House(agent, limit=limit)
     yield made
+    while not agent.spoken.idle:
+        await asyncio.sleep(1)
     assert len(made.calls) == 0, "a call is left"
     for _ in range(5):
         await asyncio.sleep(0)
