@@ -168,6 +168,8 @@ class SpokenSentences:
             return
         if self._cache.put(self._voice, text, speech):
             self._cache.find(self._voice, text, line)  # converts it while no call waits for it
+        else:
+            self._give_up("garbage")
 
     def _give_up(self, code: str) -> None:
         self._wanted.clear()
