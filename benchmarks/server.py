@@ -113,6 +113,8 @@ def serving(
         "VOICECORE_STREAM_SECRET": "",
         "VOICECORE_TWILIO_AUTH_TOKEN": "",
         "VOICECORE_DRAIN_TIMEOUT_S": "0",
+        # The callers ask the same all the time, and the answers' vendors are to be measured.
+        "VOICECORE_SPEECH_CACHE_MB": "0",
         CALLBACKS_VARIABLE: "1" if time_callbacks else "",
     }
     with child(

@@ -53,8 +53,9 @@ class PlayoutOverflow(Exception):
 class _Reply:
     """One reply's audio: a buffer that is read from ``read`` on, and where it was played."""
 
-    __slots__ = ("buffer", "end_marked", "finished", "frame_bytes", "keep_bytes",
-                 "marked_bytes", "number", "paused", "read", "rest_bytes", "run", "sent_bytes", "stretches")  # fmt: skip
+    __slots__ = ("buffer", "end_marked", "finished", "frame_bytes", "keep_bytes", "marked_bytes",
+                 "number", "paused", "read", "rest_bytes", "run", "sent_bytes",
+                 "stretches")  # fmt: skip
 
     def __init__(self, number: int, frame_bytes: int, keep_bytes: int) -> None:
         self.number = number

@@ -34,7 +34,7 @@ from voicecore.turns import inputs, outputs
 from voicecore.turns.history import History
 from voicecore.turns.machine import Phase, TurnMachine
 from voicecore.vendor_log import VendorLog
-from voicecore.voicing import ScriptDone, Tones, Voice, Voiced
+from voicecore.voicing import Cached, ScriptDone, Tones, Voice, Voiced
 
 INBOX_LIMIT = 2000
 """Items between two runs of the consumer. More is a vendor gone mad: the call ends."""
@@ -267,8 +267,11 @@ class Session:
     def _drop_voice(self, reply: int) -> None:
         """Stop the voice. What it was given is billed all the same."""
         if characters := self._speech().drop():
-            data = {"reply": reply, "characters": characters}
-            self._record.event("tts_usage", self.leg.now_ms(), data)
+            self._bill_voice(reply, characters)
+
+    def _bill_voice(self, reply: int, characters: int, cached_characters: int = 0) -> None:
+        data = {"reply": reply, "characters": characters, "cached_characters": cached_characters}
+        self._record.event("tts_usage", self.leg.now_ms(), data)
 
     def _silence(self, reply: int) -> None:
         self.leg.clear(reply)
@@ -285,6 +288,7 @@ class Session:
         self._post(inputs.SpeechDone(reply))
         self.leg.play(reply, spoken.audio)
         self.leg.finish(reply)
+        self._bill_voice(reply, 0, len(text))
 
     def _say_filler(self, reply: int, text: str) -> None:
         spoken = self.agent.phrase(text, self._line)
@@ -357,12 +361,14 @@ class Session:
         elif isinstance(event, TtsDone):
             tail, spoken = self._speech().piece_done()
             self._play_speech(reply, tail)
-            self._record.event(
-                "tts_usage", self.leg.now_ms(), {"reply": reply, "characters": event.characters}
-            )
+            self._bill_voice(reply, event.characters)
             if not spoken:
                 error = VendorError(self.agent.tts.name, "garbage", "no audio", retryable=True)
-                self._step(inputs.SpeechFailed(reply, error))
+                self._voice_failed(reply, error)
+        elif isinstance(event, Cached):
+            self._bill_voice(reply, 0, event.characters)
+            self._step(inputs.WordsCame(reply, event.words))
+            self._play_speech(reply, event.audio)
         elif isinstance(event, Tones):
             self._play_speech(reply, event.audio)
         elif isinstance(event, ScriptDone):
@@ -371,9 +377,27 @@ class Session:
             if reply == self._machine.live_reply and self._speech().says(item):
                 self.leg.finish(reply)
         elif isinstance(event, TtsFailed):
-            self._step(inputs.SpeechFailed(reply, event.error))
+            self._voice_failed(reply, event.error)
         else:
             assert_never(event)
+
+    def _voice_failed(self, reply: int, error: VendorError) -> None:
+        """What comes after speech from the cache is asked for once more; the rest is up to the
+        machine."""
+        characters, again = self._speech().piece_failed(retryable=error.retryable)
+        if characters:
+            self._bill_voice(reply, characters)
+        if not again:
+            self._step(inputs.SpeechFailed(reply, error))
+            return
+        data = {
+            "kind": "tts",
+            "vendor": error.vendor,
+            "code": error.code,
+            "detail": error.detail,
+            "reply": reply,
+        }
+        self._perform(outputs.Emit("vendor_failed", data))
 
     def _play_speech(self, reply: int, audio: bytes) -> None:
         if not audio:
@@ -391,7 +415,9 @@ class Session:
     # Beginning and end
 
     def _begin(self) -> None:
-        self._voice = Voice(self.agent.tts, self._line, self._tasks.spawn, self._post)
+        self._voice = Voice(
+            self.agent.tts, self._line, self._tasks.spawn, self._post, self.agent.sentence
+        )
         self._hearing.open(self._tasks.spawn)
         self._record.event("call_started", 0, self._call_facts())
         self._post(inputs.CallStarted())

@@ -237,6 +237,10 @@ async def house(*, limit: int = 10, **fields: Any) -> AsyncIterator[House]:
     await agent.start(MULAW_8K, lambda step: None)
     made = House(agent, limit=limit)
     yield made
+    for _ in range(120):
+        if agent.spoken.idle:
+            break
+        await asyncio.sleep(1)
     assert len(made.calls) == 0, "a call is left"
     for _ in range(5):
         await asyncio.sleep(0)
