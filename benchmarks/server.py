@@ -18,7 +18,8 @@ READY_TIMEOUT_S = 60.0
 MAX_CALLS = 2000
 
 AGENT = """\
-# Vendors that take exactly as long as they say, and an endpointing delay of 200 ms.
+# Vendors that take exactly as long as they say, all of it after the turn was decided, and an
+# endpointing delay of 200 ms.
 name: bench
 instructions: Say what the script says.
 greeting: Hello, how can I help?
@@ -27,6 +28,7 @@ llm: {{vendor: scripted}}
 tts: {{vendor: scripted}}
 turn_taking:
   endpointing: {{min_silence_ms: 200}}
+  preemptive: {{enabled: false}}
 recording: {recording}
 """
 

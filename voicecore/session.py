@@ -214,6 +214,7 @@ class Session:
             case outputs.StopLlm():
                 self._stop_llm()
             case outputs.Say():
+                self._vendor_log.said(output.text)
                 self._speech().say(output.reply, output.text)
             case outputs.SayPhrase():
                 self._say_phrase(output.reply, output.text)

@@ -20,7 +20,7 @@ from voicecore.turns.settings import PreemptivePolicy
 from voicecore.turns.tooling import Tooling
 
 DRAFT = "draft"
-LONGEST_DRAFT_MS = 10_000
+LONGEST_DRAFT_MS = 5000
 """A caller who has probably finished for so long has not: the draft is dropped."""
 LONGEST_DRAFT_CHARS = 8000
 MOST_HELD_CALLS = 64
