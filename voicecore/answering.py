@@ -19,6 +19,7 @@ from voicecore.providers.tts import (
     TtsSession,
     TtsWords,
 )
+from voicecore.providers.turn_end import EndOfTurnModel
 from voicecore.providers.words import Word
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
@@ -70,6 +71,7 @@ class AnsweringAgent:
         tts: Tts,
         tools: ToolSet,
         new_guard: Callable[[], ToolGuard],
+        turn_end: EndOfTurnModel | None = None,
     ) -> None:
         self.conduct = conduct
         self.stt = stt
@@ -77,6 +79,7 @@ class AnsweringAgent:
         self.tts = tts
         self.tools = tools
         self.new_guard = new_guard
+        self.turn_end = turn_end
         self._phrases: dict[tuple[str, AudioFormat], SpokenPhrase] = {}
         self._originals: dict[str, tuple[AudioFormat, SpokenPhrase]] = {}
 
@@ -88,6 +91,9 @@ class AnsweringAgent:
         for kind, vendor in (("stt", self.stt), ("llm", self.llm), ("tts", self.tts)):
             progress(f"loading {kind} {vendor.name}")
             await vendor.start()
+        if self.turn_end is not None:
+            progress(f"loading {self.turn_end.name}")
+            await self.turn_end.start()
         progress("speaking the fixed phrases")
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -109,6 +115,8 @@ class AnsweringAgent:
     async def stop(self) -> None:
         for vendor in (self.tts, self.llm, self.stt):
             await vendor.stop()
+        if self.turn_end is not None:
+            await self.turn_end.stop()
 
     def phrase(self, text: str, line: AudioFormat) -> SpokenPhrase | None:
         """A fixed phrase in the line's format, if it was spoken at the start."""
