@@ -86,6 +86,7 @@ class Endpointing(Block):
     )
     model_unfinished_below: float = Field(
         default=0.5,
+        validate_default=True,
         ge=0,
         le=1,
         description="The probability below which the caller sounds unfinished: the wait is "

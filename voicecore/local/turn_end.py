@@ -30,6 +30,8 @@ MAX_BATCH = 16
 LOG_EVERY_S = 60.0
 """Of failures, and of answers that come too late, one line in so long."""
 
+FAILED, LATE = "the end-of-turn model failed", "the end-of-turn model answers too late"
+
 log = structlog.get_logger("voicecore.turn_end")
 
 
@@ -78,7 +80,7 @@ class TurnEndModel:
         self._busy = False
         self._judge: TurnEndJudge | None = None
         self._thread: ThreadPoolExecutor | None = None
-        self._unsaid = {"failed": 0, "late": 0}
+        self._unsaid = dict.fromkeys((FAILED, LATE), 0)
         self._say_again_s = dict.fromkeys(self._unsaid, -math.inf)
 
     async def start(self) -> None:
@@ -128,7 +130,7 @@ class TurnEndModel:
             if self._waiting[0].wanted and left_s >= each_s:
                 break
             if self._waiting.popleft().wanted:
-                self._say("late")
+                self._say(LATE)
         batch: list[_Question] = []
         while self._waiting and len(batch) < min(most, MAX_BATCH):
             if batch and (len(batch) + 1) * each_s > left_s:
@@ -146,7 +148,7 @@ class TurnEndModel:
             return
         error = working.exception()
         if error is not None:
-            self._say("failed", error)
+            self._say(FAILED, error)
             self._go_on()
             return
         probabilities, took_s = working.result()
@@ -157,7 +159,7 @@ class TurnEndModel:
             if not question.wanted:
                 continue
             if now_s - question.asked_s > self._timeout_s:
-                self._say("late")
+                self._say(LATE)
                 continue
             took_ms = round((now_s - question.asked_s) * 1000)
             question.answer(TurnEndOpinion(probability, took_ms))
@@ -177,7 +179,7 @@ class TurnEndModel:
             return
         self._say_again_s[what] = now_s + LOG_EVERY_S
         times, self._unsaid[what] = self._unsaid[what], 0
-        log.warning(f"the end-of-turn model {what}", times=times, path=self._path, exc_info=error)
+        log.warning(what, times=times, path=self._path, exc_info=error)
 
 
 def _work(judge: TurnEndJudge, batch: Sequence[_Question]) -> tuple[list[float], float]:
