@@ -10,6 +10,7 @@ from voicecore.providers.errors import VendorError
 from voicecore.providers.llm import Llm, LlmRequest, Message, Warmable
 from voicecore.providers.stt import Stt
 from voicecore.providers.tts import Tts
+from voicecore.providers.turn_end import EndOfTurnModel
 from voicecore.speech_cache import Speech
 from voicecore.spoken import SpokenSentences
 from voicecore.tools.guard import ToolGuard
@@ -52,6 +53,7 @@ class AnsweringAgent:
         tools: ToolSet,
         new_guard: Callable[[], ToolGuard],
         spoken: SpokenSentences,
+        turn_end: EndOfTurnModel | None = None,
     ) -> None:
         self.conduct = conduct
         self.stt = stt
@@ -60,6 +62,7 @@ class AnsweringAgent:
         self.tools = tools
         self.new_guard = new_guard
         self.spoken = spoken
+        self.turn_end = turn_end
 
     async def start(self, line: AudioFormat, progress: Callable[[str], None]) -> None:
         """Load everything, then speak the fixed phrases once, so that the first words of a
@@ -69,6 +72,9 @@ class AnsweringAgent:
         for kind, vendor in (("stt", self.stt), ("llm", self.llm), ("tts", self.tts)):
             progress(f"loading {kind} {vendor.name}")
             await vendor.start()
+        if self.turn_end is not None:
+            progress(f"loading {self.turn_end.name}")
+            await self.turn_end.start()
         progress("speaking the fixed phrases")
         await self.spoken.speak_required(self.tts, line)
         progress("warming up the language model")
@@ -79,6 +85,8 @@ class AnsweringAgent:
         await self.spoken.stop()
         for vendor in (self.tts, self.llm, self.stt):
             await vendor.stop()
+        if self.turn_end is not None:
+            await self.turn_end.stop()
 
     def phrase(self, text: str, line: AudioFormat) -> Speech | None:
         """A whole reply in the line's format, if it was spoken before."""

@@ -7,6 +7,8 @@ from voicecore.agents.model import Agent
 from voicecore.agents.tools import HttpTool, TransferCallTool
 from voicecore.agents.turn_taking import Interruption
 from voicecore.answering import AnsweringAgent, Conduct, VadSettings
+from voicecore.local.turn_end import TurnEndModel
+from voicecore.providers.turn_end import EndOfTurnModel
 from voicecore.speech_cache import SpeechCache, voice_key
 from voicecore.spoken import FixedPhrases, SpokenSentences
 from voicecore.tools.guard import ToolGuard
@@ -46,7 +48,16 @@ def prepare(
         tools=ToolSet(agent),
         new_guard=lambda: ToolGuard(agent.limits),
         spoken=SpokenSentences(voice_key(voice), cache, fixed_phrases(agent)),
+        turn_end=None if stt.ends_turns else turn_end_model(agent),
     )
+
+
+def turn_end_model(agent: Agent) -> EndOfTurnModel | None:
+    """The model that hears ends of turns, if the agent has one; nothing is loaded yet."""
+    endpointing = agent.turn_taking.endpointing
+    if not endpointing.model:
+        return None
+    return TurnEndModel(endpointing.model, timeout_ms=endpointing.model_timeout_ms)
 
 
 def fixed_phrases(agent: Agent) -> FixedPhrases:
@@ -99,6 +110,8 @@ def conduct_of(agent: Agent, *, vendor_ends_turns: bool) -> Conduct:
                 max_silence_ms=taking.endpointing.max_silence_ms,
                 adapts=taking.endpointing.adapts,
                 language=agent.language,
+                finished_from=taking.endpointing.model_finished_from,
+                unfinished_below=taking.endpointing.model_unfinished_below,
             ),
             flush_timeout_ms=taking.endpointing.stt_final_timeout_ms,
             vendor_ends_turns=vendor_ends_turns,

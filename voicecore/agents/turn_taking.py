@@ -70,6 +70,49 @@ class Endpointing(Block):
         description="How long to wait for the STT vendor's final text before its last interim "
         "text is taken instead; without any text, what was heard counts as noise.",
     )
+    model: str = Field(
+        default="",
+        max_length=1000,
+        description="A model that hears whether the caller has finished: the path of an ONNX file "
+        "in the shape of Smart Turn v3, from the working directory unless it is absolute. Empty: "
+        "none. Not asked where the STT vendor detects turns itself.",
+    )
+    model_finished_from: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="The model's probability from which the caller sounds finished: the wait is "
+        "`min_silence_ms` unless the text is not whole.",
+    )
+    model_unfinished_below: float = Field(
+        default=0.5,
+        validate_default=True,
+        ge=0,
+        le=1,
+        description="The probability below which the caller sounds unfinished: the wait is "
+        "`max_silence_ms`, or half of the way to it after a whole sentence.",
+    )
+    model_timeout_ms: StrictInt = Field(
+        default=200,
+        ge=20,
+        le=5000,
+        description="An answer of the model that takes longer is dropped. No turn waits for it.",
+    )
+
+    @field_validator("model")
+    @classmethod
+    def _has_an_effect(cls, value: str, info: ValidationInfo) -> str:
+        if value and not info.data.get("adapts", True):
+            raise ValueError("has no effect with `adapts: false`")
+        return value
+
+    @field_validator("model_unfinished_below")
+    @classmethod
+    def _is_not_finished_too(cls, value: float, info: ValidationInfo) -> float:
+        most = info.data.get("model_finished_from", 1.0)
+        if value > most:
+            raise ValueError(f"must not be above model_finished_from ({most}), but is {value}")
+        return value
 
 
 Words = Annotated[

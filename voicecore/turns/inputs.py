@@ -33,6 +33,15 @@ class SpeechStopped(msgspec.Struct, frozen=True):
     at_ms: int
 
 
+class TurnEndJudged(msgspec.Struct, frozen=True):
+    """A model that hears ends of turns has judged the pause that began at ``at_ms``."""
+
+    at_ms: int
+    probability: float
+    """That the caller has finished."""
+    took_ms: int = 0
+
+
 class Heard(msgspec.Struct, frozen=True):
     """From the speech-to-text."""
 
@@ -133,6 +142,7 @@ Input = (
     | SpeechStarted
     | SpeechSustained
     | SpeechStopped
+    | TurnEndJudged
     | Heard
     | Thought
     | ThoughtFailed

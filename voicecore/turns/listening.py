@@ -6,7 +6,7 @@ from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, St
 from voicecore.providers.words import Word
 from voicecore.turns.completeness import Completeness, completeness
 from voicecore.turns.deadlines import Deadlines
-from voicecore.turns.endpointing import Endpointing
+from voicecore.turns.endpointing import Endpointing, Sounds
 from voicecore.turns.late_final import LATE_FINAL_MS, TakenInterim, without_repeats
 from voicecore.turns.settings import TurnSettings
 
@@ -47,6 +47,8 @@ class Listener:
         self._settings = settings
         self._deadlines = deadlines
         self._vendor_says_over = False
+        self._audio: float | None = None
+        """A model's probability that the pause at ``stopped_ms`` ends the turn."""
         self._finals: list[str] = []
         self._words: list[Word] = []
         self._interim = ""
@@ -73,9 +75,12 @@ class Listener:
             return True
         if self.speaking:
             return False
-        judged = completeness(self.text, self._settings.endpointing.language)
-        known = self._flushed or judged is Completeness.COMPLETE
-        return known and judged is not Completeness.INCOMPLETE
+        policy = self._settings.endpointing
+        judged, sounds = completeness(self.text, policy.language), policy.sounds(self._audio)
+        if judged is Completeness.INCOMPLETE or sounds is Sounds.UNFINISHED:
+            return False
+        known = self._flushed or sounds is Sounds.FINISHED
+        return known or judged is Completeness.COMPLETE
 
     @property
     def text(self) -> str:
@@ -96,6 +101,7 @@ class Listener:
         elif self.text:
             self.endpointing.paused(at_ms - self.stopped_ms)
         self._flushed = self._ripe = False
+        self._audio = None
         self._deadlines.clear(ENDPOINT, FLUSH)
         self._deadlines.set(STUCK, at_ms + (STUCK_MS if self.text else NO_WORDS_MS))
 
@@ -111,6 +117,15 @@ class Listener:
         self._deadlines.set(FLUSH, now_ms + wait_ms)
         self._await_end(now_ms)
 
+    def audio_opinion(self, now_ms: int, at_ms: int, probability: float) -> bool:
+        """A model judged the pause that began at ``at_ms``. False: it is not this pause any more,
+        and makes no difference."""
+        if self.speaking or self._first_ms is None or at_ms != self.stopped_ms:
+            return False
+        self._audio = probability
+        self._await_end(now_ms)
+        return True
+
     def heard(self, now_ms: int, event: SttEvent) -> None:
         before = self.text
         self._take(now_ms, event)
@@ -123,7 +138,9 @@ class Listener:
 
     def _await_end(self, now_ms: int) -> None:
         """Set, from what is known of the text, when the pause is long enough."""
-        wait_ms = self.endpointing.wait_ms(self.text, vendor_says_over=self._vendor_says_over)
+        wait_ms = self.endpointing.wait_ms(
+            self.text, vendor_says_over=self._vendor_says_over, audio=self._audio
+        )
         end_ms = self.stopped_ms + wait_ms
         self._ripe = end_ms <= now_ms
         if self._ripe:
@@ -195,6 +212,7 @@ class Listener:
         self._first_ms = self.started_ms if self.speaking else None
         self._flushed = self._vendor_ended = self._ripe = self._vendor_says_over = False
         self._eager = False
+        self._audio = None
         self._deadlines.clear(ENDPOINT, FLUSH)
 
     def _take_final(self, now_ms: int, event: SttFinal) -> None:

@@ -44,6 +44,7 @@ from voicecore.turns.inputs import (
     Thought,
     ThoughtFailed,
     ToolAnswered,
+    TurnEndJudged,
     WordsCame,
 )
 from voicecore.turns.keys import DIGITS, Keys
@@ -53,7 +54,7 @@ from voicecore.turns.overlap import Verdict
 from voicecore.turns.reply import ReplyKind
 from voicecore.turns.settings import TurnSettings
 from voicecore.turns.speaking import Speaker
-from voicecore.turns.stt_events import stt_result
+from voicecore.turns.stt_events import stt_result, turn_end_judged
 from voicecore.turns.stt_watch import SttWatch
 
 MAX_STT_FAILURES = 2
@@ -122,7 +123,7 @@ class TurnMachine:
         if self.phase is not Phase.ENDED:
             self._dispatch(now_ms, event)
             self._settle(now_ms)
-            if isinstance(event, Heard | SpeechStopped):
+            if isinstance(event, Heard | SpeechStopped | TurnEndJudged):
                 self._foresee(now_ms)
         return self._drain()
 
@@ -150,6 +151,9 @@ class TurnMachine:
                     self._went_on(now_ms)
             case SpeechStopped():
                 self._speech_stopped(now_ms, event.at_ms)
+            case TurnEndJudged():
+                if self._listener.audio_opinion(now_ms, event.at_ms, event.probability):
+                    self._out.append(turn_end_judged(event))
             case Heard():
                 self._heard(now_ms, event)
             case Thought():
