@@ -53,7 +53,7 @@ class Socket(Protocol):
 class LegOwner(Protocol):
     """Whoever holds the leg: a call. Called from the socket's callback; must not block."""
 
-    def on_frame(self, frame: bytes) -> None:
+    def on_frame(self, now_ms: int, frame: bytes) -> None:
         """20 ms of the caller, in ``StreamStarted.inbound`` format."""
 
     def on_dtmf(self, digit: str) -> None: ...
@@ -156,13 +156,13 @@ class Leg:
         self._finish(code, CLOSE_PROTOCOL_ERROR, code)
 
     def _hand_on(self, frames: list[bytes], owner: LegOwner) -> None:
+        now_ms = self.now_ms()
         for frame in frames:
-            self._audio_ms += FRAME_MS
-            if self._audio_ms - self.now_ms() > AHEAD_LIMIT_MS:
-                self._audio_ms -= FRAME_MS
+            if self._audio_ms + FRAME_MS - now_ms > AHEAD_LIMIT_MS:
                 self._dropped_ms += FRAME_MS
             else:
-                owner.on_frame(frame)
+                self._audio_ms += FRAME_MS
+                owner.on_frame(now_ms, frame)
 
     # To the carrier
 
