@@ -145,11 +145,13 @@ class Leg:
         elif isinstance(event, CarrierFault):
             owner.on_fault(event.code, event.detail)
         elif isinstance(event, StreamEnded):
-            self._line_gone("caller_hangup")
+            self._line_gone()
+            self._finish("caller_hangup")
 
     def socket_closed(self) -> None:
         """The peer or the network closed the socket."""
-        self._line_gone("carrier_disconnected")
+        self._line_gone()
+        self._finish("carrier_disconnected")
 
     def protocol_error(self, code: str) -> None:
         """The peer broke the protocol: this socket is closed, and only this one."""
@@ -247,10 +249,9 @@ class Leg:
             if self._owner is not None:
                 self._owner.on_playout(event)
 
-    def _line_gone(self, reason: str) -> None:
+    def _line_gone(self) -> None:
         if self._playout is not None and self._open:
             self._playout.line_gone(self.now_ms())
-        self._finish(reason)
 
     def _finish(self, reason: str | None, code: int = CLOSE_NORMAL, text: str = "") -> None:
         if not self._open:
