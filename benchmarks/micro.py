@@ -197,7 +197,7 @@ class _Listener:
         self._voiced = WebRtcVad(MULAW_8K, 2).voiced
         self._edge = SpeechEdges().receive
 
-    def on_frame(self, frame: bytes) -> None:
+    def on_frame(self, now_ms: int, frame: bytes) -> None:
         self._edge(self._voiced(frame))
 
     def on_dtmf(self, digit: str) -> None:

@@ -53,7 +53,7 @@ class Socket(Protocol):
 class LegOwner(Protocol):
     """Whoever holds the leg: a call. Called from the socket's callback; must not block."""
 
-    def on_frame(self, frame: bytes) -> None:
+    def on_frame(self, now_ms: int, frame: bytes) -> None:
         """20 ms of the caller, in ``StreamStarted.inbound`` format."""
 
     def on_dtmf(self, digit: str) -> None: ...
@@ -145,24 +145,26 @@ class Leg:
         elif isinstance(event, CarrierFault):
             owner.on_fault(event.code, event.detail)
         elif isinstance(event, StreamEnded):
-            self._line_gone("caller_hangup")
+            self._line_gone()
+            self._finish("caller_hangup")
 
     def socket_closed(self) -> None:
         """The peer or the network closed the socket."""
-        self._line_gone("carrier_disconnected")
+        self._line_gone()
+        self._finish("carrier_disconnected")
 
     def protocol_error(self, code: str) -> None:
         """The peer broke the protocol: this socket is closed, and only this one."""
         self._finish(code, CLOSE_PROTOCOL_ERROR, code)
 
     def _hand_on(self, frames: list[bytes], owner: LegOwner) -> None:
+        now_ms = self.now_ms()
         for frame in frames:
-            self._audio_ms += FRAME_MS
-            if self._audio_ms - self.now_ms() > AHEAD_LIMIT_MS:
-                self._audio_ms -= FRAME_MS
+            if self._audio_ms + FRAME_MS - now_ms > AHEAD_LIMIT_MS:
                 self._dropped_ms += FRAME_MS
             else:
-                owner.on_frame(frame)
+                self._audio_ms += FRAME_MS
+                owner.on_frame(now_ms, frame)
 
     # To the carrier
 
@@ -257,10 +259,9 @@ class Leg:
             if self._owner is not None:
                 self._owner.on_playout(event)
 
-    def _line_gone(self, reason: str) -> None:
+    def _line_gone(self) -> None:
         if self._playout is not None and self._open:
             self._playout.line_gone(self.now_ms())
-        self._finish(reason)
 
     def _finish(self, reason: str | None, code: int = CLOSE_NORMAL, text: str = "") -> None:
         if not self._open:

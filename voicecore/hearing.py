@@ -47,6 +47,8 @@ class Hearing:
             sustain_ms=settings.sustain_ms,
             stop_ms=settings.stop_ms,
         )
+        self._voiced = self._vad.voiced
+        self._edge = self._edges.receive
         self._vendor = agent.stt
         self._format = agent.stt.accepts(line)
         self._converter = None if self._format == line else Converter(line, self._format)
@@ -92,7 +94,7 @@ class Hearing:
                 self._stt_from_ms = line_ms
             convert = self._converter
             stt.push(frame if convert is None else convert.process(frame))
-        edge = self._edges.receive(self._vad.voiced(frame))
+        edge = self._edge(self._voiced(frame))
         if edge is None:
             return
         if isinstance(edge, SpeechStarted):

@@ -121,9 +121,9 @@ class Session:
 
     # From the leg
 
-    def on_frame(self, frame: bytes) -> None:
+    def on_frame(self, now_ms: int, frame: bytes) -> None:
         try:
-            self._hearing.frame(self.leg.now_ms(), frame)
+            self._hearing.frame(now_ms, frame)
         except Exception as error:
             self._crash(error)
 

@@ -45,7 +45,7 @@ class AudioFormat(msgspec.Struct, frozen=True, dict=True):
 
     def duration_ms(self, size_bytes: int) -> int:
         """Whole milliseconds in ``size_bytes`` of this format, rounded down."""
-        return size_bytes * 1000 // (self.rate_hz * self.sample_bytes)
+        return size_bytes // self.bytes_per_ms
 
 
 MULAW_8K = AudioFormat(Encoding.MULAW, 8000)

@@ -28,6 +28,7 @@ class WatchedSession(Session):
         self._last_live = 0
         self._hear: Callable[[int, bytes], None] | None = None
         super().__init__(*args)
+        self._queue_limit_bytes = QUEUE_LIMIT_MS * self._line.bytes_per_ms
 
     # What is read
 
@@ -153,8 +154,10 @@ class WatchedSession(Session):
                     self._fail("5: nothing is awaited and nobody speaks")
             elif self._timer is None or self._timer_ms != deadline_ms:
                 self._fail("5: a deadline without its timer")
-        unsent = sum(state.unsent_bytes() for state in self._playout._replies.values())
-        if unsent > QUEUE_LIMIT_MS * self._line.bytes_per_ms:
+        unsent = 0
+        for state in self._playout._replies.values():
+            unsent += state.unsent_bytes()
+        if unsent > self._queue_limit_bytes:
             self._fail("8: the playout holds too much")
 
     def _crash(self, error: BaseException) -> None:

@@ -96,11 +96,13 @@ class Ear:
 
     def tally(self) -> Counter[tuple[int, bytes]]:
         """How many milliseconds were heard of each word of each reply, by the word's key."""
-        found: Counter[tuple[int, bytes]] = Counter()
+        samples: list[tuple[int, bytes]] = []
         step = _SAMPLED_MS * self._bytes_per_ms
         for stretch in self._stretches:
             size = (stretch.end_us - stretch.start_us) * self._bytes_per_ms // 1000
             payload, reply = stretch.payload, stretch.reply
-            for place in range(0, min(size, len(payload)), step):
-                found[reply, payload[place : place + PATTERN_BYTES]] += _SAMPLED_MS
-        return found
+            samples += [
+                (reply, payload[place : place + PATTERN_BYTES])
+                for place in range(0, min(size, len(payload)), step)
+            ]
+        return Counter({key: count * _SAMPLED_MS for key, count in Counter(samples).items()})

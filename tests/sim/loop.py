@@ -5,11 +5,11 @@ with asyncio; here the seed decides. ``lag`` makes the loop late now and then, a
 """
 
 import asyncio
-import heapq
-import math
 import random
 from collections import deque
 from collections.abc import Callable
+from heapq import heappop, heappush
+from math import ceil
 from typing import Any
 
 START_S = 1000.0
@@ -23,25 +23,25 @@ class Stuck(Exception):
     """Nothing is scheduled, or more steps were taken than any call needs."""
 
 
-class Handle:
-    """What ``call_soon`` and ``call_at`` return."""
+class Handle(list[Any]):
+    """What ``call_soon`` and ``call_at`` return, and an entry of the heap: when it is due, a
+    draw and a number that decide between those due at once, the callback (None: cancelled) and
+    its arguments."""
 
-    __slots__ = ("_when", "args", "callback", "gone")
-
-    def __init__(self, when: float, callback: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self._when = when
-        self.callback = callback
-        self.args = args
-        self.gone = False
+    __slots__ = ()
 
     def cancel(self) -> None:
-        self.gone = True
+        self[3] = None
 
     def cancelled(self) -> bool:
-        return self.gone
+        return self[3] is None
 
     def when(self) -> float:
-        return self._when
+        return float(self[0])
+
+    @property
+    def callback(self) -> Any:
+        return self[3]
 
 
 class SimTask(asyncio.Task[Any]):
@@ -69,7 +69,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._lag_s = lag_ms / 1000
         self._lag_share = 1 / lag_every if lag_ms else 0.0
         self._soon: deque[Handle] = deque()
-        self._heap: list[tuple[float, float, int, Handle]] = []
+        self._heap: list[Handle] = []
         self._count = 0
         self._task_count = 0
 
@@ -77,15 +77,14 @@ class SimLoop(asyncio.BaseEventLoop):
         return self.now_s
 
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
-        handle = Handle(self.now_s, callback, args)
+        handle = Handle((self.now_s, 0.0, 0, callback, args))
         self._soon.append(handle)
         return handle
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
-        when = math.ceil(when * GRID_HZ) / GRID_HZ
-        handle = Handle(when, callback, args)
-        self._count += 1
-        heapq.heappush(self._heap, (when, self._draw(), self._count, handle))
+        self._count = count = self._count + 1
+        handle = Handle((ceil(when * GRID_HZ) / GRID_HZ, self._draw(), count, callback, args))
+        heappush(self._heap, handle)
         return handle
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
@@ -102,43 +101,41 @@ class SimLoop(asyncio.BaseEventLoop):
         :raises Stuck: ``max_steps`` callbacks ran and it is not done."""
         asyncio._set_running_loop(self)
         soon, heap = self._soon, self._heap
-        max_steps += self.steps
+        lag_share = self._lag_share
+        steps, max_steps = self.steps, self.steps + max_steps
         jumps = 0
         try:
             while True:
                 while soon:
-                    handle = soon.popleft()
-                    if not handle.gone:
-                        self.steps += 1
-                        handle.callback(*handle.args)
-                        if self.steps > max_steps:
-                            raise Stuck(f"{self.steps} steps by {self.now_s - START_S:.3f} s")
+                    _, _, _, callback, args = soon.popleft()
+                    if callback is not None:
+                        steps += 1
+                        callback(*args)
+                        if steps > max_steps:
+                            raise Stuck(f"{steps} steps by {self.now_s - START_S:.3f} s")
                 jumps += 1
                 if jumps % ASK_EVERY == 0 and done():
                     return True
-                while heap and heap[0][3].gone:
-                    heapq.heappop(heap)
+                while heap and heap[0][3] is None:
+                    heappop(heap)
                 if not heap or heap[0][0] > limit_s:
                     return done()
-                self._jump(heap[0][0])
-                now_s = self.now_s
+                now_s = max(heap[0][0], self.now_s)
+                if lag_share and self._draw() < lag_share:
+                    now_s += ceil(self._draw() * self._lag_s * GRID_HZ) / GRID_HZ
+                self.now_s = now_s
+                self.now_ms = int(now_s * 1000 + 0.001)
                 while heap and heap[0][0] <= now_s:
-                    handle = heapq.heappop(heap)[3]
-                    if not handle.gone:
+                    handle = heappop(heap)
+                    if handle[3] is not None:
                         soon.append(handle)
         finally:
+            self.steps = steps
             asyncio._set_running_loop(None)
-
-    def _jump(self, when: float) -> None:
-        if when > self.now_s:
-            self.now_s = when
-        if self._lag_share and self._draw() < self._lag_share:
-            self.now_s += math.ceil(self._draw() * self._lag_s * GRID_HZ) / GRID_HZ
-        self.now_ms = int(self.now_s * 1000 + 0.001)
 
     def pending(self) -> list[Handle]:
         """Timers that are still to come."""
-        return [entry[3] for entry in self._heap if not entry[3].gone]
+        return [handle for handle in self._heap if not handle.cancelled()]
 
     def tasks(self) -> list[asyncio.Task[Any]]:
         return sorted(asyncio.all_tasks(self), key=hash)

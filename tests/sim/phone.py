@@ -46,12 +46,6 @@ def speech(audio: AudioFormat) -> bytes:
     return sound[: POOL_MS * audio.bytes_per_ms]
 
 
-@lru_cache(maxsize=512)
-def _silence(audio: AudioFormat, size: int) -> bytes:
-    ms = size // audio.bytes_per_ms + 1
-    return pybase64.b64encode(audio.silence(ms)[:size])
-
-
 class Phone:
     """Implements ``media.transport.Socket`` for the server's half.
 
@@ -99,6 +93,11 @@ class Phone:
         self._muted = False
         self._script = self._act(plan.steps)
         self._frame_bytes = plan.inbound.frame_bytes
+        self._bytes_per_ms = plan.inbound.bytes_per_ms
+        self._silences: dict[int, bytes] = {}
+        """Silence of each size, in base64."""
+        self._tick_us = 0
+        """When the caller last did anything."""
 
     @property
     def now_us(self) -> int:
@@ -190,26 +189,20 @@ class Phone:
     # To the server
 
     def _to_server(self, text: bytes) -> None:
-        if self.closes or self._connection is None:
+        connection = self._connection
+        if self.closes or connection is None:
             return
         if self._note is not None:
             self._note(">", text)
-        self._connection.message(text)
+        connection.message(text)
 
     def _media(self, size: int) -> None:
-        net, place = self.plan.net, self._place
-        timestamp_ms = net.first_timestamp_ms + self._clock_bytes // self.plan.inbound.bytes_per_ms
+        net = self.plan.net
+        timestamp_ms = net.first_timestamp_ms + self._clock_bytes // self._bytes_per_ms
         self._clock_bytes += size
-        if self._sound:
-            piece = self._sound[place : place + size]
-            self._place += size
-            if len(piece) < size:
-                silence = self.plan.inbound.silence(size // self.plan.inbound.bytes_per_ms + 1)
-                piece += silence[: size - len(piece)]
-                self._sound, self.sounding = b"", False
-            payload = pybase64.b64encode(piece)
-        else:
-            payload = _silence(self.plan.inbound, size)
+        payload = self._piece(size) if self._sound else self._silences.get(size)
+        if payload is None:
+            payload = self._silences[size] = pybase64.b64encode(self._silence(size))
         if net.lose_percent and self._random.random() * 100 < net.lose_percent:
             self._side.lose()
             return
@@ -222,19 +215,34 @@ class Phone:
         if held is not None:
             self._to_server(held)
 
+    def _piece(self, size: int) -> bytes:
+        """The next of the caller's sound, filled up with silence at its end."""
+        piece = self._sound[self._place : self._place + size]
+        self._place += size
+        if len(piece) < size:
+            piece += self._silence(size - len(piece))
+            self._sound, self.sounding = b"", False
+        return pybase64.b64encode(piece)
+
+    def _silence(self, size: int) -> bytes:
+        return self.plan.inbound.silence(size // self._bytes_per_ms + 1)[:size]
+
     def _tick(self) -> None:
-        if self.over:
+        if self.closes or self.gone:
             return
         net = self.plan.net
+        self._tick_us = self.now_us
         next(self._script, None)
-        if self.over:
+        if self.closes or self.gone:
             return
-        message_ms = net.message_ms if self._sound else net.quiet_message_ms
+        if self._sound:
+            self._quiet_ms = 0
+            message_ms = net.message_ms
+        else:
+            message_ms = net.quiet_message_ms
         size = self._frame_bytes * (message_ms // FRAME_MS)
         if net.odd_sizes:
             size = self._random.randint(1, 2 * size) // 2 * 2 + 2
-        if self._sound:
-            self._quiet_ms = 0
         if net.suppresses and self._quiet_ms > TAIL_MS:
             if net.clock_runs:
                 self._clock_bytes += size
@@ -244,10 +252,10 @@ class Phone:
         self._ticks += 1
         if net.unknown_every and self._ticks % net.unknown_every == 0:
             self._to_server(self._side.unknown())
-        wait_us = size * 1000 // self.plan.inbound.bytes_per_ms
+        wait_us = size * 1000 // self._bytes_per_ms
         if net.jitter_ms:
             wait_us += int((self._random.random() - 0.5) * min(net.jitter_ms * 1000, wait_us))
-        self._loop.call_later(wait_us / 1_000_000, self._tick)
+        self._loop.call_at(self._loop.now_s + wait_us / 1_000_000, self._tick)
 
     # Marks
 
@@ -310,24 +318,24 @@ class Phone:
             self._leave(self.plan.end)
 
     def _wait(self, duration_ms: int) -> Iterator[None]:
-        due_us = self.now_us + duration_ms * 1000
-        while self.now_us < due_us:
+        due_us = self._tick_us + duration_ms * 1000
+        while self._tick_us < due_us:
             yield
 
     def _until_quiet(self, step: Step) -> Iterator[None]:
-        until_us = self.now_us + step.patience_ms * 1000
-        while self.now_us <= until_us and self.ear.quiet_us(self.now_us) < step.ms * 1000:
+        until_us = self._tick_us + step.patience_ms * 1000
+        while self._tick_us <= until_us and self.ear.quiet_us(self._tick_us) < step.ms * 1000:
             yield
 
     def _until_heard(self, step: Step) -> Iterator[None]:
-        until_us = self.now_us + step.patience_ms * 1000
+        until_us = self._tick_us + step.patience_ms * 1000
         since_us: int | None = None
-        while self.now_us < until_us:
-            if not self.ear.sounds(self.now_us):
+        while self._tick_us < until_us:
+            if not self.ear.sounds(self._tick_us):
                 since_us = None
             elif since_us is None:
-                since_us = self.now_us
-            if since_us is not None and self.now_us - since_us >= step.ms * 1000:
+                since_us = self._tick_us
+            if since_us is not None and self._tick_us - since_us >= step.ms * 1000:
                 return
             yield
 

@@ -43,7 +43,7 @@ class SimOwner:
         self.faults: list[tuple[str, str]] = []
         self.closed: list[str] = []
 
-    def on_frame(self, frame: bytes) -> None:
+    def on_frame(self, now_ms: int, frame: bytes) -> None:
         self.frames.append(frame)
         self.order.append("frame")
 
