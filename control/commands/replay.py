@@ -42,7 +42,7 @@ _EXAMPLES = """\
 voicecore replay var/calls/CALL --agent agent.yaml
 voicecore replay var/calls --agent agent.yaml --set turn_taking.endpointing.min_silence_ms=300
 voicecore replay var/calls/CALL --agent agent.yaml --stt agent --out /tmp/again
-voicecore replay var/calls --agent agent.yaml --json > difference.jsonl
+voicecore replay var/calls --agent agent.yaml --json
 """
 
 
@@ -68,7 +68,6 @@ def add_parser(
     add(
         "--set",
         action="append",
-        default=[],
         metavar="FIELD=VALUE",
         help="set a field of the agent file, as in turn_taking.vad.stop_ms=150; may be repeated",
     )
@@ -77,7 +76,7 @@ def add_parser(
             f"--{kind}",
             choices=_SOURCES,
             default="recorded",
-            help=f"who {what}: what was recorded, or the agent file's vendor (default: %(default)s)",
+            help=f"who {what}: the recorded call or the agent's vendor (default: %(default)s)",
         )
     add("--out", type=Path, metavar="DIR", help="leave each new call's files in a directory here")
     add("--json", action="store_true", help="a line of JSON for each call, and one for all")
@@ -123,7 +122,7 @@ def _agents(args: argparse.Namespace) -> tuple[Agent, Agent]:
         raise _UsageError(
             "--agent AGENT.yaml is required: a call's files have the agent's name, not its settings"
         )
-    changes = dict(_change(text) for text in args.set)
+    changes = dict(_change(text) for text in args.set or ())
     return load_agent_with(args.agent, {}), load_agent_with(args.agent, changes)
 
 
