@@ -11,6 +11,7 @@ from voicecore.replay.outcome import Outcome, Remark, Turn
 SAME_LATENCY_MS = 50
 """Latencies that differ by less are the same."""
 _KEYS_APART_MS = 5000
+_LATE_MS = 5000
 _MOST_WORDS = 2000
 
 TurnChange = Literal["same", "text", "split", "merged", "regrouped", "lost", "new"]
@@ -76,7 +77,7 @@ def difference(before: Outcome, after: Outcome) -> Difference:
     return Difference(
         before,
         after,
-        tuple(_pair(old, new) for old, new in groups),
+        tuple(_pair(old, new) for old, new in _reunited(groups)),
         tuple(_remark_pairs(before.remarks, after.remarks)),
     )
 
@@ -128,6 +129,27 @@ def _groups(before: list[Turn], after: list[Turn]) -> list[_Group]:
         groups[-1][side].append(turn)
         until_ms = max(until_ms, end_ms)
     return [(tuple(old), tuple(new)) for old, new in groups]
+
+
+def _reunited(groups: list[_Group]) -> list[_Group]:
+    """A turn that is lost beside a new one with the same text is that turn: its text came
+    after its speech had been taken for noise, on one of the sides."""
+    found: list[_Group] = []
+    for old, new in groups:
+        if found and not (old and new):
+            last_old, last_new = found[-1]
+            halves = (last_old or old), (last_new or new)
+            apart = not (last_old and last_new) and bool(last_old) != bool(old)
+            near = all(halves) and abs(halves[0][0].start_ms - halves[1][0].start_ms) <= _LATE_MS
+            if apart and near and _said(halves[0]) == _said(halves[1]):
+                found[-1] = halves
+                continue
+        found.append((old, new))
+    return found
+
+
+def _said(turns: tuple[Turn, ...]) -> str:
+    return " ".join(turn.text for turn in turns).casefold()
 
 
 def _key_groups(before: list[Turn], after: list[Turn]) -> list[_Group]:
