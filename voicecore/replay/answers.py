@@ -200,7 +200,7 @@ class _Reader:
         known = latency is not None and latency.turn_decided is not None
         if self._turn < 0 or not (known or self._open is None):
             return None
-        if not known and any(one.turn == self._turn for one in self.answers):
+        if not known and self.answers and self.answers[-1].turn == self._turn:
             return None  # a prompt, which has no latency either
         self._close(at_ms)
         asked_ms = self._turn_ms

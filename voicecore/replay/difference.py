@@ -172,8 +172,10 @@ def _pair(before: tuple[Turn, ...], after: tuple[Turn, ...]) -> TurnPair:
         change = "lost"
     elif not before:
         change = "new"
+    elif [turn.text for turn in before] == [turn.text for turn in after]:
+        change = "same"
     elif len(before) == 1 and len(after) == 1:
-        change = "same" if before[0].text == after[0].text else "text"
+        change = "text"
     elif len(before) == 1:
         change = "split"
     elif len(after) == 1:

@@ -16,6 +16,9 @@ from voicecore.turns.heard import HeardWord
 LONGEST_MS = 12 * 3_600_000
 """A longer call is not replayed."""
 
+MOST_TURNS = 20_000
+"""Of either side."""
+
 Ms = Annotated[int, msgspec.Meta(ge=-60_000, le=2 * LONGEST_MS)]
 
 
@@ -182,7 +185,7 @@ class Facts(tuple[Fact, ...]):
 
 
 def read_facts(events: Iterable[Event]) -> Facts:
-    """:raises ReplayError: ``bad_events``, an event is not what it must be."""
+    """:raises ReplayError: ``bad_events``, an event is not what it must be; ``too_large``."""
     facts = []
     for event in events:
         kind = _TYPES.get(event.type)
@@ -191,11 +194,25 @@ def read_facts(events: Iterable[Event]) -> Facts:
         if not 0 <= event.at_ms <= LONGEST_MS:
             raise _wrong(event, f"at_ms {event.at_ms} is not within {LONGEST_MS} ms")
         try:
-            facts.append(Fact(event.at_ms, msgspec.convert(event.data, kind)))
+            what = msgspec.convert(event.data, kind)
         except msgspec.ValidationError as error:
             detail = "its data was too long to be kept" if "dropped_bytes" in event.data else error
             raise _wrong(event, str(detail)) from None
+        if isinstance(what, SttResult | AgentTurn) and not all(map(_placed, what.words)):
+            raise _wrong(event, "the times of its words are out of bounds")
+        facts.append(Fact(event.at_ms, what))
+    _check_counts(facts)
     return Facts(facts)
+
+
+def _placed(word: Word | HeardWord) -> bool:
+    return -LONGEST_MS <= word.start_ms <= LONGEST_MS and -LONGEST_MS <= word.end_ms <= LONGEST_MS
+
+
+def _check_counts(facts: list[Fact]) -> None:
+    for kind in (CallerTurn, AgentTurn):
+        if sum(isinstance(fact.what, kind) for fact in facts) > MOST_TURNS:
+            raise ReplayError("too_large", f"more than {MOST_TURNS} turns")
 
 
 def _wrong(event: Event, detail: str) -> ReplayError:

@@ -12,7 +12,15 @@ from media.audio.format import FRAME_MS, AudioFormat, Encoding
 from media.carriers import CARRIERS
 from media.carriers.kind import CarrierKind
 from media.phone.line import Line
-from media.phone.side import ServerAudio, ServerClear, ServerMark, StreamIds, StreamSpec, Violation
+from media.phone.side import (
+    CarrierSide,
+    ServerAudio,
+    ServerClear,
+    ServerMark,
+    StreamIds,
+    StreamSpec,
+    Violation,
+)
 from media.phone.sides import make_side
 from media.transport import Connection
 from voicecore.replay.arrivals import Arrivals
@@ -46,6 +54,15 @@ def carrier_of(started: CallStarted) -> CarrierKind:
     raise ReplayError("unsupported", f"no carrier is named {started.carrier[:40]!r}")
 
 
+def side_of(started: CallStarted, inbound: AudioFormat, outbound: AudioFormat) -> CarrierSide:
+    """:raises ReplayError: the carrier has no such line."""
+    ids = StreamIds(started.stream_id or "stream", started.call_id or "call", "replay")
+    try:
+        return make_side(carrier_of(started).name, StreamSpec(ids, inbound, outbound))
+    except ValueError as error:
+        raise ReplayError("unsupported", str(error)) from None
+
+
 def codec_settings(started: CallStarted, outbound: AudioFormat) -> Mapping[str, str]:
     if started.carrier == "telnyx":
         return {"outbound_codec": _TELNYX_CODECS[outbound.encoding]}
@@ -66,11 +83,7 @@ class ReplayLine:
         self._course = course
         self._inbound = inbound
         self._line = Line(outbound, keep_audio=False)
-        ids = StreamIds(started.stream_id or "stream", started.call_id or "call", "replay")
-        try:
-            self._side = make_side(started.carrier, StreamSpec(ids, inbound, outbound))
-        except ValueError as error:
-            raise ReplayError("unsupported", str(error)) from None
+        self._side = side_of(started, inbound, outbound)
         self._loop = asyncio.get_running_loop()
         self._began_s = 0.0
         self._connection: Connection | None = None

@@ -35,7 +35,7 @@ from voicecore.replay.facts import (
     read_facts,
 )
 from voicecore.replay.files import ReplayFiles
-from voicecore.replay.line import TAIL_MS, Course, ReplayLine, carrier_of, codec_settings
+from voicecore.replay.line import TAIL_MS, Course, ReplayLine, carrier_of, codec_settings, side_of
 from voicecore.replay.outside import (
     Debts,
     in_real_time,
@@ -115,6 +115,7 @@ class _Replay:
         secrets: Mapping[str, str],
         loop: VirtualLoop,
     ) -> None:
+        side_of(call.started, call.inbound, call.outbound)  # or there is no such line
         self._call = call
         self._sources = sources
         self._secrets = secrets

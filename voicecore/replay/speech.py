@@ -23,6 +23,8 @@ from voicecore.replay.facts import (
 from voicecore.turns.heard import CHARACTER_MS, HeardWord
 
 _USUAL_FIRST_AUDIO_MS = 150
+LONGEST_MS = 120_000
+"""No sentence is longer."""
 _CUT_SLACK_MS = 500
 """How much longer than it was heard a sentence is that was cut off, at least."""
 
@@ -67,7 +69,7 @@ class Voicing:
         """The next sentence with this text."""
         found = self._found.get(text)
         if found is None:
-            duration_ms = (len(text) + 1) * CHARACTER_MS
+            duration_ms = min((len(text) + 1) * CHARACTER_MS, LONGEST_MS)
             words = spread_words(text, 0, duration_ms)
             return Sentence(text, self._usual_ms, duration_ms, words, assumed=True)
         used = self._used.get(text, 0)
@@ -115,8 +117,9 @@ class Voicing:
         """``gaps``: there are tones between its sentences."""
         groups = _by_sentence(texts, turn.words)
         begin_ms = 0
-        for place, (text, words) in enumerate(zip(texts, groups, strict=True)):
-            following = next((g[0].start_ms for g in groups[place + 1 :] if g), None)
+        for place, (text, words, following) in enumerate(
+            zip(texts, groups, _following(groups), strict=True)
+        ):
             last_ms = words[-1].end_ms if words else begin_ms
             if gaps and words:
                 begin_ms = words[0].start_ms if place else 0
@@ -127,14 +130,17 @@ class Voicing:
                 end_ms = max(turn.played_ms, last_ms)
             else:
                 end_ms = max(last_ms, turn.played_ms + _CUT_SLACK_MS)
-            end_ms = max(end_ms, begin_ms + FRAME_MS)
+            end_ms = min(max(end_ms, begin_ms + FRAME_MS), begin_ms + LONGEST_MS)
+            length_ms = end_ms - begin_ms
             sentence = Sentence(
                 text,
-                first_audio_ms,
-                end_ms - begin_ms,
+                min(first_audio_ms, LONGEST_MS),
+                length_ms,
                 tuple(
                     Word(
-                        word.text, max(word.start_ms - begin_ms, 0), max(word.end_ms - begin_ms, 0)
+                        word.text,
+                        min(max(word.start_ms - begin_ms, 0), length_ms),
+                        min(max(word.end_ms - begin_ms, 0), length_ms),
                     )
                     for word in words
                 ),
@@ -142,6 +148,16 @@ class Voicing:
             )
             self._found.setdefault(text, []).append(sentence)
             begin_ms = end_ms
+
+
+def _following(groups: list[list[HeardWord]]) -> list[int | None]:
+    """Of each sentence, where the next words after it begin."""
+    found: list[int | None] = []
+    next_ms: int | None = None
+    for group in reversed(groups):
+        found.append(next_ms)
+        next_ms = group[0].start_ms if group else next_ms
+    return found[::-1]
 
 
 def _first_audio_ms(latency: TurnLatency) -> int | None:

@@ -7,6 +7,7 @@ speech, the words so far are the answer, and the rest waits for the next time.
 """
 
 import re
+from itertools import islice
 from statistics import median_low
 from typing import TypeGuard
 
@@ -30,6 +31,8 @@ _SPOKEN_MS = 100
 """A word that ends this much after a pause began was still said before it."""
 _SOON_MS = 15_000
 _USUAL_MS = 200
+_OPEN_LIMIT = 64
+"""Askings that may be without an answer at a time."""
 _WATCHED = re.compile(r"no text for \d+ ms of speech")
 """A failure that the session found out by itself, as it will again."""
 
@@ -75,6 +78,8 @@ class Transcripts:
 
     def __init__(self, facts: Facts) -> None:
         self._asked: list[_Asked] = []
+        self._first = 0
+        """Those before it have nothing more to say."""
         self._speaking = False
         self.spontaneous: list[Spontaneous] = []
         self._read(facts)
@@ -109,7 +114,8 @@ class Transcripts:
         """Which asking a text answers."""
         if result.kind != "final" or not result.flushed:
             return None
-        open_ = [o for o in self._asked if o.final is None and at_ms - o.asked_ms <= _SOON_MS]
+        late = self._asked[-_OPEN_LIMIT:]
+        open_ = [one for one in late if one.final is None and at_ms - one.asked_ms <= _SOON_MS]
         if result.words:
             first_ms = result.words[0].start_ms
             open_ = [one for one in open_ if one.end_ms + 500 >= first_ms] or open_
@@ -118,11 +124,7 @@ class Transcripts:
     def finalize(self, now_ms: int, end_ms: int) -> tuple[int, SttFinal] | None:
         """The session asks for the text of all speech up to ``end_ms``: when the answer comes,
         and what it is. None: there is none."""
-        due = [
-            one
-            for one in self._asked
-            if not one.given and one.final is not None and one.start_ms < end_ms + SAME_END_MS
-        ]
+        due = self._due(end_ms)
         parts = [(one, part) for one in due if (part := self._part(one, end_ms)) is not None]
         if parts:
             at_ms = now_ms + parts[-1][0].delay_ms
@@ -132,6 +134,21 @@ class Transcripts:
         if self._unanswered(end_ms) or not self._answers:
             return None
         return now_ms + self._usual_ms, SttFinal("", flushed=True)
+
+    def _due(self, end_ms: int) -> list[_Asked]:
+        """The stretches of speech that began by a time and were not told whole."""
+        asked = self._asked
+        while self._first < len(asked) and (
+            asked[self._first].given or asked[self._first].end_ms < end_ms - _SOON_MS
+        ):
+            self._first += 1
+        due = []
+        for one in islice(asked, self._first, None):
+            if one.start_ms >= end_ms + SAME_END_MS:
+                break
+            if not one.given and one.final is not None:
+                due.append(one)
+        return due
 
     def _part(self, one: _Asked, end_ms: int) -> SttFinal | None:
         assert one.final is not None
@@ -148,9 +165,8 @@ class Transcripts:
 
     def _unanswered(self, end_ms: int) -> bool:
         """Whether the call asked here too and was left without an answer."""
-        return any(
-            one.final is None and abs(one.end_ms - end_ms) <= SAME_END_MS for one in self._asked
-        )
+        around = self._asked[self._first : self._first + _OPEN_LIMIT]
+        return any(one.final is None and abs(one.end_ms - end_ms) <= SAME_END_MS for one in around)
 
     def current(self, now_ms: int, item: Spontaneous) -> SttEvent | None:
         """The event as it is to be said now: a guess does not repeat words that were given
