@@ -85,7 +85,6 @@ def add_parser(
 
 def run(args: argparse.Namespace) -> int:
     """Replay every call; exit status as in the description."""
-    configure_logs(json=False, level="ERROR")
     try:
         recorded, agent = _agents(args)
     except (AgentFileError, _UsageError) as error:
@@ -95,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
     if not calls:
         print(f"no calls in {', '.join(map(str, args.calls))}", file=sys.stderr)
         return 2
+    configure_logs(json=False, level="ERROR")
     shown = _Shown(args, many=len(calls) > 1)
     summary = Summary()
     for number, call in enumerate(calls, 1):
