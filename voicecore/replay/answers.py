@@ -24,6 +24,8 @@ NOTHING_CAME = "nothing came in time"
 AFTER_CUT_MS = 40
 """What the call cut off goes on so much after the cut, if this time it is not cut off."""
 _USUAL_FIRST_MS = 500
+_SAME_TURN_MS = 5000
+"""Turns of one text that lie no further apart are one: its text may come late."""
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -141,7 +143,7 @@ class Answers:
         best, best_rank = -1, (False, -(1 << 60))
         for number, turn in enumerate(self.turns):
             common_ms = min(end_ms, turn.end_ms) - max(start_ms, turn.start_ms)
-            same = turn.text == text and common_ms > -2000
+            same = turn.text == text and common_ms > -_SAME_TURN_MS
             if (same, common_ms) > best_rank:
                 best, best_rank = number, (same, common_ms)
         return best, best_rank[0]

@@ -2,13 +2,17 @@
 
 import asyncio
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import pytest
 
+from tests.support.deepgram_server import KEY, DeepgramServer
 from tests.support.recorded_calls import agent_of, record_call
 from tests.support.sim_call import SimCall
 from voicecore.adapters import registry
@@ -124,6 +128,46 @@ def test_every_vendor_is_either_asked_or_connected() -> None:
     named = {adapter.vendor for adapter in registry.ADAPTERS}
     connected = {vendor for vendor in named if stays_connected(vendor)}
     assert connected == {"deepgram", "elevenlabs"}
+
+
+@contextmanager
+def deepgram() -> Iterator[str]:
+    """A server for Deepgram's sockets, in a thread of its own; gives its address."""
+    ready: Queue[tuple[str, Callable[[], object]]] = Queue()
+
+    async def serve() -> None:
+        over, loop = asyncio.Event(), asyncio.get_running_loop()
+        async with DeepgramServer() as server:
+            ready.put((server.url, lambda: loop.call_soon_threadsafe(over.set)))
+            await over.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    url, stop = ready.get(timeout=10)
+    try:
+        yield url
+    finally:
+        stop()
+        thread.join(10)
+
+
+def test_a_vendor_that_stays_connected_has_the_call_in_real_time(tmp_path: Path) -> None:
+    async def briefly(call: SimCall) -> None:
+        call.speaks(700)
+        await call.wait_ms(2500)
+
+    call = read_call(record_call(tmp_path / "call", briefly, greeting=None))
+    with deepgram() as url:
+        agent = agent_of(greeting=None, tts={"vendor": "deepgram", "settings": {"base_url": url}})
+        began_s = time.monotonic()
+        replayed = replay_call(
+            call, agent, sources=Sources(tts="agent"), secrets={"DEEPGRAM_API_KEY": KEY}
+        )
+        took_s = time.monotonic() - began_s
+    assert took_s >= call.duration_ms / 1000
+    (turn,) = outcome_of(replayed.facts).turns
+    assert turn.heard
+    assert not [event for event in replayed.events if event.type == "vendor_failed"]
 
 
 @pytest.mark.local_models
