@@ -46,7 +46,8 @@ from voicecore.replay.outside import (
 )
 from voicecore.replay.recorded import RecordedCall, agent_audio, caller_frames
 from voicecore.replay.speech import Stretch
-from voicecore.replay.vendors import CallClock, RecordedLlm, RecordedStt, RecordedTools, RecordedTts
+from voicecore.replay.tools import RecordedTools
+from voicecore.replay.vendors import CallClock, RecordedLlm, RecordedStt, RecordedTts
 from voicecore.replay.virtual_time import VirtualClock, VirtualLoop
 from voicecore.replay.watch import Assumption, Watch
 from voicecore.session import Session

@@ -13,15 +13,13 @@ from voicecore.providers.stt import Spawn, SttEvent, SttFailed, SttFinal
 from voicecore.providers.tts import TtsAudio, TtsDone, TtsEvent, TtsWords
 from voicecore.providers.words import Word
 from voicecore.replay.answers import NOTHING_CAME, Answers, Chosen, Round
-from voicecore.replay.facts import Facts, ToolAnswered, ToolCalled
+from voicecore.replay.facts import Facts
 from voicecore.replay.speech import Sentence, Stretch, Voicing
 from voicecore.replay.transcripts import Transcripts
 from voicecore.replay.watch import Watch
-from voicecore.tools.requests import HttpCall, ToolResult, failed
 
 NAME = "recorded"
 AFTER_LAST_PIECE_MS = 20
-UNKNOWN_TOOL = '{"error": "not_recorded", "detail": "the recorded call has no such result"}'
 
 
 class CallClock:
@@ -340,33 +338,3 @@ class RecordedTtsReply:
         if self._sink is not None:
             self._sink(TtsDone(self._characters))
             self._sink = None
-
-
-class RecordedTools:
-    """In place of ``HttpToolRunner``: the call's own results, after their own delays. No request
-    is ever made."""
-
-    def __init__(self, facts: Facts, watch: Watch, time: CallClock) -> None:
-        self._watch = watch
-        self._time = time
-        called = {what.call_id: (at_ms, what) for at_ms, what in facts.of(ToolCalled)}
-        self._results: dict[tuple[str, str], list[tuple[int, ToolAnswered]]] = {}
-        for at_ms, answered in facts.of(ToolAnswered):
-            if answered.call_id in called:
-                called_ms, call = called[answered.call_id]
-                delay_ms = max(at_ms - called_ms, 0)
-                key = (call.name, call.arguments)
-                self._results.setdefault(key, []).append((delay_ms, answered))
-
-    async def run(self, call: HttpCall) -> ToolResult:
-        """The recorded result of the same call; of several the next, and the last again."""
-        key = self._watch.tool_calls.get(call.call_id, (call.name, ""))
-        found = self._results.get(key)
-        if not found:
-            self._watch.assume(self._time.now_ms(), "tool", call.name)
-            return ToolResult(call.call_id, call.name, UNKNOWN_TOOL, "not_recorded")
-        delay_ms, answered = found.pop(0) if len(found) > 1 else found[0]
-        await asyncio.sleep(min(delay_ms, call.timeout_ms) / 1000)
-        if delay_ms > call.timeout_ms:
-            return failed(call.call_id, call.name, "timeout", f"no answer in {call.timeout_ms} ms")
-        return ToolResult(call.call_id, call.name, answered.result, answered.error)
