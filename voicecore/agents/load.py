@@ -27,6 +27,7 @@ from voicecore.yaml_lines import (
     FieldProblem,
     YamlDocument,
     YamlFileError,
+    changed,
     parse_yaml,
     read_yaml,
     undotted,
@@ -56,6 +57,23 @@ def load_agent(path: Path | str, *, secrets: Mapping[str, str]) -> Agent:
     :raises AgentFileError: with everything that is wrong."""
     try:
         document = read_yaml(Path(path))
+    except YamlFileError as error:
+        raise AgentFileError(error.source, error.problems) from None
+    return _checked(document, secrets)
+
+
+def load_agent_with(
+    path: Path | str,
+    changes: Mapping[FieldPath, Any],
+    *,
+    secrets: Mapping[str, str] | None = None,
+) -> Agent:
+    """An agent file with some fields set otherwise, and checked like any other. Without
+    ``secrets``, references and vendors' settings are not checked.
+
+    :raises AgentFileError: with everything that is wrong."""
+    try:
+        document = changed(read_yaml(Path(path)), changes)
     except YamlFileError as error:
         raise AgentFileError(error.source, error.problems) from None
     return _checked(document, secrets)
