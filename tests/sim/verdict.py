@@ -194,7 +194,12 @@ def judge_bill(world: World) -> list[str]:
     told = [data["characters"] for line in world.lines for data in _of(line, "tts_usage")]
     sent = [piece.characters for piece in world.tts.pieces if piece.owner and piece.characters]
     wrong = _differ("characters", [count for count in told if count], sent, exactly=True)
-    usage = [data for line in world.lines for data in _of(line, "llm_usage")]
+    usage = [
+        data
+        for line in world.lines
+        for kind in ("llm_usage", "draft_dropped")
+        for data in _of(line, kind)
+    ]
     for tokens in ("input_tokens", "output_tokens"):
         counted = [data[tokens] for data in usage if data[tokens] is not None]
         given = [getattr(done, tokens) for done in world.llm.done]

@@ -51,6 +51,8 @@ from voicecore.replay.vendors import CallClock, RecordedLlm, RecordedStt, Record
 from voicecore.replay.virtual_time import VirtualClock, VirtualLoop
 from voicecore.replay.watch import Assumption, Watch
 from voicecore.session import Session
+from voicecore.speech_cache import SpeechCache
+from voicecore.spoken import FixedPhrases, SpokenSentences
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
 
@@ -260,6 +262,7 @@ class _Replay:
             tts=cast(Tts, tts),
             tools=ToolSet(agent),
             new_guard=lambda: ToolGuard(agent.limits),
+            spoken=SpokenSentences("", SpeechCache(0), FixedPhrases(())),
         )
 
     def _heard(self, stretch: Stretch) -> bytes:
