@@ -1,0 +1,231 @@
+"""What a policy would have decided in a call that was recorded: the machine's own listener is
+fed again with what the VAD and the speech-to-text said, and when. Pure.
+
+Every silence is judged by itself, as if no silence before it had ended the turn: the listener
+has heard everything up to there, as it would have. So one early decision does not hide others.
+"""
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import msgspec
+from msgspec import structs
+
+from voicecore.providers.stt import SttEvent, SttFinal
+from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.endpointing import Endpointing
+from voicecore.turns.listening import Listener
+from voicecore.turns.settings import TurnSettings
+
+PATIENCE_MS = 20_000
+"""How long after the last event a decision is waited for."""
+
+
+class Started(msgspec.Struct, frozen=True):
+    """The VAD noticed speech at ``at_ms`` that began at ``edge_ms``."""
+
+    at_ms: int
+    edge_ms: int
+
+
+class Stopped(msgspec.Struct, frozen=True):
+    """The VAD noticed at ``at_ms`` that speech ended at ``edge_ms``."""
+
+    at_ms: int
+    edge_ms: int
+
+
+class Said(msgspec.Struct, frozen=True):
+    """The speech-to-text said something at ``at_ms``."""
+
+    at_ms: int
+    event: SttEvent
+
+
+Heard = Started | Stopped | Said
+
+
+class Pause(msgspec.Struct, frozen=True):
+    """A silence of the caller, in the call's time, as measured in what was sent."""
+
+    from_ms: int
+    to_ms: int
+
+    @property
+    def duration_ms(self) -> int:
+        return self.to_ms - self.from_ms
+
+
+class RecordedTurn(msgspec.Struct, frozen=True):
+    """A caller's turn and what the machine heard of it, from its begin to well after its end.
+    Turns of one ``call`` are in order."""
+
+    call: int
+    number: int
+    kind: str
+    text: str
+    begin_ms: int
+    end_ms: int
+    """When its last voiced sample was sent."""
+    pauses: tuple[Pause, ...]
+    events: tuple[Heard, ...]
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """A silence within a turn, and the text that the listener had when it decided to answer."""
+
+    pause: Pause
+    decided_ms: int | None
+    """After the beginning of the pause; None: it waited."""
+    text: str = ""
+
+
+class TurnDecisions(msgspec.Struct, frozen=True):
+    turn: RecordedTurn
+    holds: tuple[Judged, ...]
+    """Every pause within the turn, and whatever else the VAD took for one."""
+    delay_ms: int | None
+    """From the end of the turn to the decision; None: there was none, no text came."""
+    text: str
+
+
+def replay(
+    turns: Sequence[RecordedTurn], settings: TurnSettings, *, text_at_once: bool = False
+) -> tuple[TurnDecisions, ...]:
+    """The decisions for all turns of all calls. What the endpointing learns of a caller it keeps
+    for the later turns of the call. ``text_at_once``: as if the speech-to-text took no time."""
+    made: list[TurnDecisions] = []
+    memory = Endpointing(settings.endpointing)
+    call: int | None = None
+    for turn in turns:
+        if turn.call != call:
+            call, memory = turn.call, Endpointing(settings.endpointing)
+        events = prompt(turn.events) if text_at_once else turn.events
+        made.append(_judge(turn, events, settings, memory))
+        memory = _learned(events, settings, memory)
+    return tuple(made)
+
+
+def prompt(events: Sequence[Heard]) -> tuple[Heard, ...]:
+    """The events with each flushed text moved to when it was asked for."""
+    made: list[Heard] = []
+    asked: list[int] = []
+    for event in events:
+        if isinstance(event, Stopped):
+            asked.append(event.at_ms)
+        answer = isinstance(event, Said) and isinstance(event.event, SttFinal)
+        if answer and asked and isinstance(event, Said) and isinstance(event.event, SttFinal):
+            at_ms = asked.pop(0) if event.event.flushed else min(event.at_ms, asked[0])
+            made.append(structs.replace(event, at_ms=at_ms))
+        else:
+            made.append(event)
+    return tuple(sorted(made, key=lambda event: event.at_ms))
+
+
+class _Ear:
+    """A listener with its deadlines, on a clock that is only a number."""
+
+    def __init__(self, settings: TurnSettings, memory: Endpointing) -> None:
+        self._deadlines = Deadlines()
+        self.listener = Listener(settings, self._deadlines)
+        self.listener.endpointing = deepcopy(memory)
+        self.decides = False
+        self.decided_ms: int | None = None
+        self.text = ""
+
+    def wait_until(self, now_ms: int) -> None:
+        while (due_ms := self._deadlines.next()) is not None and due_ms <= now_ms:
+            name = self._deadlines.take_due(due_ms)
+            if name is not None:
+                self.listener.due(due_ms, name)
+            self._settle(due_ms)
+
+    def take(self, event: Heard) -> None:
+        self.wait_until(event.at_ms)
+        match event:
+            case Started():
+                self.listener.speech_started(event.edge_ms)
+            case Stopped():
+                self.listener.speech_stopped(event.at_ms, event.edge_ms)
+            case Said():
+                self.listener.heard(event.at_ms, event.event)
+        self._settle(event.at_ms)
+
+    def _settle(self, now_ms: int) -> None:
+        if self.decides and self.decided_ms is None:
+            turn = self.listener.decide()
+            if turn is not None:
+                self.decided_ms, self.text = now_ms, turn.text
+
+
+def _judge(
+    turn: RecordedTurn, events: Sequence[Heard], settings: TurnSettings, memory: Endpointing
+) -> TurnDecisions:
+    holds: list[Judged] = []
+    met: set[Pause] = set()
+    stops = [place for place, event in enumerate(events) if isinstance(event, Stopped)]
+    for place in stops:
+        stop, start = events[place], _next_start(events, place)
+        assert isinstance(stop, Stopped)
+        if start is None or events_edge(events, start) >= turn.end_ms:
+            ear = _run(events, place, len(events), settings, memory)
+            delay_ms = None if ear.decided_ms is None else ear.decided_ms - turn.end_ms
+            holds += [Judged(pause, None) for pause in turn.pauses if pause not in met]
+            holds.sort(key=lambda judged: judged.pause.from_ms)
+            return TurnDecisions(turn, tuple(holds), delay_ms, ear.text)
+        ear = _run(events, place, start, settings, memory)
+        pause = _pause_at(turn, stop.edge_ms, events_edge(events, start))
+        decided_ms = None if ear.decided_ms is None else ear.decided_ms - pause.from_ms
+        if pause not in met or decided_ms is not None:
+            holds = [judged for judged in holds if judged.pause != pause]
+            holds.append(Judged(pause, decided_ms, ear.text))
+        met.add(pause)
+    holds += [Judged(pause, None) for pause in turn.pauses if pause not in met]
+    return TurnDecisions(turn, tuple(holds), None, "")
+
+
+def _run(
+    events: Sequence[Heard], stop: int, end: int, settings: TurnSettings, memory: Endpointing
+) -> _Ear:
+    """Hear everything, and decide from the event ``stop`` until the event ``end`` comes."""
+    ear = _Ear(settings, memory)
+    for event in events[:stop]:
+        ear.take(event)
+    ear.wait_until(events[stop].at_ms - 1)
+    ear.decides = True
+    for event in events[stop:end]:
+        ear.take(event)
+    last_ms = events[end].at_ms if end < len(events) else events[-1].at_ms + PATIENCE_MS
+    ear.wait_until(last_ms - 1)
+    return ear
+
+
+def _learned(
+    events: Sequence[Heard], settings: TurnSettings, memory: Endpointing
+) -> Endpointing:
+    ear = _Ear(settings, memory)
+    for event in events:
+        ear.take(event)
+    return ear.listener.endpointing
+
+
+def _next_start(events: Sequence[Heard], place: int) -> int | None:
+    later = range(place + 1, len(events))
+    return next((index for index in later if isinstance(events[index], Started)), None)
+
+
+def events_edge(events: Sequence[Heard], place: int) -> int:
+    """When the edge at a place was, in the call's time."""
+    event = events[place]
+    return event.at_ms if isinstance(event, Said) else event.edge_ms
+
+
+def _pause_at(turn: RecordedTurn, from_ms: int, to_ms: int) -> Pause:
+    """The pause that shares most time with a silence of the VAD's; else that silence itself."""
+    shared = {
+        pause: min(pause.to_ms, to_ms) - max(pause.from_ms, from_ms) for pause in turn.pauses
+    }
+    best = max(shared, key=shared.__getitem__, default=None)
+    if best is None or shared[best] <= 0:
+        return Pause(from_ms, max(to_ms, from_ms))
+    return best
