@@ -145,13 +145,18 @@ def recorded_turns(
 ) -> tuple[RecordedTurn, ...]:
     """Where each turn lies in the call, and what the server heard of it."""
     heard = tuple(heard_events(events))
+    when = asked_ms(heard)
     # A frame is sent when its last sample has been spoken.
     begins = [said.started_us // 1000 - _FRAME_MS for said in record.said]
     made = []
     for place, begin_ms in enumerate(begins):
         turn, audio = call.turns[place], call.audio[place]
         until_ms = begins[place + 1] if place + 1 < len(begins) else 1 << 60
-        own = [e for e in heard if begin_ms - _BEFORE_MS <= e.at_ms < until_ms - _BEFORE_MS]
+        own = [
+            event
+            for event, asked in zip(heard, when, strict=True)
+            if begin_ms - _BEFORE_MS <= asked < until_ms - _BEFORE_MS
+        ]
         made.append(
             RecordedTurn(
                 call=call.number,
@@ -168,6 +173,23 @@ def recorded_turns(
             )
         )
     return tuple(made)
+
+
+def asked_ms(heard: Sequence[Heard]) -> list[int]:
+    """For each event when it was, but for a final text when it was asked for: a slow machine's
+    texts come when the caller is saying something else."""
+    made: list[int] = []
+    asked: list[int] = []
+    for event in heard:
+        if isinstance(event, Stopped):
+            asked.append(event.at_ms)
+        if isinstance(event, Said) and isinstance(event.event, SttFinal) and asked:
+            made.append(asked[0])
+            if event.event.flushed:
+                del asked[0]
+        else:
+            made.append(event.at_ms)
+    return made
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:

@@ -107,18 +107,19 @@ def replay(
 
 
 def prompt(events: Sequence[Heard]) -> tuple[Heard, ...]:
-    """The events with each flushed text moved to when it was asked for."""
+    """The events with each flushed text moved to when it was asked for. Guesses that came while
+    it was on its way are left out: nobody would have seen them."""
     made: list[Heard] = []
     asked: list[int] = []
     for event in events:
         if isinstance(event, Stopped):
             asked.append(event.at_ms)
-        answer = isinstance(event, Said) and isinstance(event.event, SttFinal)
-        if answer and asked and isinstance(event, Said) and isinstance(event.event, SttFinal):
-            at_ms = asked.pop(0) if event.event.flushed else min(event.at_ms, asked[0])
-            made.append(structs.replace(event, at_ms=at_ms))
-        else:
+        if not isinstance(event, Said) or not asked:
             made.append(event)
+        elif isinstance(event.event, SttFinal):
+            made.append(structs.replace(event, at_ms=asked[0]))
+            if event.event.flushed:
+                del asked[0]
     return tuple(sorted(made, key=lambda event: event.at_ms))
 
 

@@ -74,9 +74,14 @@ class _Sound(msgspec.Struct):
         return len(self.samples) * 1000 // self.rate_hz
 
 
+def pictures_available() -> bool:
+    """Whether matplotlib is installed."""
+    return importlib.util.find_spec("matplotlib") is not None
+
+
 def check_pictures() -> None:
     """:raises PicturesUnavailable: matplotlib is not installed."""
-    if importlib.util.find_spec("matplotlib") is None:
+    if not pictures_available():
         raise PicturesUnavailable(HOW_TO_INSTALL)
 
 
@@ -98,7 +103,7 @@ def draw_call(
     with drawing() as (new_figure, save):
         strips = min(max(int(np.ceil(view.length_ms / 1000 / STRIP_S)), 1), MOST_STRIPS)
         strip_ms = max(view.length_ms / strips, 1000.0)
-        height_px = HEIGHT_PX if strips == 1 else 90 + 500 * strips
+        height_px = HEIGHT_PX if strips == 1 else 90 + 430 * strips
         figure = new_figure(WIDTH_PX / _DPI, height_px / _DPI)
         top = 1 - 66 / height_px
         room = (top - 14 / height_px) / strips
@@ -156,8 +161,8 @@ class _Strip:
         axes.set_xlim(self._from_ms, self._to_ms)
         axes.set_ylim(height_px, 0)
         axes.axis("off")
-        labels_px, texts_px, band_px = 62, 42, 26
-        rest = height_px - 22 - labels_px - 2 * texts_px - band_px - 26
+        labels_px, texts_px, band_px = 58, 42, 26
+        rest = height_px - 22 - labels_px - 2 * texts_px - band_px - 30
         half = max(rest / 4, 20)
         self._labels_px = 4.0
         self._caller_text_px = labels_px + 2
@@ -239,7 +244,7 @@ class _Strip:
             left = 3 - len(lines)
             if text.unheard and left > 0:
                 unheard = "\n".join(wrapped(f"[unheard: {text.unheard}]", room, most=left))
-                below = top + len(lines) * 12.6
+                below = top + len(lines) * 15.5
                 self._write(from_ms, below, unheard, color=_SOFT, va="top", style="italic",
                             linespacing=1.1)  # fmt: skip
 
@@ -310,23 +315,17 @@ class _Strip:
 
 def _heading(figure: Any, title: str, title_y: float, height_px: float) -> None:
     figure.text(0.012, 1 - title_y, title, fontsize=13, weight="bold", color=_INK, va="center")
-    y = 1 - 48 / height_px
-    x = 0.012
-    for name, colour in (("caller", _CALLER), ("agent", _AGENT)):
-        figure.text(x, y, f"▬ {name}", color=colour, fontsize=9, weight="bold", va="center")
-        x += 0.05
-    figure.text(x, y, "■", color=_SPEECH, fontsize=13, va="center")
-    figure.text(x + 0.009, y, "speech, by the agent's VAD", color=_SOFT, fontsize=9, va="center")
-    x += 0.125
-    for state, (fill, _, _) in _STATES.items():
-        figure.text(x, y, "■", color=fill, fontsize=13, va="center")
-        figure.text(x + 0.009, y, state.value, color=_SOFT, fontsize=9, va="center")
-        x += 0.062
-    figure.text(
-        x, y, "┆ decision of the agent", color=_INK, fontsize=9, va="center"
-    )
-    figure.text(x + 0.115, y, "✓ as it should be", color=_GOOD, fontsize=9, va="center")
-    figure.text(x + 0.195, y, "✗ not", color=_BAD, fontsize=9, va="center")
+    x, y = 20.0, 1 - 48 / height_px
+    key = [("▬", _CALLER, "caller", _CALLER), ("▬", _AGENT, "agent", _AGENT),
+           ("■", _SPEECH, "speech, as the agent's VAD hears it", _SOFT)]  # fmt: skip
+    key += [("■", fill, state.value, _SOFT) for state, (fill, _, _) in _STATES.items()]
+    key += [("┆", _INK, "decision", _INK), ("│", _BAD, "decision that ends a reply", _BAD),
+            ("✓", _GOOD, "as it should be", _GOOD), ("✗", _BAD, "not", _BAD)]  # fmt: skip
+    for sign, sign_colour, text, colour in key:
+        size = 14 if sign == "■" else 10
+        figure.text(x / WIDTH_PX, y, sign, color=sign_colour, fontsize=size, va="center")
+        figure.text((x + 18) / WIDTH_PX, y, text, color=colour, fontsize=9, va="center")
+        x += 18 + len(text) * 6.6 + 22
 
 
 def _envelope(
