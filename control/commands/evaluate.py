@@ -96,7 +96,7 @@ def add_parser(
         help="of the noise on the lines (default: %(default)s)",
     )
     add("--only", metavar="GROUP", help="only the scenes of a group, or the scene of that id")
-    add("--quick", action="store_true", help="only the scenes marked `quick`, about a minute")
+    add("--quick", action="store_true", help="only the scenes marked as quick: two minutes")
     add(
         "--cache",
         type=Path,

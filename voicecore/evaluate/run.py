@@ -11,10 +11,13 @@ import msgspec
 import soundfile
 
 from media.call_directory import safe_call_directory
+from voicecore.call_files import EVENTS
+from voicecore.evaluate.explain import explained
 from voicecore.evaluate.heard import Segment, segments
 from voicecore.evaluate.judge import Happened, Verdict, judge
 from voicecore.evaluate.play import Play
 from voicecore.evaluate.results import SceneResult
+from voicecore.journal import Event, read_events
 from voicecore.phone.phone import RunOptions, RunResult, place_calls
 from voicecore.phone.record import CallRecord
 from voicecore.phone.speech import wire_of
@@ -23,6 +26,7 @@ from voicecore.phone.stereo import two_channels
 LATE_MS = 40.0
 """A phone that sent a frame this much too late has not played its scene."""
 ATTEMPTS = 2
+EVENTS_POLLS, EVENTS_POLL_S = 40, 0.05
 PHONE_WAV = "phone.wav"
 PHONE_FACTS = "phone.json"
 
@@ -109,7 +113,12 @@ async def _play(play: Play, place: Place) -> Played:
     facts = PhoneFacts(tuple(happened), heard, end_ms, round(late_ms, 2))
     await asyncio.to_thread(_write, folder, play, record, facts)
     void = _void(result, late_ms, play)
-    judged = tuple(verdict.judged for verdict in verdicts)
+    call_dir = safe_call_directory(place.calls_dir, call_id)
+    events = await _events(call_dir / EVENTS)
+    judged = tuple(
+        msgspec.structs.replace(verdict.judged, detail=explained(verdict, events))
+        for verdict in verdicts
+    )
     scored = [verdict for verdict in verdicts if verdict.scored]
     outcome = SceneResult(
         id=scene.id,
@@ -119,10 +128,24 @@ async def _play(play: Play, place: Place) -> Played:
         void=void,
         figures=_figures(verdicts, late_ms),
         judged=judged,
-        call_dir=str(safe_call_directory(place.calls_dir, call_id).relative_to(place.out)),
+        call_dir=str(call_dir.relative_to(place.out)),
         phone_wav=str((folder / PHONE_WAV).relative_to(place.out)),
     )
     return Played(outcome, verdicts if void is None else ())
+
+
+async def _events(path: Path) -> list[Event]:
+    """The call's events, waited for until its last one was written."""
+    found: list[Event] = []
+    for _ in range(EVENTS_POLLS):
+        try:
+            found = read_events(await asyncio.to_thread(path.read_bytes))
+        except (OSError, msgspec.DecodeError):
+            found = []
+        if found and found[-1].type == "call_ended":
+            break
+        await asyncio.sleep(EVENTS_POLL_S)
+    return found
 
 
 def happened_on(play: Play, record: CallRecord) -> list[Happened]:
