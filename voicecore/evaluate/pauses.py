@@ -19,7 +19,7 @@ from voicecore.evaluate.pause_figures import (
     wrong_decisions,
 )
 from voicecore.evaluate.pause_record import Serve, TakenCall, share_out, take_calls
-from voicecore.evaluate.pause_replay import RecordedTurn, replay
+from voicecore.evaluate.pause_replay import replay
 from voicecore.evaluate.pause_speech import VOICES, speak_turns
 from voicecore.evaluate.pause_suite import load_turns
 from voicecore.evaluate.pause_sweep import bare_silence, judge, sweep, sweep_silence
@@ -79,7 +79,7 @@ def analyse(
 ) -> PauseResults:
     """Everything after the calls: takes some seconds and no time of the event loop."""
     valid = [call for call in taken["recorded"] if void(call) is None]
-    turns = [turn for call in valid for turn in call.turns]
+    turns = [turn for call in valid for turn in call.turns if turn.whole]
     scenes = tuple(scene(name, call, out) for name in ("configured", "silence")
                    for call in taken[name])  # fmt: skip
     if not turns:
@@ -89,8 +89,8 @@ def analyse(
         configured=judge(decisions, "as configured"),
         heard=sweep(turns, settings),
         heard_silence=sweep_silence(turns, settings),
-        policy=sweep(turns, settings, text_at_once=True),
-        policy_silence=sweep_silence(turns, settings, text_at_once=True),
+        policy=sweep(turns, settings, by_vad=True),
+        policy_silence=sweep_silence(turns, settings, by_vad=True),
         bare=bare_silence(turns),
     )
     wires = {name: wire(taken[name]) for name in ("configured", "silence")}
@@ -158,6 +158,3 @@ def _draw(sweeps: Sweeps, png: Path) -> None:
 def _write(path: Path, value: object) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
 
-
-def all_turns(calls: Sequence[TakenCall]) -> list[RecordedTurn]:
-    return [turn for call in calls for turn in call.turns]
