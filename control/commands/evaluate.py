@@ -199,7 +199,8 @@ async def _evaluate(
     console: Console,
 ) -> tuple[Played, ...]:
     http_tools = HttpToolRunner(secrets=secrets, allow_private=False)
-    plays = await _prepare_plays(args, suite.scenes, secrets, console)
+    greets = bool(agent.conduct.turns.greeting)
+    plays = await _prepare_plays(args, suite.scenes, secrets, console, greets)
     await http_tools.start()
     try:
         return await _with_server(args, plays, agent, http_tools, console)
@@ -213,9 +214,10 @@ async def _prepare_plays(
     scenes: Sequence[Scene],
     secrets: Mapping[str, str],
     console: Console,
+    greets: bool,
 ) -> list[Play]:
     speech = await prepare_speech(texts_of(scenes), args.cache / "speech", secrets, console.print)
-    return [prepare_play(scene, speech, args.seed) for scene in scenes]
+    return [prepare_play(scene, speech, args.seed, greets=greets) for scene in scenes]
 
 
 async def _with_server(

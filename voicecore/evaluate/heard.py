@@ -18,9 +18,11 @@ from voicecore.phone.record import CallRecord
 JOIN_MS = 400
 """Audio that came this much too late, with no clear before it, belongs to the same stretch."""
 _BEFORE_MS = 3_000
-_WINDOW_MS = 60
-_STEP_MS = 20
-_TRIES = 30
+_WINDOW_MS = 40
+_STEP_MS = 10
+_TRIES = 60
+_VARIES = 8
+"""So many different bytes are no silence, and no steady tone of a codec's silence."""
 AUDIBLE_DBFS = -45.0
 
 How = Literal["cut", "ended", "call_ended"]
@@ -86,26 +88,31 @@ def continuation_ms(heard: bytes, tail: bytes, after: bytes, audio: AudioFormat)
     """Where ``after`` begins in what was sent before, counted from the cut; None: elsewhere.
     ``heard`` was played, ``tail`` was taken back.
 
-    Silence is the same everywhere, so only windows that can be heard are looked for. Where all
-    that was taken back is silence, the windows before it decide."""
+    Silence is the same everywhere: a window is looked for only where it varies, and counts only
+    where it is found once."""
     known = heard[-_BEFORE_MS * audio.bytes_per_ms :]
     whole = known + tail
-    loudness = Loudness(audio, AUDIBLE_DBFS)
     size = _WINDOW_MS * audio.bytes_per_ms
     for number in range(_TRIES):
         at = number * _STEP_MS * audio.bytes_per_ms
         window = after[at : at + size]
         if len(window) < size:
             return None
-        if not all(loudness.audible(window)):
+        if len(set(window)) < _VARIES:
             continue
-        place = whole.rfind(window)
-        while place >= 0 and place % audio.sample_bytes:
-            place = whole.rfind(window, 0, place + size - 1)
-        if place >= 0:
+        place = _only_place(whole, window, audio)
+        if place is not None:
             offset = place - at - len(known)
             return audio.duration_ms(abs(offset)) * (1 if offset >= 0 else -1)
     return None
+
+
+def _only_place(whole: bytes, window: bytes, audio: AudioFormat) -> int | None:
+    """Where a window is found, if it is at one place only."""
+    place = whole.find(window)
+    if place < 0 or whole.find(window, place + 1) >= 0 or place % audio.sample_bytes:
+        return None
+    return place
 
 
 def _lost_ms(tail: bytes, offset_ms: int, loudness: Loudness, audio: AudioFormat) -> int:

@@ -21,6 +21,8 @@ NOISE_S = 20.0
 AGENT_TIMEOUT_MS = 30_000
 """How long a caller waits for the agent to end what it says."""
 ANSWER_TIMEOUT_MS = 8_000
+UNGREETED_MS = 1_500
+"""When a caller begins who was not greeted."""
 AFTER_INTERRUPTION_MS = 2_000
 ANSWER_HEARD_MS = 600
 
@@ -42,8 +44,10 @@ class Play(msgspec.Struct, frozen=True):
     spoken: tuple[Spoken, ...]
 
 
-def prepare_play(scene: Scene, speech: Mapping[Text, Samples], seed: int) -> Play:
-    """Pure. The same for the same scene, speech and seed."""
+def prepare_play(
+    scene: Scene, speech: Mapping[Text, Samples], seed: int, *, greets: bool = True
+) -> Play:
+    """Pure. The same for the same scene, speech and seed. ``greets``: the agent speaks first."""
     spoken = tuple(
         _spoken(event, speech, scene_seed(scene, seed) + number)
         for number, event in enumerate(scene.events)
@@ -56,7 +60,7 @@ def prepare_play(scene: Scene, speech: Mapping[Text, Samples], seed: int) -> Pla
     def make_caller(*args: object, **options: object) -> Caller:
         return NoisyCaller(noise, *args, **options)
 
-    script = Script(_steps(scene), carrier=scene.carrier, timeout_ms=240_000)
+    script = Script(_steps(scene, greets), carrier=scene.carrier, timeout_ms=240_000)
     return Play(scene, script, make_sounds(Wire(L16_8K), pcm), make_caller, spoken)
 
 
@@ -111,10 +115,13 @@ def _key(number: int) -> str:
     return f"event-{number}"
 
 
-def _steps(scene: Scene) -> tuple[Step, ...]:
+def _steps(scene: Scene, greets: bool) -> tuple[Step, ...]:
     """The number of an event is the ``line`` of its steps."""
     steps: list[Step] = []
     for number, event in enumerate(scene.events):
+        if not (number or greets or event.after_agent_ms is None):
+            steps.append(Silence(number, UNGREETED_MS))
+            event = msgspec.structs.replace(event, after_agent_ms=None)
         steps += _event_steps(event, number)
     last = scene.events[-1]
     number = len(scene.events)

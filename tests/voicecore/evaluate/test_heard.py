@@ -103,5 +103,17 @@ def test_any_offset_is_measured(cut_ms: int, offset_ms: int) -> None:
     assert continuation_ms(known, tail, after, MULAW_8K) == offset_ms
 
 
+def test_a_soft_beginning_is_found() -> None:
+    """Between two words a voice is below what counts as audible, and still not silent."""
+    soft = (np.random.default_rng(5).standard_normal(150 * 8) * 60).astype("<i2").tobytes()
+    audio = speech(500) + encode_mulaw(soft) + speech(900, seed=2)
+    line = Line(MULAW_8K)
+    line.play(0, audio[: 640 * 8])
+    line.clear(500 * MS)
+    line.play(900 * MS, audio[480 * 8 :])
+    _, second = heard(line, 9000)
+    assert (second.continues, second.offset_ms) == (True, -20)
+
+
 def test_another_reply_is_no_continuation() -> None:
     assert continuation_ms(speech(900), speech(200, 2), speech(900, 3), MULAW_8K) is None
