@@ -21,6 +21,7 @@ from rich.table import Table
 from control.clock import MonotonicClock
 from control.collector import Collector
 from control.commands.common import add_command, new_event_loop, whole_number
+from control.commands.evaluate_pauses import PAUSES, measure_pauses, with_pauses
 from control.logs import configure_logs
 from control.media_server import MediaServer
 from control.settings import Settings, read_secrets
@@ -124,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
         _clear(args.out)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             played = runner.run(_evaluate(args, suite, answering, secrets, console))
+        pauses = measure_pauses(args, secrets, console)
     except (_UsageError, YamlFileError, AgentFileError, VendorConfigError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -133,7 +135,7 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         print(f"cannot evaluate: {error}", file=sys.stderr)
         return 1
-    results = _results(args, suite, answering, played, baseline)
+    results = with_pauses(_results(args, suite, answering, played, baseline), pauses)
     write_results(args.out, results)
     _show(console, results)
     _write_report(args.out)
@@ -145,6 +147,8 @@ def run(args: argparse.Namespace) -> int:
 def _suite(args: argparse.Namespace) -> Suite:
     suite = _named_scenes(args.scenes)
     scenes = suite.scenes
+    if args.only == PAUSES:
+        return Suite(suite.name, ())
     if args.only is not None:
         scenes = tuple(scene for scene in scenes if args.only in (scene.group, scene.id))
         if not scenes:
@@ -186,7 +190,7 @@ def _clear(out: Path) -> None:
     else."""
     out.mkdir(parents=True, exist_ok=True)
     (out / RESULTS).unlink(missing_ok=True)
-    for name in ("calls", "scenes"):
+    for name in ("calls", "scenes", PAUSES):
         if (out / name).exists():
             shutil.rmtree(out / name)
 
@@ -198,6 +202,8 @@ async def _evaluate(
     secrets: Mapping[str, str],
     console: Console,
 ) -> tuple[Played, ...]:
+    if not suite.scenes:
+        return ()
     http_tools = HttpToolRunner(secrets=secrets, allow_private=False)
     greets = bool(agent.conduct.turns.greeting)
     plays = await _prepare_plays(args, suite.scenes, secrets, console, greets)

@@ -30,14 +30,11 @@ def draw_curves(sweeps: Sweeps, png: Path) -> None:
     :raises OSError: the picture cannot be written."""
     with drawing() as (new_figure, save):
         figure = new_figure(16, 8)
-        for column, (title, ours, silence) in enumerate(
-            (
-                ("The policy's wait alone, as eot-bench counts", sweeps.policy,
-                 sweeps.policy_silence),
-                ("All of it: with the VAD's and the text's time", sweeps.heard,
-                 sweeps.heard_silence),
-            )  # fmt: skip
-        ):
+        views = (
+            ("The policy's wait alone, as eot-bench counts", sweeps.policy, sweeps.policy_silence),
+            ("All of it: with the VAD's and the text's time", sweeps.heard, sweeps.heard_silence),
+        )
+        for column, (title, ours, silence) in enumerate(views):
             axes = figure.add_axes((0.05 + 0.49 * column, 0.1, 0.44, 0.76))
             _frame(axes, title)
             _published(axes)

@@ -211,9 +211,10 @@ def lateness_ms(turn: RecordedTurn) -> list[int]:
     for event in turn.events:
         if isinstance(event, Stopped):
             asked.append(event.at_ms)
-        elif isinstance(event, Said) and isinstance(event.event, SttFinal) and event.event.flushed:
-            if asked:
-                made.append(event.at_ms - asked.pop(0))
+        if not isinstance(event, Said) or not isinstance(event.event, SttFinal):
+            continue
+        if event.event.flushed and asked:
+            made.append(event.at_ms - asked.pop(0))
     return made
 
 

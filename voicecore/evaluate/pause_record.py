@@ -138,9 +138,13 @@ async def take_call(call: PausedCall, url: str, folder: Path) -> TakenCall:
 async def _wait_for_end(path: Path) -> None:
     """The server writes a call's last event a moment after the caller has hung up."""
     for _ in range(50):
-        if path.exists() and b'"call_ended"' in path.read_bytes():
+        if await asyncio.to_thread(_has_ended, path):
             return
         await asyncio.sleep(0.1)
+
+
+def _has_ended(path: Path) -> bool:
+    return path.exists() and b'"call_ended"' in path.read_bytes()
 
 
 def recorded_turns(

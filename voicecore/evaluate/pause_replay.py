@@ -225,9 +225,7 @@ def _run(
     return ear
 
 
-def _learned(
-    events: Sequence[Heard], settings: TurnSettings, memory: Endpointing
-) -> Endpointing:
+def _learned(events: Sequence[Heard], settings: TurnSettings, memory: Endpointing) -> Endpointing:
     ear = _Ear(settings, memory)
     for event in events:
         ear.take(event)

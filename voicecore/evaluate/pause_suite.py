@@ -7,6 +7,7 @@ real calls in English), 55.6% are longer than 300 ms, 21.7% than 600, 10% than 1
 from. One pause in eight is shorter than 200 ms, and can cut nobody off.
 """
 
+import math
 import random
 import re
 from collections.abc import Sequence
@@ -89,4 +90,4 @@ def share_longer(pauses_ms: Sequence[int], than_ms: int) -> float:
 def _pause_ms(place: float) -> int:
     """The length below which the share ``place`` of the pauses lies."""
     beyond = float((COUNTED_MS / LONGEST_MS) ** _TAIL)
-    return round(COUNTED_MS * (1 - place * (1 - beyond)) ** (-1 / _TAIL))
+    return round(COUNTED_MS * math.pow(1 - place * (1 - beyond), -1 / _TAIL))

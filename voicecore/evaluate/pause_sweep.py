@@ -80,9 +80,7 @@ def point(policy: str, turns: tuple[Counted, ...]) -> Point:
     return Point(policy, cut_off / max(pauses, 1), delay_ms, turns)
 
 
-def sweep(
-    turns: Sequence[RecordedTurn], settings: TurnSettings, *, by_vad: bool = False
-) -> Curve:
+def sweep(turns: Sequence[RecordedTurn], settings: TurnSettings, *, by_vad: bool = False) -> Curve:
     """The agent's policy over a grid of its three waits."""
     points = []
     for policy in policies(settings.endpointing):

@@ -157,4 +157,3 @@ def _draw(sweeps: Sweeps, png: Path) -> None:
 
 def _write(path: Path, value: object) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(value), indent=1) + b"\n")
-

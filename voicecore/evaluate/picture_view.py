@@ -3,6 +3,7 @@ decided. Pure; the events are those of ``docs/call-files.md``, in whatever state
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -122,9 +123,7 @@ def _caller_spans(events: Sequence[_Event], length_ms: int) -> list[Span]:
     return spans
 
 
-def _states(
-    events: Sequence[_Event], replies: Sequence[_Event], length_ms: int
-) -> list[StateSpan]:
+def _states(events: Sequence[_Event], replies: Sequence[_Event], length_ms: int) -> list[StateSpan]:
     """The whole call in states, without gaps. Later ones of these lie over earlier ones:
     listening, thinking, speaking, paused."""
     layers: list[StateSpan] = []
@@ -161,7 +160,7 @@ def _flattened(layers: Sequence[StateSpan], length_ms: int) -> list[StateSpan]:
     edges = sorted({0, length_ms} | {edge for edge in ends if 0 < edge < length_ms})
     order = list(State)
     made: list[StateSpan] = []
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in pairwise(edges):
         over = [layer.state for layer in layers if layer.from_ms <= begin and layer.to_ms >= end]
         state = max(over, key=order.index, default=State.LISTENING)
         if made and made[-1].state is state:

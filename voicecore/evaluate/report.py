@@ -29,9 +29,7 @@ def write_report(out_dir: Path) -> Path:
         scene.id: Media(drawn.get(number), _sound(out_dir, scene))
         for number, scene in enumerate(results.scenes)
     }
-    html = page(
-        results, media, curve=_picture(out_dir, CURVE), has_pictures=pictures_available()
-    )
+    html = page(results, media, curve=_picture(out_dir, CURVE), has_pictures=pictures_available())
     path = out_dir / REPORT
     path.write_text(html, "utf-8")
     return path

@@ -70,7 +70,14 @@ class TestReplay:
     def test_silences_are_the_vads_where_the_policy_is_looked_at_alone(self) -> None:
         turn = spoken(("I would", 700), ("like that.", 0))
         late = RecordedTurn(
-            0, 0, "plain", "", 1000, turn.end_ms, (Pause(1900, 2700), Pause(1300, 1450)), turn.events
+            0,
+            0,
+            "plain",
+            "",
+            1000,
+            turn.end_ms,
+            (Pause(1900, 2700), Pause(1300, 1450)),
+            turn.events,
         )
         (by_vad,) = replay([late], silence(500), by_vad=True)
         (heard,) = replay([late], silence(500))
