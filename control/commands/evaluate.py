@@ -9,19 +9,23 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 
 from control.clock import MonotonicClock
 from control.collector import Collector
 from control.commands.common import add_command, new_event_loop, whole_number
-from control.commands.evaluate_pauses import PAUSES, measure_pauses, with_pauses
+from control.commands.evaluate_pauses import (
+    NO_PAUSES,
+    PAUSES,
+    measure_pauses,
+    with_pauses,
+)
 from control.logs import configure_logs
 from control.media_server import MediaServer
 from control.settings import Settings, read_secrets
@@ -31,11 +35,12 @@ from voicecore.agents.load import AgentFileError, load_agent
 from voicecore.answering import AnsweringAgent
 from voicecore.evaluate.figures import figures
 from voicecore.evaluate.play import Play, prepare_play
-from voicecore.evaluate.results import RESULTS, Figure, Results, read_results, write_results
-from voicecore.evaluate.run import Place, Played, play_all
+from voicecore.evaluate.results import RESULTS, Results, read_results, write_results
+from voicecore.evaluate.run import OnPlayed, Place, Played, play_all
 from voicecore.evaluate.scene import Scene, Suite
 from voicecore.evaluate.scene_file import SETS, load_scenes, load_suite, set_names
 from voicecore.evaluate.speech import prepare_speech, texts_of
+from voicecore.evaluate.tables import figures_table, summary
 from voicecore.prepare import prepare
 from voicecore.providers.errors import VendorError
 from voicecore.tools.http import HttpToolRunner
@@ -123,9 +128,11 @@ def run(args: argparse.Namespace) -> int:
         secrets = read_secrets()
         answering = prepare(load_agent(args.agent, secrets=secrets), secrets)
         _clear(args.out)
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            played = runner.run(_evaluate(args, suite, answering, secrets, console))
-        pauses = measure_pauses(args, secrets, console)
+        played: list[Played] = []
+        stopped = bool(suite.scenes) and _play(
+            _evaluate(args, suite, answering, secrets, console, played)
+        )
+        pauses = NO_PAUSES if stopped else measure_pauses(args, secrets, console)
     except (_UsageError, YamlFileError, AgentFileError, VendorConfigError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -135,13 +142,29 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         print(f"cannot evaluate: {error}", file=sys.stderr)
         return 1
+    order = {scene.id: place for place, scene in enumerate(suite.scenes)}
+    played.sort(key=lambda one: order[one.result.id])
     results = with_pauses(_results(args, suite, answering, played, baseline), pauses)
     write_results(args.out, results)
-    _show(console, results)
+    console.print(figures_table(results))
+    console.print(summary(results))
     _write_report(args.out)
     console.print(f"results: {args.out / RESULTS}")
+    if stopped:
+        print(f"stopped: {len(played)} of {len(suite.scenes)} scenes", file=sys.stderr)
+        return 130
     missed = [figure for figure in results.figures if figure.met is False]
     return 1 if args.require and missed else 0
+
+
+def _play(evaluation: Coroutine[Any, Any, None]) -> bool:
+    """True: it was interrupted; what has been played until then counts."""
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(evaluation)
+    except KeyboardInterrupt:
+        return True
+    return False
 
 
 def _suite(args: argparse.Namespace) -> Suite:
@@ -201,15 +224,14 @@ async def _evaluate(
     agent: AnsweringAgent,
     secrets: Mapping[str, str],
     console: Console,
-) -> tuple[Played, ...]:
-    if not suite.scenes:
-        return ()
+    played: list[Played],
+) -> None:
     http_tools = HttpToolRunner(secrets=secrets, allow_private=False)
     greets = bool(agent.conduct.turns.greeting)
     plays = await _prepare_plays(args, suite.scenes, secrets, console, greets)
     await http_tools.start()
     try:
-        return await _with_server(args, plays, agent, http_tools, console)
+        await _with_server(args, plays, agent, http_tools, console, played)
     finally:
         await http_tools.stop()
         await agent.stop()
@@ -232,7 +254,8 @@ async def _with_server(
     agent: AnsweringAgent,
     http_tools: HttpToolRunner,
     console: Console,
-) -> tuple[Played, ...]:
+    played: list[Played],
+) -> None:
     """The settings of a deployment (secrets, keys, limits) have no part in this."""
     collector = Collector()
     server = MediaServer(
@@ -258,22 +281,24 @@ async def _with_server(
             seed=args.seed,
         )
         console.print(f"playing {len(plays)} scenes, {place.jobs} at a time")
-        return await play_all(plays, place, _progress(console, len(plays)))
+        await play_all(plays, place, _progress(console, len(plays), played))
     finally:
         await server.stop(10.0)
 
 
-def _progress(console: Console, total: int) -> Any:
-    def played(outcome: Played, left: int, left_s: float) -> None:
+def _progress(console: Console, total: int, played: list[Played]) -> OnPlayed:
+    def show(outcome: Played, left: int, left_s: float) -> None:
+        played.append(outcome)
         result = outcome.result
         mark = "void" if result.passed is None else "ok" if result.passed else "NOT OK"
         wrong = [judged for judged in result.judged if not judged.ok]
-        detail = result.void or "; ".join(f"{j.what}: {j.detail}" for j in wrong[:2])
+        reasons = (f"{one.what}: {one.detail.partition(' (server')[0]}" for one in wrong[:2])
+        detail = result.void or "; ".join(reasons)
         rest = f"{left_s / 60:.0f} min left" if left_s > 90 else f"{left_s:.0f} s left"
         line = f"{total - left:4}/{total}  {rest:>11}  {mark:6}  {result.id}  {detail}"
         console.print(line.rstrip(), markup=False)
 
-    return played
+    return show
 
 
 def _results(
@@ -304,48 +329,6 @@ def _machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "load_1_min": round(os.getloadavg()[0], 2),
     }
-
-
-def _show(console: Console, results: Results) -> None:
-    table = Table(title=f"{results.agent}: {results.suite}", title_justify="left")
-    for column, justify in (("figure", "left"), ("value", "right"), ("95 %", "right"),
-                            ("n", "right"), ("bar", "right"), ("", "left")):  # fmt: skip
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    for figure in results.figures:
-        verdict = {None: "", True: "reached", False: "MISSED"}[figure.met]
-        table.add_row(
-            figure.title, _value(figure, figure.value), _interval(figure), str(figure.n),
-            _bar(figure), verdict,
-        )  # fmt: skip
-    console.print(table)
-    void = [scene for scene in results.scenes if scene.void is not None]
-    wrong = [scene for scene in results.scenes if scene.passed is False]
-    right = sum(scene.passed is True for scene in results.scenes)
-    console.print(f"{right} scenes without a fault, {len(wrong)} with, {len(void)} void")
-
-
-def _value(figure: Figure, value: float | None) -> str:
-    if value is None:
-        return "-"
-    if figure.unit in ("ms", "count"):
-        return f"{value:.0f} ms" if figure.unit == "ms" else f"{value:.0f}"
-    return f"{value:.3f}"
-
-
-def _interval(figure: Figure) -> str:
-    if figure.ci95 is None:
-        return ""
-    low, high = figure.ci95
-    digits = 0 if figure.unit == "ms" else 2
-    return f"{low:.{digits}f} - {high:.{digits}f}"
-
-
-def _bar(figure: Figure) -> str:
-    if figure.bar is None:
-        return ""
-    if figure.bar.at_least is not None:
-        return f">= {_value(figure, figure.bar.at_least)}"
-    return f"<= {_value(figure, figure.bar.at_most)}"
 
 
 def _write_report(out: Path) -> None:

@@ -22,7 +22,7 @@ from voicecore.prepare import prepare
 from voicecore.tools.http import HttpToolRunner
 
 PAUSES = GROUP
-NOTHING = PauseResults((), ())
+NO_PAUSES = PauseResults((), ())
 
 
 def with_pauses(results: Results, pauses: PauseResults) -> Results:
@@ -44,20 +44,23 @@ def measure_pauses(
     :raises YamlFileError, VendorConfigError, VendorError, OSError: it cannot be done."""
     everything = args.only is None and args.scenes == "all" and not args.quick
     if args.only != GROUP and not everything:
-        return NOTHING
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(
-            run_pauses(
-                args.agent,
-                args.out,
-                lambda agent, calls: _serve(agent, calls, secrets),
-                secrets=secrets,
-                seed=args.seed,
-                jobs=args.jobs or 2,
-                quick=args.quick,
-                progress=lambda step: console.print(step, markup=False),
-            )
-        )
+        return NO_PAUSES
+    sweep = run_pauses(
+        args.agent,
+        args.out,
+        lambda agent, calls: _serve(agent, calls, secrets),
+        secrets=secrets,
+        seed=args.seed,
+        jobs=args.jobs or 2,
+        quick=args.quick,
+        progress=lambda step: console.print(step, markup=False),
+    )
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(sweep)
+    except KeyboardInterrupt:  # what the scenes found is not to be lost
+        console.print("pauses: stopped, no figures")
+        return NO_PAUSES
 
 
 @contextlib.asynccontextmanager

@@ -40,10 +40,17 @@ def draw_curves(sweeps: Sweeps, png: Path) -> None:
             _published(axes)
             _line(axes, silence, "silence only, same machine and callers", "#5F6B76", "--")
             _line(axes, ours, "the agent's policy", "#0072B2", "-")
-            if column:
-                own = sweeps.configured
-                axes.plot([own.delay_ms], [own.cut_off_share * 100], "*", color="#C4320A",
-                          markersize=16, label="the agent as configured", zorder=6)  # fmt: skip
+            own = sweeps.configured if column else sweeps.configured_policy
+            if own is not None:
+                axes.plot(
+                    [own.delay_ms],
+                    [own.cut_off_share * 100],
+                    "*",
+                    color="#C4320A",
+                    markersize=16,
+                    label="the agent as configured",
+                    zorder=6,
+                )
             axes.legend(loc="upper right", frameon=False, fontsize=9.5)
         figure.text(0.05, 0.945, "False cut-offs in pauses against the delay at the end of turns",
                     fontsize=15, weight="bold", va="center")  # fmt: skip

@@ -41,7 +41,8 @@ class Sweeps(msgspec.Struct, frozen=True):
     speech-to-text takes no time. ``bare`` is silence
     alone, measured in what was sent."""
 
-    configured: Point
+    configured: Point | None
+    configured_policy: Point
     heard: Curve
     heard_silence: Curve
     policy: Curve
@@ -162,19 +163,28 @@ def _delay(ours: Curve, silence: Curve, share: float, view: str, seed: int) -> F
 
 def _configured(sweeps: Sweeps, seed: int) -> list[Figure]:
     """The agent's own settings, against silence alone that waits as long."""
-    own = sweeps.configured
-    same = at_delay(sweeps.heard_silence, own.delay_ms)
-    share, delay = share_interval(own, seed), delay_interval(own, seed)
-    return [
-        Figure("pauses_configured_cutoffs",
-               "pauses: false cut-offs as configured (baseline: silence alone, as long a wait)",
-               round(own.cut_off_share, 4), "share", _pauses(own),
-               (round(share.low, 4), round(share.high, 4)), None, None,
-               None if same is None else round(same.cut_off_share, 4)),
-        Figure("pauses_configured_delay", "pauses: mean delay as configured",
-               round(own.delay_ms, 1), "ms", len(own.turns),
-               (round(delay.low, 1), round(delay.high, 1))),
-    ]  # fmt: skip
+    made: list[Figure] = []
+    for view, own, silence in (
+        ("policy", sweeps.configured_policy, sweeps.policy_silence),
+        ("heard", sweeps.configured, sweeps.heard_silence),
+    ):
+        if own is None:
+            continue
+        same = at_delay(silence, own.delay_ms)
+        share, delay = share_interval(own, seed), delay_interval(own, seed)
+        made += [
+            Figure(f"pauses_{view}_configured_cutoffs",
+                   f"pauses: false cut-offs as configured, {_VIEWS[view]} "
+                   "(baseline: silence only, as long a wait)",
+                   round(own.cut_off_share, 4), "share", _pauses(own),
+                   (round(share.low, 4), round(share.high, 4)), None, None,
+                   None if same is None else round(same.cut_off_share, 4)),
+            Figure(f"pauses_{view}_configured_delay",
+                   f"pauses: mean delay as configured, {_VIEWS[view]}",
+                   round(own.delay_ms, 1), "ms", len(own.turns),
+                   (round(delay.low, 1), round(delay.high, 1))),
+        ]  # fmt: skip
+    return made
 
 
 def _on_the_wire(configured: Wire, silence: Wire) -> list[Figure]:

@@ -30,8 +30,9 @@ from voicecore.turns.settings import TurnSettings
 GROUP = "pauses"
 QUICK_TURNS = 16
 MOST_LATE_MS = 700
-"""A call whose texts came later than this in the middle says nothing of the agent: the machine
-was too slow for its speech-to-text."""
+"""Where the texts of a call came later than this in the middle, the machine was too slow for the
+speech-to-text, and the call says nothing of how long the agent takes. What the VAD and the
+speech-to-text heard in it is as good as ever."""
 
 
 class PauseResults(msgspec.Struct, frozen=True):
@@ -78,25 +79,27 @@ def analyse(
     taken: Mapping[str, Sequence[TakenCall]], settings: TurnSettings, out: Path, seed: int
 ) -> PauseResults:
     """Everything after the calls: takes some seconds and no time of the event loop."""
-    valid = [call for call in taken["recorded"] if void(call) is None]
-    turns = [turn for call in valid for turn in call.turns if turn.whole]
+    recorded = [turn for call in taken["recorded"] for turn in call.turns if turn.whole]
+    slow = {call.number for call in taken["recorded"] if void(call) is not None}
+    timely = [turn for turn in recorded if turn.call not in slow]
     scenes = tuple(scene(name, call, out) for name in ("configured", "silence")
                    for call in taken[name])  # fmt: skip
-    if not turns:
+    if not recorded:
         return PauseResults(scenes, ())
-    decisions = replay(turns, settings)
+    decisions = replay(timely, settings)
     sweeps = Sweeps(
-        configured=judge(decisions, "as configured"),
-        heard=sweep(turns, settings),
-        heard_silence=sweep_silence(turns, settings),
-        policy=sweep(turns, settings, by_vad=True),
-        policy_silence=sweep_silence(turns, settings, by_vad=True),
-        bare=bare_silence(turns),
+        configured=judge(decisions, "as configured") if timely else None,
+        configured_policy=judge(replay(recorded, settings, by_vad=True), "as configured"),
+        heard=sweep(timely, settings),
+        heard_silence=sweep_silence(timely, settings),
+        policy=sweep(recorded, settings, by_vad=True),
+        policy_silence=sweep_silence(recorded, settings, by_vad=True),
+        bare=bare_silence(recorded),
     )
     wires = {name: wire(taken[name]) for name in ("configured", "silence")}
-    figures = pause_figures(sweeps, wires["configured"], wires["silence"], turns, seed)
+    figures = pause_figures(sweeps, wires["configured"], wires["silence"], recorded, seed)
     folder = out / GROUP
-    _write(folder / "wrong.json", wrong_decisions(decisions))
+    _write(folder / "wrong.json", wrong_decisions(replay(recorded, settings, by_vad=True)))
     _write(folder / "sweeps.json", sweeps)
     _draw(sweeps, folder / "curve.png")
     return PauseResults(scenes, figures)
