@@ -30,7 +30,7 @@ class StateSpan(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """Something the agent decided. ``weight`` 1 is one against the other's speech."""
+    """Something the agent decided. ``weight`` 1 ends a reply, or is a failure."""
 
     at_ms: int
     label: str
@@ -180,7 +180,8 @@ def _decision(event: _Event) -> Decision | None:
         case "agent_paused":
             return Decision(event.when, "pauses")
         case "overlap_judged":
-            return Decision(event.when, f"hears: {event.text('verdict')}", 1)
+            verdict = event.text("verdict")
+            return Decision(event.when, f"hears: {verdict}", int(verdict == "interruption"))
         case "agent_resumed":
             return Decision(event.when, "goes on")
         case "speech_ignored":

@@ -44,7 +44,7 @@ _STATES = {
     State.PAUSED: ("#D9A3C4", _INK, "////"),
 }
 _DPI = 100
-_CHAR_PX = 5.6
+_CHAR_PX = 6.2
 """The mean width of a character of the labels' size."""
 
 
@@ -279,16 +279,21 @@ class _Strip:
             )
 
     def _judged(self, judged: Sequence[JudgedPoint]) -> None:
-        for point in judged:
-            if not self._from_ms <= point.at_ms < self._to_ms:
-                continue
+        here = sorted(
+            (point for point in judged if self._from_ms <= point.at_ms < self._to_ms),
+            key=lambda point: point.at_ms,
+        )
+        for place, point in enumerate(here):
             colour, sign = (_GOOD, "✓") if point.ok else (_BAD, "✗")
             self._axes.axvline(point.at_ms, color=colour, linewidth=2.2, alpha=0.35)
-            right = point.at_ms > self._to_ms - 160 * self._ms_px
+            label = f" {sign} {plain_text(point.what, 24)} "
+            width_ms = (len(label) * 7 + 12) * self._ms_px
+            right = point.at_ms + width_ms > self._to_ms
+            crowded = place + 1 < len(here) and here[place + 1].at_ms < point.at_ms + width_ms
             self._write(
                 point.at_ms,
                 self._axis_px - 9,
-                f" {sign} {plain_text(point.what, 24)} ",
+                f" {sign} " if crowded else label,
                 color="white",
                 weight="bold",
                 ha="right" if right else "left",
