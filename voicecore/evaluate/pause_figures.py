@@ -1,5 +1,6 @@
 """From the sweeps and the calls to the figures of the pause sweep. Pure."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -120,8 +121,8 @@ def pause_figures(
 
 
 _VIEWS = {
-    "policy": "the policy's wait alone",
-    "heard": "all of it, with the VAD's and the text's time",
+    "policy": "waits alone",
+    "heard": "with VAD and text",
 }
 
 
@@ -168,7 +169,7 @@ def _configured(sweeps: Sweeps, seed: int) -> list[Figure]:
         ("policy", sweeps.configured_policy, sweeps.policy_silence),
         ("heard", sweeps.configured, sweeps.heard_silence),
     ):
-        if own is None:
+        if own is None or not math.isfinite(own.delay_ms):
             continue
         same = at_delay(silence, own.delay_ms)
         share, delay = share_interval(own, seed), delay_interval(own, seed)

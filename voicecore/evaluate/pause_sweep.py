@@ -9,6 +9,7 @@ mean delay is 300 ms or less, "delay at 5%" the least mean delay among those tha
 fewer; where no policy is within the limit there is no figure.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -154,7 +155,11 @@ def at_delay(curve: Curve, delay_ms: float) -> Point | None:
 
 def at_share(curve: Curve, share: float) -> Point | None:
     """The policy that waits least among those that cut off no more."""
-    within = [tried for tried in curve.points if tried.cut_off_share <= share + _EPSILON]
+    within = [
+        tried
+        for tried in curve.points
+        if tried.cut_off_share <= share + _EPSILON and math.isfinite(tried.delay_ms)
+    ]
     return min(within, key=lambda tried: (tried.delay_ms, tried.cut_off_share), default=None)
 
 
@@ -169,6 +174,8 @@ def share_interval(tried: Point, seed: int) -> Interval:
 def delay_interval(tried: Point, seed: int) -> Interval:
     """The same for the mean delay, in ms."""
     delays = np.array([turn.delay_ms for turn in tried.turns if turn.delay_ms is not None])
+    if not len(delays):
+        return Interval(math.inf, math.inf)
     return _middle(delays[_resampled(len(delays), seed)].mean(axis=1))
 
 

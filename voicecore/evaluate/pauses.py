@@ -12,7 +12,6 @@ from voicecore.agents.load import load_agent
 from voicecore.evaluate.pause_agents import BASELINE_MS, write_agents
 from voicecore.evaluate.pause_figures import (
     Sweeps,
-    Wire,
     lateness_ms,
     pause_figures,
     wire_of_calls,
@@ -29,6 +28,8 @@ from voicecore.turns.settings import TurnSettings
 
 GROUP = "pauses"
 QUICK_TURNS = 16
+WIRED = ("configured", "silence")
+"""The agents whose calls are compared as the caller heard them: the same calls of both."""
 MOST_LATE_MS = 700
 """Where the texts of a call came later than this in the middle, the machine was too slow for the
 speech-to-text, and the call says nothing of how long the agent takes. What the VAD and the
@@ -82,31 +83,30 @@ def analyse(
     recorded = [turn for call in taken["recorded"] for turn in call.turns if turn.whole]
     slow = {call.number for call in taken["recorded"] if void(call) is not None}
     timely = [turn for turn in recorded if turn.call not in slow]
-    scenes = tuple(scene(name, call, out) for name in ("configured", "silence")
-                   for call in taken[name])  # fmt: skip
+    scenes = tuple(scene(name, call, out) for name in WIRED for call in taken[name])
     if not recorded:
         return PauseResults(scenes, ())
-    decisions = replay(timely, settings)
+    decisions = replay(recorded, settings, by_vad=True)
     sweeps = Sweeps(
-        configured=judge(decisions, "as configured") if timely else None,
-        configured_policy=judge(replay(recorded, settings, by_vad=True), "as configured"),
+        configured=judge(replay(timely, settings), "as configured") if timely else None,
+        configured_policy=judge(decisions, "as configured"),
         heard=sweep(timely, settings),
         heard_silence=sweep_silence(timely, settings),
         policy=sweep(recorded, settings, by_vad=True),
         policy_silence=sweep_silence(recorded, settings, by_vad=True),
         bare=bare_silence(recorded),
     )
-    wires = {name: wire(taken[name]) for name in ("configured", "silence")}
+    bad = {call.number for name in WIRED for call in taken[name] if void(call) is not None}
+    wires = {
+        name: wire_of_calls([call for call in taken[name] if call.number not in bad])
+        for name in WIRED
+    }
     figures = pause_figures(sweeps, wires["configured"], wires["silence"], recorded, seed)
     folder = out / GROUP
-    _write(folder / "wrong.json", wrong_decisions(replay(recorded, settings, by_vad=True)))
+    _write(folder / "wrong.json", wrong_decisions(decisions))
     _write(folder / "sweeps.json", sweeps)
     _draw(sweeps, folder / "curve.png")
     return PauseResults(scenes, figures)
-
-
-def wire(calls: Sequence[TakenCall]) -> Wire:
-    return wire_of_calls([call for call in calls if void(call) is None])
 
 
 def void(call: TakenCall) -> str | None:
