@@ -103,6 +103,8 @@ def continuation_ms(heard: bytes, tail: bytes, after: bytes, audio: AudioFormat)
             continue
         place = _only_place(whole, window, audio)
         if place is not None:
+            if place < at:
+                return None
             offset = place - at - len(known)
             return audio.duration_ms(abs(offset)) * (1 if offset >= 0 else -1)
     return None
