@@ -17,7 +17,8 @@ from voicecore.phone.record import CallRecord
 
 JOIN_MS = 400
 """Audio that came this much too late, with no clear before it, belongs to the same stretch."""
-_BEFORE_MS = 3_000
+_BEFORE_MS = 1_000
+"""Who goes back further begins anew: the same sentence may be said twice."""
 _WINDOW_MS = 40
 _STEP_MS = 10
 _TRIES = 60
@@ -102,6 +103,8 @@ def continuation_ms(heard: bytes, tail: bytes, after: bytes, audio: AudioFormat)
             continue
         place = _only_place(whole, window, audio)
         if place is not None:
+            if place < at:
+                return None
             offset = place - at - len(known)
             return audio.duration_ms(abs(offset)) * (1 if offset >= 0 else -1)
     return None

@@ -110,8 +110,11 @@ def _answer(one: Happened, heard: Sequence[Segment], until_ms: int) -> int | Non
     """From the end of the utterance to the answer; negative when it came too early and went
     on."""
     limit_ms = min(until_ms, one.end_ms + ANSWER_MS)
+    begun_ms = 0
     for segment in heard:
-        if segment.continues or segment.start_ms <= one.start_ms:
+        if not segment.continues:
+            begun_ms = segment.start_ms
+        if begun_ms <= one.start_ms:
             continue
         if segment.end_ms > one.end_ms and segment.start_ms <= limit_ms:
             return segment.start_ms - one.end_ms

@@ -115,5 +115,14 @@ def test_a_soft_beginning_is_found() -> None:
     assert (second.continues, second.offset_ms) == (True, -20)
 
 
+def test_a_reply_that_is_said_again_does_not_go_on() -> None:
+    line = Line(MULAW_8K)
+    line.play(0, speech(1800))
+    line.clear(1500 * MS)
+    line.play(2500 * MS, speech(1800))
+    _, second = heard(line, 9000)
+    assert not second.continues
+
+
 def test_another_reply_is_no_continuation() -> None:
     assert continuation_ms(speech(900), speech(200, 2), speech(900, 3), MULAW_8K) is None

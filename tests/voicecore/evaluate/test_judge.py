@@ -50,6 +50,11 @@ def test_an_answer_that_came_too_early_has_no_latency() -> None:
     assert (found.answered, found.answer_ms, found.talked_over) == (True, None, 1)
 
 
+def test_an_answer_begun_too_early_and_begun_again_is_one() -> None:
+    found = verdict(TURN, Segment(4000, 4060, "cut"), Segment(6000, 9000, continues=True))
+    assert (found.answered, found.answer_ms, found.talked_over) == (True, 1000, 1)
+
+
 STOP = said("interruption", 5000, 6000)
 
 
