@@ -106,8 +106,9 @@ class Hearing:
                 self._turn_audio.speech_started(now_ms - edge.ago_ms, edge.ago_ms)
             self._watch_line()
         elif isinstance(edge, SpeechSustained):
-            above_noise_db = self._vad.levels.above_noise_db()
-            self._post(inputs.SpeechSustained(edge.for_ms, above_noise_db))
+            levels = self._vad.levels
+            above_noise_db, loudest_dbfs = levels.above_noise_db(), levels.loudest_dbfs()
+            self._post(inputs.SpeechSustained(edge.for_ms, above_noise_db, loudest_dbfs))
         else:
             self._vad.levels.reset()
             self._speech_stopped(now_ms - edge.ago_ms)

@@ -13,7 +13,7 @@ from voicecore.speech_cache import SpeechCache, voice_key
 from voicecore.spoken import FixedPhrases, SpokenSentences
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
-from voicecore.turns.backchannels import backchannels, floor_words, plain
+from voicecore.turns.backchannels import backchannels, floor_words, hollow_words, plain
 from voicecore.turns.barge_in import WENT_ON_MS
 from voicecore.turns.endpointing import EndpointingPolicy
 from voicecore.turns.overlap import OverlapPolicy
@@ -161,6 +161,7 @@ def overlap_policy(interruption: Interruption, language: str) -> OverlapPolicy:
             min_above_noise_db if given.min_above_noise_db is None else given.min_above_noise_db
         ),
         always=floor_words(language) | {plain(phrase) for phrase in given.always},
+        hollow=hollow_words(language),
         never=backchannels(language) | {plain(phrase) for phrase in given.never},
         protected=tuple(plain(phrase) for phrase in given.protected),
         keys_interrupt=given.keys,

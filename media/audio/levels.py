@@ -2,6 +2,9 @@
 
 import numpy as np
 
+FULL_SCALE = 32768.0**2
+"""The mean square of a full-scale square wave."""
+
 
 def mean_square(pcm16: bytes) -> float:
     """Mean of the squares of 16-bit samples; 0 for no samples."""

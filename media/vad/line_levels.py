@@ -1,8 +1,8 @@
-"""How far a caller's speech stands out from the noise of the line."""
+"""How loud a line is: its noise, and a caller's speech."""
 
 import math
 
-from media.audio.levels import mean_square, mean_square_of_dbfs
+from media.audio.levels import FULL_SCALE, mean_square, mean_square_of_dbfs
 
 MEASURE_EVERY = 8
 """Of the frames without voice, one in so many is measured: noise changes slowly."""
@@ -11,14 +11,23 @@ _SMOOTHING = 0.15
 _LEAST = mean_square_of_dbfs(-75)
 """Digital silence is not taken for a line without noise."""
 
+FAR_BELOW_DB = 18
+"""What is so much quieter than the caller's louder moments is not the caller, but people or a
+television behind. Speech itself varies as much, but its quiet frames stand between loud ones."""
+_FAR_BELOW = 10 ** (-FAR_BELOW_DB / 10)
+_RISE, _FALL = 0.1, 0.002
+"""A loud moment counts after a fifth of a second; it is forgotten at half a decibel a second of
+voice, so that somebody softer is heard before long."""
+
 
 class LineLevels:
-    """Mean squares of 16-bit samples: of the noise, smoothed, and of the loudest voice since the
-    last ``reset``."""
+    """Mean squares of 16-bit samples: of the noise, smoothed; of the loudest voice since the last
+    ``reset``; and of the caller's louder moments all along."""
 
     def __init__(self) -> None:
         self._noise = 0.0
         self._voice = 0.0
+        self._caller = 0.0
         self._skipped = 0
 
     def unvoiced(self, pcm16: bytes) -> None:
@@ -30,10 +39,16 @@ class LineLevels:
         level = max(mean_square(pcm16), _LEAST)
         self._noise += (level - self._noise) * (_SMOOTHING if self._noise else 1.0)
 
-    def voiced(self, level: float) -> None:
-        """A frame of speech with its mean square."""
+    def voiced(self, level: float) -> bool:
+        """A frame that sounds like speech, with its mean square. False: it is far too quiet to
+        be the caller's."""
+        caller = self._caller
+        self._caller += (level - caller) * (_RISE if level > caller else _FALL)
+        if level < caller * _FAR_BELOW:
+            return False
         if level > self._voice:
             self._voice = level
+        return True
 
     def reset(self) -> None:
         """The speech is over."""
@@ -44,3 +59,7 @@ class LineLevels:
         if not self._voice:
             return 0.0
         return 10 * math.log10(self._voice / max(self._noise, _LEAST))
+
+    def loudest_dbfs(self) -> float:
+        """The loudest moment of the voice, in decibels below a full-scale square wave."""
+        return 10 * math.log10(max(self._voice, _LEAST) / FULL_SCALE)

@@ -35,5 +35,4 @@ class WebRtcVad:
         level = mean_square(pcm)
         if level < FLOOR:
             return False
-        self.levels.voiced(level)
-        return True
+        return self.levels.voiced(level)

@@ -59,3 +59,33 @@ def test_the_detector_feeds_them() -> None:
     for _ in range(50):
         vad.voiced(MULAW_8K.silence(20))
     assert vad.levels.above_noise_db() == 0
+
+
+def test_what_is_far_quieter_than_the_caller_is_not_the_caller() -> None:
+    levels = LineLevels()
+    assert all(levels.voiced(mean_square(noise(1000, seed))) for seed in range(50))
+    assert levels.voiced(mean_square(noise(1000 * 10 ** (-14 / 20))))
+    assert not levels.voiced(mean_square(noise(1000 * 10 ** (-22 / 20))))
+
+
+def test_somebody_softer_is_heard_before_long() -> None:
+    levels = LineLevels()
+    for seed in range(50):
+        levels.voiced(mean_square(noise(1000, seed)))
+    softer = [levels.voiced(mean_square(noise(100, seed))) for seed in range(1000)]
+    assert not any(softer[:50])
+    assert all(softer[500:])
+
+
+def test_a_short_bang_does_not_deafen() -> None:
+    levels = LineLevels()
+    for seed in range(50):
+        levels.voiced(mean_square(noise(1000, seed)))
+    levels.voiced(mean_square(noise(10_000)))
+    assert levels.voiced(mean_square(noise(1000)))
+
+
+def test_loudness_is_counted_from_full_scale() -> None:
+    levels = LineLevels()
+    levels.voiced(mean_square(noise(3276.8)))
+    assert levels.loudest_dbfs() == pytest.approx(-20, abs=1)

@@ -5,6 +5,7 @@ dialogue acts ``b`` and ``aa`` for English); an agent file can add to them or ta
 """
 
 from collections.abc import Mapping
+from functools import cache
 
 _BACKCHANNELS: Mapping[str, str] = {
     "en": "mm, mmm, mhm, mmhm, mmhmm, mmm hmm, mm hm, mm hmm, hm, hmm, uh huh, uhhuh, uhuh, "
@@ -34,6 +35,29 @@ _FLOOR: Mapping[str, str] = {
     "nl": "stop, wacht, wacht even, momentje, sorry, pardon, nee",
 }
 
+_HOLLOW: Mapping[str, str] = {
+    "en": "a, an, the, and, then, but, or, so, i, you, he, she, it, we, they, that, this, is, was, "
+    "um, uh, uhm, er, erm, oh, eh, huh, ha, haha, hah, heh, ugh, phew, well, like, just, in, on, "
+    "of, to, for, bye",
+    "de": "und, dann, aber, oder, also, ich, du, er, sie, es, wir, das, ist, war, der, die, ein, "
+    "äh, ähm, oh, ha, haha, na, tja",
+    "es": "y, pero, o, entonces, yo, tú, él, ella, eso, es, la, el, un, eh, em, oh, ja, jaja, pues",
+    "fr": "et, mais, ou, alors, je, tu, il, elle, ce, c est, le, la, un, euh, oh, ha, haha, ben",
+    "pt": "e, mas, ou, então, eu, ele, ela, isso, é, o, a, um, eh, hum, oh, ha, haha",
+    "it": "e, ma, o, allora, io, tu, lui, lei, è, il, la, un, eh, ehm, oh, ah, ha, haha, beh",
+    "nl": "en, maar, of, dus, ik, jij, hij, zij, het, dat, is, de, een, eh, ehm, oh, ha, haha, nou",
+}
+_HESITATIONS: Mapping[str, str] = {
+    "en": "um, umm, uh, uhh, uhm, er, erm, eh, hm, hmm, ah, huh",
+    "de": "äh, ähm, öh, hm, hmm, eh",
+    "es": "eh, em, mmm, este",
+    "fr": "euh, heu, hum, hm",
+    "pt": "eh, hum, hm, é",
+    "it": "eh, ehm, mm, uhm",
+    "nl": "eh, ehm, uh, uhm, hm",
+}
+MOST_HOLLOW_WORDS = 3
+
 Phrase = tuple[str, ...]
 
 
@@ -50,6 +74,23 @@ def backchannels(language: str) -> frozenset[Phrase]:
 def floor_words(language: str) -> frozenset[Phrase]:
     """Words that take the floor whatever else is said."""
     return _phrases(_FLOOR, language)
+
+
+def hollow_words(language: str) -> frozenset[Phrase]:
+    """Words that say nothing alone. A speech-to-text that hears a cough or a murmur writes one of
+    them now and then; of a sentence they are the beginning at most."""
+    return _phrases(_HOLLOW, language)
+
+
+def is_hesitation(text: str, language: str) -> bool:
+    """Whether a text is nothing but "um"."""
+    words = plain(text)
+    return bool(words) and not without(words, _hesitations(language))
+
+
+@cache
+def _hesitations(language: str) -> frozenset[Phrase]:
+    return _phrases(_HESITATIONS, language)
 
 
 def _phrases(of: Mapping[str, str], language: str) -> frozenset[Phrase]:

@@ -1,16 +1,18 @@
 """The caller speaks over the agent: pause, decide, and give way or go on. Part of the turn
 machine.
 
-The agent's audio pauses once the caller's sound has lasted for a moment. Words decide as they
-come: an interruption ends the reply, anything else lets it go on where it was. Without words, at
-the deadline, the sound does: speech that lasts is given the floor, and the reply is kept until
-there is a word, or it turns out that there was none. Nothing that was decided keeps later words
-from interrupting after all.
+The agent's audio pauses once the caller's sound has lasted for a moment. Only that has to be quick,
+so the verdict takes its time: it is given when the sound is over and its text is there, or at the
+deadline. A few words that a speech-to-text guesses at a murmur or a cough decide nothing. Speech
+that lasts, of which no word is known, is given the floor, and the reply is kept until there is one,
+or it turns out that there was none. Nothing that was decided keeps later words from interrupting
+after all. A sound much quieter than the caller usually is comes from somebody else.
 """
 
 from voicecore.turns.backchannels import plain
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.listening import Listener
+from voicecore.turns.loudness import UsualLoudness
 from voicecore.turns.outputs import Emit, Output, WantInterim
 from voicecore.turns.overlap import OverlapPolicy, Verdict, judge_sound, judge_words
 from voicecore.turns.speaking import Speaker
@@ -18,10 +20,14 @@ from voicecore.turns.speaking import Speaker
 VERDICT = "verdict"
 HOLD_MS = 5000
 """How long the floor is left to speech of which no word comes."""
+MORE_MS = 140
+"""How much longer a backchannel that goes on is waited for: "yeah" may go on with "but"."""
 WENT_ON_MS = 300
 """Speech that makes an answer wait that is not heard yet: the caller was not done."""
 ECHO_REACH_MS = 600
 """An echo comes at most so much after what was said."""
+ONSET_DB = 4.0
+"""The first moment of speech may be so much quieter than the loudest."""
 
 
 class BargeIn:
@@ -35,6 +41,7 @@ class BargeIn:
         deadlines: Deadlines,
         out: list[Output],
     ) -> None:
+        self.loudness = UsualLoudness()
         self._policy = policy
         self._listener = listener
         self._speaker = speaker
@@ -43,14 +50,22 @@ class BargeIn:
         self._began_ms = 0
         self._sustained_ms = 0
         self._above_noise_db = 0.0
+        self._loudest_dbfs = 0.0
         self._held = False
         """The sound was given the floor; its words are waited for."""
+        self._waited = False
+        """It was waited for how a backchannel goes on."""
         self._judged = False
         """The sound that goes on was judged: only words make it more."""
 
     @property
     def may_interrupt(self) -> bool:
         return self._policy.enabled and self._speaker.can_be_interrupted
+
+    @property
+    def loudest_dbfs(self) -> float | None:
+        """Of the last sound, as far as it lasted; None of a short one."""
+        return self._loudest_dbfs if self._sustained_ms >= WENT_ON_MS else None
 
     def speech_started(self) -> None:
         self._sustained_ms = 0
@@ -62,34 +77,43 @@ class BargeIn:
         if self._listener.speaking and self._sustained_ms and self.may_interrupt:
             self._consider_pause(now_ms)
 
-    def sustained(self, now_ms: int, for_ms: int, above_noise_db: float) -> bool:
+    def sustained(
+        self, now_ms: int, for_ms: int, above_noise_db: float, loudest_dbfs: float
+    ) -> bool:
         """The caller's speech goes on; returns whether an answer nobody has heard yet is to be
         dropped."""
         self._sustained_ms = for_ms
         self._above_noise_db = max(above_noise_db, self._above_noise_db)
+        self._loudest_dbfs = loudest_dbfs
         speaker = self._speaker
         if not self.may_interrupt:
             return False
         if not speaker.audible:
-            return for_ms >= WENT_ON_MS and self._words_suffice()
-        if speaker.paused:
-            self._out.append(WantInterim())
-        else:
+            return for_ms >= WENT_ON_MS and self._words_suffice() and not self._is_elsewhere
+        if not speaker.paused:
             self._consider_pause(now_ms)
+        elif self._is_elsewhere:
+            self._decided(now_ms, Verdict.NOISE)
+        else:
+            self._out.append(WantInterim())
         return False
 
     def words(self, now_ms: int) -> None:
         """More of what the caller says is known."""
         speaker = self._speaker
-        if not (self.may_interrupt and speaker.audible):
+        if not (self.may_interrupt and speaker.audible) or self._is_elsewhere:
             return
         if speaker.is_protected(now_ms, self._policy.protected):
             return
         verdict = self.judge(now_ms, self._listener.text)
-        if verdict is Verdict.BACKCHANNEL and self._listener.speaking:
-            return  # "yeah" may go on with "but"
-        if verdict is not None and (speaker.paused or verdict is Verdict.INTERRUPTION):
+        if not speaker.paused:
+            if verdict is Verdict.INTERRUPTION:
+                self._decided(now_ms, verdict)
+        elif self._held and verdict is Verdict.INTERRUPTION:
             self._decided(now_ms, verdict)
+        elif self._listener.text_is_final:
+            if verdict is Verdict.INTERRUPTION or not self._listener.speaking:
+                self._decided(now_ms, verdict or Verdict.NOISE)
 
     def nothing_was_said(self, now_ms: int) -> None:
         """The speech is over, and there was no word in it."""
@@ -100,33 +124,60 @@ class BargeIn:
         """It has to be decided now."""
         if not self._speaker.paused:
             return
-        verdict = self.judge(now_ms, self._listener.text) or judge_sound(
-            self._policy,
-            sustained_ms=self._sustained_ms,
-            above_noise_db=self._above_noise_db,
-        )
-        if verdict is Verdict.INTERRUPTION and not self._listener.text:
-            verdict = Verdict.NOISE
-            if not self._held:
-                self._held = True
-                self._deadlines.set(VERDICT, now_ms + HOLD_MS)
-                return
-        self._decided(now_ms, verdict)
+        verdict = self.judge(now_ms, self._listener.text)
+        speaking = self._listener.speaking
+        if verdict is Verdict.BACKCHANNEL and speaking and not self._waited:
+            self._waited = True
+            self._deadlines.set(VERDICT, now_ms + MORE_MS)
+        elif verdict is not None:
+            self._decided(now_ms, verdict)
+        elif self._held or self._judge_sound() is Verdict.NOISE:
+            self._decided(now_ms, Verdict.NOISE)
+        else:
+            self._held = True
+            self._deadlines.set(VERDICT, now_ms + HOLD_MS)
 
     def judge(self, now_ms: int, text: str) -> Verdict | None:
         """What words over the agent amount to."""
         since_ms = self._listener.started_ms - ECHO_REACH_MS
-        agent = plain(self._speaker.said_between(now_ms, now_ms - since_ms))
+        until_ms = self._began_ms if self._speaker.paused else now_ms  # silent since then
+        agent = plain(self._speaker.said_between(now_ms, until_ms - since_ms))
         return judge_words(self._policy, text, agent)
+
+    def takes_the_floor(self, now_ms: int, text: str) -> bool:
+        """Whether speech over the agent, now that it is over and its text is known, interrupts."""
+        if not self.may_interrupt or self._is_elsewhere:
+            return False
+        if self._speaker.is_protected(now_ms, self._policy.protected):
+            return False
+        return self.judge(now_ms, text) is Verdict.INTERRUPTION
+
+    @property
+    def _is_elsewhere(self) -> bool:
+        """Whether the sound is too quiet to be the caller's."""
+        if not self._sustained_ms:
+            return False
+        margin_db = 0.0 if self._sustained_ms >= WENT_ON_MS else ONSET_DB
+        quieter_db = self.loudness.quieter_db(self._loudest_dbfs)
+        return quieter_db >= self._policy.quieter_db + margin_db
+
+    def _judge_sound(self) -> Verdict:
+        return judge_sound(
+            self._policy,
+            sustained_ms=self._sustained_ms,
+            above_noise_db=self._above_noise_db,
+        )
 
     def _words_suffice(self) -> bool:
         return len(self._listener.text.split()) >= self._policy.min_words
 
     def _consider_pause(self, now_ms: int) -> None:
-        if self._judged or self._speaker.is_protected(now_ms, self._policy.protected):
+        if self._judged or self._is_elsewhere:
+            return
+        if self._speaker.is_protected(now_ms, self._policy.protected):
             return
         self._began_ms = now_ms
-        self._held = False
+        self._held = self._waited = False
         self._speaker.pause(now_ms)
         self._deadlines.set(VERDICT, now_ms + self._policy.verdict_ms)
         self._out.append(WantInterim())

@@ -25,6 +25,8 @@ class SpeechSustained(msgspec.Struct, frozen=True):
     for_ms: int
     above_noise_db: float = 20.0
     """How much louder it is than the line's noise."""
+    loudest_dbfs: float = -20.0
+    """Its loudest moment so far, in decibels of full scale."""
 
 
 class SpeechStopped(msgspec.Struct, frozen=True):

@@ -83,6 +83,11 @@ class Listener:
         return known or judged is Completeness.COMPLETE
 
     @property
+    def text_is_final(self) -> bool:
+        """The text is no guess: the vendor has made it final, or nothing more of it comes."""
+        return bool(self._finals) or (self._flushed and not self.speaking)
+
+    @property
     def text(self) -> str:
         """Everything understood of this turn so far."""
         return " ".join(part for part in (*self._finals, self._interim) if part)

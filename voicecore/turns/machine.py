@@ -21,6 +21,7 @@ from voicecore.providers.errors import VendorError
 from voicecore.providers.stt import SttFailed, SttFinal
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
+from voicecore.turns.backchannels import is_hesitation
 from voicecore.turns.barge_in import VERDICT, BargeIn
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.fillers import FILLER, Backchannels
@@ -50,7 +51,6 @@ from voicecore.turns.inputs import (
 from voicecore.turns.keys import DIGITS, Keys
 from voicecore.turns.listening import ENDPOINT, FLUSH, STUCK, CallerTurn, Listener
 from voicecore.turns.outputs import Emit, FinalizeStt, HangUp, Output, ReopenStt
-from voicecore.turns.overlap import Verdict
 from voicecore.turns.reply import ReplyKind
 from voicecore.turns.settings import TurnSettings
 from voicecore.turns.speaking import Speaker
@@ -147,8 +147,7 @@ class TurnMachine:
             case SpeechStarted():
                 self._speech_started(now_ms, event.at_ms)
             case SpeechSustained():
-                if self._barge_in.sustained(now_ms, event.for_ms, event.above_noise_db):
-                    self._went_on(now_ms)
+                self._sustained(now_ms, event)
             case SpeechStopped():
                 self._speech_stopped(now_ms, event.at_ms)
             case TurnEndJudged():
@@ -200,6 +199,10 @@ class TurnMachine:
         self._barge_in.speech_started()
         self._deadlines.clear(SILENCE)
         self._out.append(Emit("speech_started", {"at_ms": at_ms}))
+
+    def _sustained(self, now_ms: int, event: SpeechSustained) -> None:
+        if self._barge_in.sustained(now_ms, event.for_ms, event.above_noise_db, event.loudest_dbfs):
+            self._went_on(now_ms)
 
     def _speech_stopped(self, now_ms: int, at_ms: int) -> None:
         self._listener.speech_stopped(now_ms, at_ms)
@@ -276,12 +279,15 @@ class TurnMachine:
     def _turn_decided(self, now_ms: int, turn: CallerTurn) -> None:
         speaker = self._speaker
         if speaker.audible:
-            if not self._takes_the_floor(now_ms, turn.text):
+            if not self._barge_in.takes_the_floor(now_ms, turn.text):
                 speaker.resume(now_ms)
                 self._ignored = turn
                 self._out.append(Emit("speech_ignored", {"text": turn.text}))
                 return
             speaker.cut(now_ms, "interrupted")
+        elif self._says_nothing(turn):
+            self._out.append(Emit("speech_ignored", {"text": turn.text}))
+            return
         elif speaker.reply is not None:
             speaker.cut(now_ms, "caller_went_on")
         self._take_turn(now_ms, turn)
@@ -289,6 +295,8 @@ class TurnMachine:
     def _take_turn(self, now_ms: int, turn: CallerTurn) -> None:
         self._asks = 0
         self._ignored = None
+        if (loudest_dbfs := self._barge_in.loudest_dbfs) is not None:
+            self._barge_in.loudness.spoke(loudest_dbfs)
         self._out.append(
             Emit(
                 "caller_turn",
@@ -306,13 +314,13 @@ class TurnMachine:
         self._turn, self._unanswered = turn, None
         self._speaker.answer(now_ms, turn, again=again)
 
-    def _takes_the_floor(self, now_ms: int, text: str) -> bool:
-        """Whether speech over the agent, now that its text is known, interrupts it."""
-        if not self._barge_in.may_interrupt:
-            return False
-        if self._speaker.is_protected(now_ms, self._settings.overlap.protected):
-            return False
-        return self._barge_in.judge(now_ms, text) is Verdict.INTERRUPTION
+    def _says_nothing(self, turn: CallerTurn) -> bool:
+        """Whether what was heard while the agent was silent is no turn: a hesitation, or
+        somebody far from the telephone."""
+        if is_hesitation(turn.text, self._settings.endpointing.language):
+            return True
+        loudest_dbfs = self._barge_in.loudest_dbfs
+        return loudest_dbfs is not None and self._barge_in.loudness.is_away(loudest_dbfs)
 
     def _played(self, now_ms: int, event: ReplyPlayed) -> None:
         reply, ignored = self._speaker.reply, self._ignored

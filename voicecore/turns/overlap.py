@@ -9,7 +9,15 @@ from enum import StrEnum
 
 import msgspec
 
-from voicecore.turns.backchannels import Phrase, backchannels, floor_words, plain, without
+from voicecore.turns.backchannels import (
+    MOST_HOLLOW_WORDS,
+    Phrase,
+    backchannels,
+    floor_words,
+    hollow_words,
+    plain,
+    without,
+)
 
 ECHO_WORDS = 3
 """So many words in a row, the agent's own, are its echo. Fewer may be agreement or a question."""
@@ -41,6 +49,10 @@ class OverlapPolicy(msgspec.Struct, frozen=True):
     """Quieter speech, measured from the line's noise, does not interrupt by its length."""
     always: frozenset[Phrase] = floor_words("en")
     never: frozenset[Phrase] = backchannels("en")
+    hollow: frozenset[Phrase] = hollow_words("en")
+    """Words that are no evidence of speech while there are no others."""
+    quieter_db: float = 9.0
+    """Sound that is quieter than the caller usually speaks by so much is somebody else."""
     protected: tuple[Phrase, ...] = ()
     """Sentences of the agent that are said to their end."""
     keys_interrupt: bool = True
@@ -60,6 +72,8 @@ def judge_words(policy: OverlapPolicy, text: str, agent_words: Phrase) -> Verdic
     said = without(words, policy.never)
     if not said:
         return Verdict.BACKCHANNEL
+    if len(said) <= MOST_HOLLOW_WORDS and not without(said, policy.hollow):
+        return None
     return Verdict.INTERRUPTION if len(said) >= policy.min_words else None
 
 

@@ -10,7 +10,7 @@ from voicecore.providers.words import spread_words
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
 from voicecore.turns.backchannels import plain
-from voicecore.turns.barge_in import HOLD_MS
+from voicecore.turns.barge_in import HOLD_MS, MORE_MS
 from voicecore.turns.overlap import OverlapPolicy
 from voicecore.turns.settings import TurnSettings
 
@@ -82,13 +82,24 @@ class TestPause:
 
 class TestInterruption:
     @pytest.mark.parametrize("text", ["no", "Wait.", "what about Sunday", "okay but when"])
-    def test_words_interrupt_at_once(self, text: str) -> None:
+    def test_words_interrupt_when_the_time_is_up(self, text: str) -> None:
         driver, reply = speaking()
         driver.caller_speaks(200)
         interim(driver, text)
+        driver.pass_ms(459)
+        assert not verdicts(driver), "the agent is silent: there is time to be sure"
+        driver.pass_ms(1)
         assert verdicts(driver) == ["interruption"]
         assert driver.of(out.CancelReply) == [out.CancelReply(reply)]
         assert driver.events("agent_turn")[-1]["ended"] == "interrupted"
+
+    @pytest.mark.parametrize("text", ["no", "Wait.", "what about Sunday", "okay but when"])
+    def test_or_at_once_when_they_are_final(self, text: str) -> None:
+        driver, reply = speaking()
+        driver.caller_speaks(200)
+        driver.send(inputs.Heard(SttFinal(text)))
+        assert verdicts(driver) == ["interruption"]
+        assert driver.of(out.CancelReply) == [out.CancelReply(reply)]
 
     def test_words_that_come_after_the_resumption_interrupt_too(self) -> None:
         driver, _ = speaking()
@@ -105,9 +116,21 @@ class TestInterruption:
         driver, _ = speaking()
         driver.caller_speaks(200)
         interim(driver, "yeah")
+        driver.pass_ms(460)
         assert not verdicts(driver), "it is waited for what follows"
         interim(driver, "yeah but on Sunday")
+        driver.pass_ms(MORE_MS)
         assert verdicts(driver) == ["interruption"]
+
+    def test_or_just_a_longer_one(self) -> None:
+        driver, reply = speaking()
+        driver.caller_speaks(200)
+        interim(driver, "yeah yeah")
+        driver.pass_ms(460 + MORE_MS)
+        assert verdicts(driver) == ["backchannel"]
+        assert driver.last(out.ResumeReply).reply == reply
+        interim(driver, "yeah yeah but on Sunday")
+        assert verdicts(driver) == ["backchannel", "interruption"]
 
     def test_long_speech_has_the_floor_until_its_words_come(self) -> None:
         driver, _ = speaking()
@@ -150,9 +173,9 @@ class TestInterruption:
     def test_words_wanted_for_it_are_counted_without_backchannels(self) -> None:
         driver, _ = speaking(min_words=2)
         driver.caller_speaks(200)
-        interim(driver, "okay Sunday")
+        driver.send(inputs.Heard(SttFinal("okay Sunday")))
         assert not verdicts(driver)
-        interim(driver, "okay Sunday morning")
+        driver.send(inputs.Heard(SttFinal("morning")))
         assert verdicts(driver) == ["interruption"]
 
 
@@ -203,6 +226,7 @@ class TestNoise:
         driver, _ = speaking()
         driver.caller_speaks(300)
         interim(driver, "open from nine to")
+        driver.pass_ms(400)
         assert verdicts(driver) == ["echo"]
 
     def test_the_agents_words_much_later_are_the_callers(self) -> None:
@@ -210,7 +234,78 @@ class TestNoise:
         driver.heard_ms[reply] = 1600
         driver.caller_speaks(300)
         interim(driver, "open from nine to")
+        driver.pass_ms(400)
         assert verdicts(driver) == ["interruption"]
+
+
+class TestHollowWords:
+    """What a speech-to-text makes of a cough or a murmur."""
+
+    @pytest.mark.parametrize("text", ["You", "So?", "But,", "And then", "I,", "Uh.", "Oh, and"])
+    def test_alone_they_are_no_speech(self, text: str) -> None:
+        driver, reply = speaking()
+        driver.caller_says(text, for_ms=400)
+        assert verdicts(driver) == ["noise"]
+        assert driver.last(out.ResumeReply).reply == reply
+        driver.pass_ms(2000)
+        assert driver.machine.live_reply == reply
+
+    def test_as_a_beginning_they_give_time(self) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(700)
+        interim(driver, "But I")
+        driver.pass_ms(300)
+        assert not verdicts(driver)
+        interim(driver, "But I meant Sunday")
+        assert verdicts(driver) == ["interruption"]
+
+    def test_a_sentence_of_them_is_one(self) -> None:
+        driver, _ = speaking()
+        driver.caller_says("But is that for you?", for_ms=700)
+        assert verdicts(driver) == ["interruption"]
+
+
+class TestElsewhere:
+    """The caller is known to speak at -20 dB."""
+
+    def sound(self, driver: Driver, loudest_dbfs: float, text: str) -> None:
+        driver.send(inputs.SpeechStarted(driver.now_ms))
+        for for_ms, wait_ms in ((160, 160), (300, 140), (600, 300)):
+            driver.pass_ms(wait_ms)
+            driver.send(
+                inputs.SpeechSustained(for_ms, above_noise_db=20, loudest_dbfs=loudest_dbfs)
+            )
+        interim(driver, text)
+        driver.caller_stops()
+        driver.final(text)
+
+    def test_somebody_behind_does_not_even_pause_the_agent(self) -> None:
+        driver, reply = speaking()
+        self.sound(driver, -35.0, "stop it and come to dinner")
+        driver.pass_ms(2000)
+        assert not driver.of(out.PauseReply)
+        assert driver.machine.live_reply == reply
+        assert driver.events("speech_ignored")
+
+    def test_the_caller_turned_away_only_pauses_it(self) -> None:
+        driver, reply = speaking()
+        self.sound(driver, -30.0, "one second honey")
+        assert verdicts(driver) == ["noise"]
+        assert driver.last(out.ResumeReply).reply == reply
+
+    def test_a_soft_interruption_is_one(self) -> None:
+        driver, _ = speaking()
+        self.sound(driver, -27.0, "what about Sunday")
+        assert verdicts(driver) == ["interruption"]
+
+    def test_a_far_voice_is_no_turn_but_not_for_ever(self) -> None:
+        driver, reply = speaking()
+        driver.send(inputs.ReplyPlayed(reply, 1600))
+        for _ in range(6):
+            self.sound(driver, -36.0, "And now the weather.")
+            driver.pass_ms(1000)
+        assert len(driver.events("speech_ignored")) == 1
+        assert driver.events("caller_turn")[1]["text"] == "And now the weather."
 
 
 class TestProtected:
@@ -229,6 +324,7 @@ class TestProtected:
         driver.heard_ms[reply] = 700
         driver.caller_speaks(300)
         interim(driver, "stop that please")
+        driver.pass_ms(400)
         assert verdicts(driver) == ["interruption"]
 
 
