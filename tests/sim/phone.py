@@ -35,6 +35,8 @@ POOL_MS = 10_000
 DTMF_UNIX_US = 1_700_000_000_000_000
 TAIL_MS = 600
 """Silence that is sent after speech by a carrier that suppresses it."""
+IDLE_MS = 200
+"""How often the caller looks up while nothing is sent."""
 _CODECS = {MULAW_8K: "PCMU", L16_16K: "L16"}
 
 
@@ -244,15 +246,19 @@ class Phone:
         next(self._script, None)
         if self.closes or self.gone:
             return
+        idle = False
         if self._sound:
             self._quiet_ms = 0
             message_ms = net.message_ms
         else:
             message_ms = net.quiet_message_ms
+            if net.suppresses and self._quiet_ms > TAIL_MS:
+                idle = True
+                message_ms = max(message_ms, IDLE_MS)
         size = self._frame_bytes * (message_ms // FRAME_MS)
         if net.odd_sizes:
             size = self._random.randint(1, 2 * size) // 2 * 2 + 2
-        if net.suppresses and self._quiet_ms > TAIL_MS:
+        if idle:
             if net.clock_runs:
                 self._clock_bytes += size
         elif not self._muted:
@@ -264,7 +270,7 @@ class Phone:
         wait_us = size * 1000 // self._bytes_per_ms
         if net.jitter_ms:
             wait_us += int((self._random.random() - 0.5) * min(net.jitter_ms * 1000, wait_us))
-        self._loop.call_at(self._loop.now_s + wait_us / 1_000_000, self._tick)
+        self._loop.at(self._loop.now_s + wait_us / 1_000_000, self._tick)
 
     # Marks
 
@@ -272,7 +278,7 @@ class Phone:
         due_us = self.ear.next_mark_us()
         if due_us is not None and (self._mark_due_us is None or due_us < self._mark_due_us):
             self._mark_due_us = due_us
-            self._loop.call_at(START_S + due_us / 1_000_000, self._marks_due)
+            self._loop.at(START_S + due_us / 1_000_000, self._marks_due)
 
     def _marks_due(self) -> None:
         self._mark_due_us = None
@@ -297,7 +303,7 @@ class Phone:
                 at_us = self._up_us = max(self._up_us + 1, at_us)
             self._marks_made += 1
             at_s = START_S + at_us / 1_000_000
-            self._loop.call_at(at_s, self._return_mark, name, self._marks_made)
+            self._loop.at(at_s, self._return_mark, name, self._marks_made)
         self._arm_marks()
 
     def _return_mark(self, name: str, number: int) -> None:

@@ -61,7 +61,8 @@ class Net(msgspec.Struct, frozen=True):
     ``marks``: ``kept``, ``some_lost``, ``never``, or ``shuffled``. ``message_ms`` of
     audio are in a message, ``quiet_message_ms`` while the caller is silent: fewer are cheaper, and
     what a carrier may send after a hiccup. ``suppresses``: nothing is sent while the caller is
-    silent; ``clock_runs``: the media clock goes on meanwhile."""
+    silent, which most do here, for silence takes the simulation most of its time;
+    ``clock_runs``: the media clock goes on meanwhile."""
 
     down_ms: int = 0
     up_ms: int = 0
@@ -152,7 +153,7 @@ def draw_plan(seed: int) -> Plan:
         llm=_llm(part("llm")),
         tts=_tts(part("tts")),
         cold=house.chance(8),
-        real_vad=house.chance(15),
+        real_vad=house.chance(6),
         tool_delays_ms=tuple(house.choice((0, 50, 300, 1500, 4000, 30_000)) for _ in range(4)),
         drain_ms=house.between(0, 40_000) if house.chance(6) else None,
         lag_ms=house.choice((0, 0, 0, 5, 40, 400)),
@@ -164,7 +165,8 @@ def draw_plan(seed: int) -> Plan:
 
 def _net(draw: _Draw, carrier: str) -> Net:
     if draw.chance(25):
-        return Net(message_ms=20, quiet_message_ms=20 if draw.chance(15) else 200)
+        quiet_ms = 20 if draw.chance(15) else 200
+        return Net(message_ms=20, quiet_message_ms=quiet_ms, suppresses=draw.chance(75))
     ordered = carrier == "twilio"
     return Net(
         down_ms=draw.choice((0, 5, 30, 80, 150)),
@@ -178,7 +180,7 @@ def _net(draw: _Draw, carrier: str) -> Net:
         odd_sizes=draw.chance(15),
         message_ms=draw.choice((20, 60, 100, 200)),
         quiet_message_ms=draw.choice((20, 100, 200, 200, 200, 400, 400)),
-        suppresses=draw.chance(70),
+        suppresses=draw.chance(85),
         clock_runs=draw.chance(50),
         first_timestamp_ms=draw.between(0, 400),
         unknown_every=draw.choice((0, 0, 50)),

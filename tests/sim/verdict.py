@@ -121,10 +121,10 @@ def _leftovers(world: World, line: Line) -> list[str]:
     assert session is not None
     wrong = [f"6: {what} remains" for what in session.left_behind()]
     wrong += [f"6: the task {task.get_coro()!r} remains" for task in world.loop.tasks()]
-    for handle in world.loop.pending():
-        owner = _module(handle.callback)
+    for callback in world.loop.pending():
+        owner = _module(callback)
         if owner.startswith(LATE_OWNERS) and not owner.startswith(VENDORS):
-            wrong.append(f"6: a timer of {owner} remains: {handle.callback!r}")
+            wrong.append(f"6: a timer of {owner} remains: {callback!r}")
     if len(line.phone.closes) != 1:
         wrong.append(f"6: the socket was closed {len(line.phone.closes)} times")
     if line.files.closed != 1:
