@@ -18,7 +18,8 @@ READY_TIMEOUT_S = 60.0
 MAX_CALLS = 2000
 
 AGENT = """\
-# Vendors that take exactly as long as they say, and an endpointing delay of 200 ms.
+# Vendors that take exactly as long as they say, all of it after the turn was decided, and an
+# endpointing delay of 200 ms.
 name: bench
 instructions: Say what the script says.
 greeting: Hello, how can I help?
@@ -27,6 +28,7 @@ llm: {{vendor: scripted}}
 tts: {{vendor: scripted}}
 turn_taking:
   endpointing: {{min_silence_ms: 200}}
+  preemptive: {{enabled: false}}
 recording: {recording}
 """
 
@@ -113,6 +115,8 @@ def serving(
         "VOICECORE_STREAM_SECRET": "",
         "VOICECORE_TWILIO_AUTH_TOKEN": "",
         "VOICECORE_DRAIN_TIMEOUT_S": "0",
+        # The callers ask the same all the time, and the answers' vendors are to be measured.
+        "VOICECORE_SPEECH_CACHE_MB": "0",
         CALLBACKS_VARIABLE: "1" if time_callbacks else "",
     }
     with child(

@@ -28,6 +28,17 @@ class Metrics:
         self.interruptions = Counter(
             "voicecore_interruptions", "Replies the caller interrupted.", registry=self.registry
         )
+        self.drafts = Counter(
+            "voicecore_drafts",
+            "Answers begun before the turn was over: used, or why not.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.drafts_wasted = Counter(
+            "voicecore_drafts_wasted_characters",
+            "What models wrote in answers that were not used.",
+            registry=self.registry,
+        )
         self.line_lost = Counter(
             "voicecore_line_lost_seconds",
             "Callers' audio that was lost on the way, or came too fast and was dropped.",
@@ -75,6 +86,11 @@ class Metrics:
             self.vendor_failures.labels(data["kind"], data["code"]).inc()
         elif type == "agent_turn" and data["ended"] == "interrupted":
             self.interruptions.inc()
+        elif type == "draft_used":
+            self.drafts.labels("used").inc()
+        elif type == "draft_dropped":
+            self.drafts.labels(data["reason"]).inc()
+            self.drafts_wasted.inc(data["output_characters"])
         elif type == "line_quality":
             self._line_quality(data)
         elif type == "call_ended":

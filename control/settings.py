@@ -42,6 +42,12 @@ class Settings(BaseSettings):
     max_waiting: int = Field(
         default=1000, ge=1, description="Connections that have not started a stream yet."
     )
+    speech_cache_mb: int = Field(
+        default=64,
+        ge=0,
+        le=65_536,
+        description="Speech that is kept for saying it again, of all agents together.",
+    )
     drain_timeout_s: float = Field(
         default=600, ge=0, description="How long live calls may go on after SIGTERM."
     )

@@ -54,7 +54,8 @@ class _Reply:
     """One reply's audio: a buffer that is read from ``read`` on, and where it was played."""
 
     __slots__ = ("buffer", "end_marked", "finished", "frame_bytes", "keep_bytes", "marked_bytes",
-                 "number", "paused", "read", "run", "sent_bytes", "stretches")  # fmt: skip
+                 "number", "paused", "read", "rest_bytes", "run", "sent_bytes",
+                 "stretches")  # fmt: skip
 
     def __init__(self, number: int, frame_bytes: int, keep_bytes: int) -> None:
         self.number = number
@@ -68,6 +69,7 @@ class _Reply:
         self.end_marked = False
         self.sent_bytes = 0
         self.marked_bytes = -1
+        self.rest_bytes = -1
         # Unbroken stretches as the carrier plays them: when each began, at which byte.
         self.stretches: list[tuple[int, int]] = []
 
@@ -149,6 +151,11 @@ class Playout:
         if odd:
             state.buffer += self.audio.silence(FRAME_MS)[odd:]
         state.finished = True
+
+    def rest(self, reply: int) -> None:
+        """Silence after what was written so far is meant: what follows it is not late."""
+        state = self._reply(reply)
+        state.rest_bytes = state.sent_bytes + state.unsent_bytes()
 
     def poll(self, now_ms: int) -> list[CarrierCommand]:
         """Everything that must leave by now, in order."""
@@ -236,6 +243,15 @@ class Playout:
         state.run += 1
         state.marked_bytes = -1
 
+    def shorten(self, reply: int, to_ms: int) -> None:
+        """Drop all of a paused, unfinished reply's audio after ``to_ms``, a whole number of
+        frames, or after what was heard if that is more. What is written next follows there."""
+        state = self._replies.get(reply)
+        if state is None or state.finished or not state.paused:
+            return
+        left_bytes = max(to_ms * self.audio.bytes_per_ms - state.sent_bytes, 0)
+        del state.buffer[state.read + left_bytes :]
+
     def line_gone(self, now_ms: int) -> None:
         """The caller hung up, or the line broke, which is heard of now: it happened as long ago
         as the news took, and what was on its way then was not heard."""
@@ -298,7 +314,7 @@ class Playout:
         if not state.stretches:
             self.events.append(ReplyStarted(state.number, now_ms))
         if self._end_ms < now_ms or not state.stretches or resumed:
-            if state.sent_bytes and not resumed:
+            if state.sent_bytes and not resumed and state.sent_bytes != state.rest_bytes:
                 self.late_ms_max = max(self.late_ms_max, now_ms - self._end_ms)
                 self.gap_ms += now_ms - self._end_ms
             self._end_ms = max(self._end_ms, now_ms)

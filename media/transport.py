@@ -200,6 +200,16 @@ class Leg:
             self._playout.resume(reply, from_ms)
             self._pump()
 
+    def rest(self, reply: int) -> None:
+        """What follows of a reply may come late."""
+        if self._playout is not None:
+            self._playout.rest(reply)
+
+    def shorten(self, reply: int, to_ms: int) -> None:
+        """Drop all of a paused reply's audio after ``to_ms`` that was not heard yet."""
+        if self._playout is not None:
+            self._playout.shorten(reply, to_ms)
+
     def hang_up(self) -> None:
         """Close the stream, which ends the call at the carrier unless it was told of more."""
         self._finish(None, CLOSE_NORMAL, "call ended")

@@ -16,8 +16,10 @@ from media.vad import DETECTORS
 from media.vad.edges import SpeechEdges, SpeechStarted, SpeechSustained
 from voicecore.answering import AnsweringAgent
 from voicecore.providers.stt import Spawn, SttEvent, SttFinal, SttStream
+from voicecore.providers.turn_end import TurnEndOpinion, TurnEndQuestion
 from voicecore.providers.words import Word
 from voicecore.turns import inputs
+from voicecore.turns.turn_audio import TurnAudio
 
 LINE_SILENT_MS = 1000
 """Speech is over when the line brings nothing at all for so long."""
@@ -37,7 +39,7 @@ class Hearing:
         record: Callable[[int, bytes], None],
         post: Callable[[inputs.Input], None],
     ) -> None:
-        line = leg.started.inbound
+        line = self._line = leg.started.inbound
         settings = agent.conduct.vad
         self._vad = DETECTORS[settings.vendor](line, settings.mode)
         self._edges = SpeechEdges(
@@ -50,6 +52,11 @@ class Hearing:
         self._vendor = agent.stt
         self._format = agent.stt.accepts(line)
         self._converter = None if self._format == line else Converter(line, self._format)
+        self._turn_end = agent.turn_end
+        self._turn_audio: TurnAudio | None = None
+        if self._turn_end is not None:
+            self._turn_audio = TurnAudio(agent.conduct.turns.endpointing.max_silence_ms)
+        self._question: TurnEndQuestion | None = None
         self._record = record
         self._post = post
         self._leg = leg
@@ -79,6 +86,8 @@ class Hearing:
         self._record(line_ms, frame)
         self._line_ms = line_ms + FRAME_MS
         self._last_frame_ms = now_ms
+        if self._turn_audio is not None:
+            self._turn_audio.add(frame)
         stt = self._stt
         if stt is not None:
             if self._stt_from_ms is None:
@@ -92,13 +101,33 @@ class Hearing:
             if stt is not None:
                 stt.speech_started()
             self._post(inputs.SpeechStarted(now_ms - edge.ago_ms))
+            self._drop_question()
+            if self._turn_audio is not None:
+                self._turn_audio.speech_started(now_ms - edge.ago_ms, edge.ago_ms)
             self._watch_line()
         elif isinstance(edge, SpeechSustained):
             above_noise_db = self._vad.levels.above_noise_db()
             self._post(inputs.SpeechSustained(edge.for_ms, above_noise_db))
         else:
             self._vad.levels.reset()
-            self._post(inputs.SpeechStopped(now_ms - edge.ago_ms))
+            self._speech_stopped(now_ms - edge.ago_ms)
+
+    def _speech_stopped(self, at_ms: int) -> None:
+        self._post(inputs.SpeechStopped(at_ms))
+        if self._turn_audio is None or self._turn_end is None:
+            return
+
+        def judged(opinion: TurnEndOpinion) -> None:
+            self._post(inputs.TurnEndJudged(at_ms, opinion.probability, opinion.took_ms))
+
+        self._drop_question()
+        audio = self._turn_audio.speech_stopped(at_ms)
+        self._question = self._turn_end.judge(audio, self._line, judged)
+
+    def _drop_question(self) -> None:
+        if self._question is not None:
+            self._question.cancel()
+            self._question = None
 
     def _watch_line(self) -> None:
         """While the caller speaks, see that the line goes on: only frames end speech."""
@@ -114,7 +143,7 @@ class Hearing:
             return
         self._edges.reset()
         self._vad.levels.reset()
-        self._post(inputs.SpeechStopped(self._last_frame_ms))
+        self._speech_stopped(self._last_frame_ms)
 
     def _heard(self, event: SttEvent) -> None:
         self._post(inputs.Heard(_shifted(event, self._stt_from_ms or 0)))
@@ -133,6 +162,7 @@ class Hearing:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+        self._drop_question()
         stt, self._stt = self._stt, None
         if stt is not None:
             stt.close()

@@ -4,34 +4,87 @@ from collections.abc import Mapping
 
 from voicecore.adapters.registry import make_llm, make_stt, make_tts
 from voicecore.agents.model import Agent
+from voicecore.agents.tools import HttpTool, TransferCallTool
 from voicecore.agents.turn_taking import Interruption
 from voicecore.answering import AnsweringAgent, Conduct, VadSettings
+from voicecore.local.turn_end import TurnEndModel
+from voicecore.providers.turn_end import EndOfTurnModel
+from voicecore.speech_cache import SpeechCache, voice_key
+from voicecore.spoken import FixedPhrases, SpokenSentences
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
 from voicecore.turns.backchannels import backchannels, floor_words, plain
 from voicecore.turns.barge_in import WENT_ON_MS
 from voicecore.turns.endpointing import EndpointingPolicy
 from voicecore.turns.overlap import OverlapPolicy
-from voicecore.turns.settings import Phrases, TurnSettings
+from voicecore.turns.settings import (
+    BackchannelPolicy,
+    FillerPolicy,
+    Phrases,
+    PreemptivePolicy,
+    TurnSettings,
+)
 
 _BY_SENSITIVITY = {"low": (260, 900, 10.0), "normal": (160, 600, 6.0), "high": (100, 400, 3.0)}
 """Pause, speech without words (ms), loudness above the line's noise (dB)."""
 
 
-def prepare(agent: Agent, secrets: Mapping[str, str]) -> AnsweringAgent:
-    """Make an agent's vendors and settings; nothing is loaded or connected yet.
+def prepare(
+    agent: Agent, secrets: Mapping[str, str], cache: SpeechCache | None = None
+) -> AnsweringAgent:
+    """Make an agent's vendors and settings; nothing is loaded or connected yet. ``cache``: the
+    process's, for all of its agents; None gives the agent one of its own.
 
     :raises VendorConfigError: a vendor does not like its settings.
     :raises UnresolvedSecretError: a setting refers to a secret that is missing."""
     stt = make_stt(agent.vendor("stt", secrets)[0], secrets)
+    voice = agent.vendor("tts", secrets)[0]
+    cache = SpeechCache() if cache is None else cache
     return AnsweringAgent(
         conduct_of(agent, vendor_ends_turns=stt.ends_turns),
         stt=stt,
         llm=make_llm(agent.vendor("llm", secrets)[0], secrets),
-        tts=make_tts(agent.vendor("tts", secrets)[0], secrets),
+        tts=make_tts(voice, secrets),
         tools=ToolSet(agent),
         new_guard=lambda: ToolGuard(agent.limits),
+        spoken=SpokenSentences(voice_key(voice), cache, fixed_phrases(agent)),
+        turn_end=None if stt.ends_turns else turn_end_model(agent),
     )
+
+
+def turn_end_model(agent: Agent) -> EndOfTurnModel | None:
+    """The model that hears ends of turns, if the agent has one; nothing is loaded yet."""
+    endpointing = agent.turn_taking.endpointing
+    if not endpointing.model:
+        return None
+    return TurnEndModel(endpointing.model, timeout_ms=endpointing.model_timeout_ms)
+
+
+def fixed_phrases(agent: Agent) -> FixedPhrases:
+    """Every sentence that the agent's file says it will say."""
+    phrases = agent.phrases
+    required = (
+        phrases.fallback,
+        agent.greeting,
+        phrases.apology,
+        *phrases.silence_prompts,
+        phrases.goodbye,
+        phrases.wrap_up,
+    )
+    taking = agent.turn_taking
+    optional: list[str | None] = [
+        *(phrases.fillers if taking.filler_after_ms else ()),
+        *(phrases.backchannels if taking.backchannel_after_ms else ()),
+    ]
+    for tool in agent.tools:
+        if isinstance(tool, HttpTool):
+            said = phrases.tool_meanwhile if tool.say_while is None else tool.say_while
+            optional += said
+        elif isinstance(tool, TransferCallTool):
+            optional.append(tool.say)
+    needed = dict.fromkeys(text for text in required if text)
+    wanted = dict.fromkeys(text for text in optional if text and text not in needed)
+    return FixedPhrases(tuple(needed), tuple(wanted))
 
 
 def conduct_of(agent: Agent, *, vendor_ends_turns: bool) -> Conduct:
@@ -57,10 +110,21 @@ def conduct_of(agent: Agent, *, vendor_ends_turns: bool) -> Conduct:
                 max_silence_ms=taking.endpointing.max_silence_ms,
                 adapts=taking.endpointing.adapts,
                 language=agent.language,
+                finished_from=taking.endpointing.model_finished_from,
+                unfinished_below=taking.endpointing.model_unfinished_below,
             ),
             flush_timeout_ms=taking.endpointing.stt_final_timeout_ms,
             vendor_ends_turns=vendor_ends_turns,
             overlap=overlap,
+            preemptive=PreemptivePolicy(
+                enabled=taking.preemptive.enabled,
+                voice=taking.preemptive.voice,
+                max_per_turn=taking.preemptive.max_per_turn,
+            ),
+            filler=FillerPolicy(after_ms=taking.filler_after_ms, phrases=phrases.fillers),
+            backchannel=BackchannelPolicy(
+                after_ms=taking.backchannel_after_ms, phrases=phrases.backchannels
+            ),
             ask_after_ms=limits.silence.ask_after_ms,
             max_asks=limits.silence.max_asks,
             max_duration_ms=limits.max_duration_s * 1000,

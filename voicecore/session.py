@@ -34,10 +34,13 @@ from voicecore.turns import inputs, outputs
 from voicecore.turns.history import History
 from voicecore.turns.machine import Phase, TurnMachine
 from voicecore.vendor_log import VendorLog
-from voicecore.voicing import ScriptDone, Tones, Voice, Voiced
+from voicecore.voicing import Cached, ScriptDone, Tones, Voice, Voiced
 
 INBOX_LIMIT = 2000
 """Items between two runs of the consumer. More is a vendor gone mad: the call ends."""
+
+HELD_LIMIT_BYTES = 4_000_000
+"""Audio of a draft that is kept: far more than its first sentence takes."""
 
 LAST_WORDS = 1_000_000
 """The number of the reply that excuses an internal error."""
@@ -80,6 +83,9 @@ class Session:
             guard=agent.new_guard(),
             played_ms=self._playout.cut_ms,
         )
+        self._held: deque[Voiced] = deque()
+        """What the voice has delivered of a draft."""
+        self._held_bytes = 0
         self._inbox: deque[inputs.Input | Voiced] = deque()
         self._draining = False
         self._timer: Timer | None = None
@@ -208,9 +214,20 @@ class Session:
             case outputs.StopLlm():
                 self._stop_llm()
             case outputs.Say():
+                self._vendor_log.said(output.text)
                 self._speech().say(output.reply, output.text)
             case outputs.SayPhrase():
                 self._say_phrase(output.reply, output.text)
+            case outputs.SayFiller():
+                self._say_filler(output.reply, output.text)
+            case outputs.ShortenReply():
+                self.leg.shorten(output.reply, output.to_ms)
+            case outputs.UseDraft():
+                self._use_draft()
+            case outputs.DropDraft():
+                self._held.clear()
+                self._held_bytes = 0
+                self._drop_voice(output.reply)
             case outputs.FinishSaying():
                 self._speech().finish(output.reply)
             case outputs.RestartVoice():
@@ -251,8 +268,11 @@ class Session:
     def _drop_voice(self, reply: int) -> None:
         """Stop the voice. What it was given is billed all the same."""
         if characters := self._speech().drop():
-            data = {"reply": reply, "characters": characters}
-            self._record.event("tts_usage", self.leg.now_ms(), data)
+            self._bill_voice(reply, characters)
+
+    def _bill_voice(self, reply: int, characters: int, cached_characters: int = 0) -> None:
+        data = {"reply": reply, "characters": characters, "cached_characters": cached_characters}
+        self._record.event("tts_usage", self.leg.now_ms(), data)
 
     def _silence(self, reply: int) -> None:
         self.leg.clear(reply)
@@ -269,6 +289,38 @@ class Session:
         self._post(inputs.SpeechDone(reply))
         self.leg.play(reply, spoken.audio)
         self.leg.finish(reply)
+        self._bill_voice(reply, 0, len(text))
+
+    def _say_filler(self, reply: int, text: str) -> None:
+        spoken = self.agent.phrase(text, self._line)
+        if spoken is None:
+            return
+        duration_ms = self._line.duration_ms(len(spoken.audio))
+        self._post(inputs.FillerPlays(reply, text, duration_ms, spoken.words))
+        self.leg.play(reply, spoken.audio)
+        self.leg.rest(reply)
+
+    def _use_draft(self) -> None:
+        """What the draft's voice has delivered meanwhile is taken first of all."""
+        held, self._held = self._held, deque()
+        self._held_bytes = 0
+        self._inbox.extendleft(reversed(held))
+        if held and not self._draining:
+            self._draining = True
+            self._loop.call_soon(self._drain)
+
+    def _hold(self, item: Voiced) -> None:
+        """The voice speaks a draft: kept until it is known whether it is needed."""
+        if isinstance(item.event, TtsFailed):
+            self._step(inputs.SpeechFailed(item.reply, item.event.error))
+            return
+        self._held.append(item)
+        if isinstance(item.event, TtsAudio):
+            self._held_bytes += len(item.event.payload)
+        if self._held_bytes > HELD_LIMIT_BYTES or len(self._held) > INBOX_LIMIT:
+            detail = f"more than {HELD_LIMIT_BYTES} bytes for the beginning of an answer"
+            error = VendorError(self.agent.tts.name, "garbage", detail, retryable=False)
+            self._step(inputs.SpeechFailed(item.reply, error))
 
     def _play_tones(self, reply: int, digits: str) -> None:
         rate_hz = self._line.rate_hz
@@ -298,6 +350,9 @@ class Session:
     def _voiced(self, item: Voiced) -> None:
         """An event of the voice. One of a reply that is over is dropped here."""
         reply, event = item.reply, item.event
+        if reply == self._machine.draft and self._speech().says(item):
+            self._hold(item)
+            return
         if reply != self._machine.live_reply or not self._speech().says(item):
             return
         if isinstance(event, TtsAudio):
@@ -307,12 +362,14 @@ class Session:
         elif isinstance(event, TtsDone):
             tail, spoken = self._speech().piece_done()
             self._play_speech(reply, tail)
-            self._record.event(
-                "tts_usage", self.leg.now_ms(), {"reply": reply, "characters": event.characters}
-            )
+            self._bill_voice(reply, event.characters)
             if not spoken:
                 error = VendorError(self.agent.tts.name, "garbage", "no audio", retryable=True)
-                self._step(inputs.SpeechFailed(reply, error))
+                self._voice_failed(reply, error)
+        elif isinstance(event, Cached):
+            self._bill_voice(reply, 0, event.characters)
+            self._step(inputs.WordsCame(reply, event.words))
+            self._play_speech(reply, event.audio)
         elif isinstance(event, Tones):
             self._play_speech(reply, event.audio)
         elif isinstance(event, ScriptDone):
@@ -321,9 +378,27 @@ class Session:
             if reply == self._machine.live_reply and self._speech().says(item):
                 self.leg.finish(reply)
         elif isinstance(event, TtsFailed):
-            self._step(inputs.SpeechFailed(reply, event.error))
+            self._voice_failed(reply, event.error)
         else:
             assert_never(event)
+
+    def _voice_failed(self, reply: int, error: VendorError) -> None:
+        """What comes after speech from the cache is asked for once more; the rest is up to the
+        machine."""
+        characters, again = self._speech().piece_failed(retryable=error.retryable)
+        if characters:
+            self._bill_voice(reply, characters)
+        if not again:
+            self._step(inputs.SpeechFailed(reply, error))
+            return
+        data = {
+            "kind": "tts",
+            "vendor": error.vendor,
+            "code": error.code,
+            "detail": error.detail,
+            "reply": reply,
+        }
+        self._perform(outputs.Emit("vendor_failed", data))
 
     def _play_speech(self, reply: int, audio: bytes) -> None:
         if not audio:
@@ -341,7 +416,9 @@ class Session:
     # Beginning and end
 
     def _begin(self) -> None:
-        self._voice = Voice(self.agent.tts, self._line, self._tasks.spawn, self._post)
+        self._voice = Voice(
+            self.agent.tts, self._line, self._tasks.spawn, self._post, self.agent.sentence
+        )
         self._hearing.open(self._tasks.spawn)
         self._record.event("call_started", 0, self._call_facts())
         self._post(inputs.CallStarted())
@@ -380,6 +457,7 @@ class Session:
             self._timer.cancel()
             self._timer = None
         self._inbox.clear()
+        self._held.clear()
         self._stop_llm()
         self._hearing.close()
         if self._voice is not None:

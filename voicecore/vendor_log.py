@@ -19,7 +19,7 @@ LONGEST_TEXT = 4000
 SAME_WORDS = 3
 """So many words in a row that were said are a quotation; a shorter text, only as a whole."""
 LEFT_OUT = "…"
-_TEXTS = frozenset({"caller_turn", "speech_ignored", "agent_saying"})
+_TEXTS = frozenset({"caller_turn", "draft_started", "speech_ignored", "agent_saying"})
 _QUOTATION = re.compile(r"(?<!\w)[\"'`“‘«]|\{|\\u")
 _WORD = re.compile(r"\w+")
 
@@ -35,12 +35,16 @@ class VendorLog:
         self._keys = keys
         self._said: deque[str] = deque(maxlen=REMEMBERED_TEXTS)
 
+    def said(self, text: str) -> None:
+        """A vendor was given this, and may quote it."""
+        self._said.append(text[:LONGEST_TEXT])
+
     def event(self, type: str, data: Mapping[str, Any]) -> dict[str, Any]:
         """Take an event of the call; returns it as it is to be recorded. A failure that was
         found out here (nothing came in time) is the configured vendor's."""
         recorded = dict(data)
         if type in _TEXTS:
-            self._said.append(data["text"][:LONGEST_TEXT])
+            self.said(data["text"])
         elif type == "vendor_failed":
             kind = data["kind"]
             if data["vendor"] == kind:

@@ -11,12 +11,22 @@ from media.audio.format import AudioFormat
 from voicecore.providers.stt import Spawn
 from voicecore.providers.tts import Tts, TtsDone, TtsEvent, TtsFailed, TtsReply, TtsSession
 from voicecore.providers.words import Word
+from voicecore.speech_cache import Speech
 
 
 class Tones(msgspec.Struct, frozen=True):
     """Keys pressed by the agent: audio in the line's format."""
 
     audio: bytes
+
+
+class Cached(msgspec.Struct, frozen=True):
+    """A sentence that was spoken before: audio in the line's format, words with their times
+    from the reply's first sample."""
+
+    audio: bytes
+    words: tuple[Word, ...]
+    characters: int
 
 
 class ScriptDone(msgspec.Struct, frozen=True):
@@ -28,8 +38,12 @@ class Voiced(msgspec.Struct, frozen=True):
     voice was begun."""
 
     reply: int
-    event: TtsEvent | Tones | ScriptDone
+    event: TtsEvent | Tones | Cached | ScriptDone
     script: int
+
+
+FindSpeech = Callable[[str, AudioFormat, int], Speech | None]
+"""Looks for a sentence in a line's format, made at a rate of so many hertz at least."""
 
 
 class _Finish:
@@ -43,12 +57,20 @@ class _Piece:
         self.from_ms = from_ms
         """Where in the reply's audio it begins."""
         self.finishing = False
-        self.characters = 0
+        self.texts: list[str] = []
         """What it was given to speak."""
         self.audio_bytes = 0
         self._post = post
         self._over = False
         self.speech: TtsReply = session.reply(self.take)
+
+    @property
+    def characters(self) -> int:
+        return sum(map(len, self.texts))
+
+    def say(self, text: str) -> None:
+        self.texts.append(text)
+        self.speech.say(text)
 
     def take(self, event: TtsEvent) -> None:
         if not self._over:
@@ -65,18 +87,30 @@ class Voice:
     """One call's voice. It speaks one reply at a time; beginning another drops the last.
 
     Tones wait until the text-to-speech has delivered the sentences before them; sentences
-    after them are a new piece, whose words' times are shifted to where it begins."""
+    after them are a new piece, whose words' times are shifted to where it begins.
+
+    A sentence that would begin a piece may come from ``find``, without the text-to-speech,
+    which speaks the sentences after it meanwhile."""
 
     def __init__(
-        self, vendor: Tts, line: AudioFormat, spawn: Spawn, post: Callable[[Voiced], None]
+        self,
+        vendor: Tts,
+        line: AudioFormat,
+        spawn: Spawn,
+        post: Callable[[Voiced], None],
+        find: FindSpeech = lambda text, line, at_least_hz: None,
     ) -> None:
         self._session = vendor.open(line, spawn=spawn)
         self._line = line
         self._post = post
+        self._find = find
         self._number: int | None = None
         self._script = 0
         self._steps: deque[str | bytes | _Finish] = deque()
         self._piece: _Piece | None = None
+        self._mute: _Piece | None = None
+        """The last piece, if it was done without a sound."""
+        self._tried_again = False
         self._given_bytes = 0
         self._converter = Converter(self._session.audio, line)
 
@@ -102,21 +136,38 @@ class Voice:
 
     def place(self, words: tuple[Word, ...]) -> tuple[Word, ...]:
         """Words of the current piece, their times counted from the reply's first sample."""
-        by_ms = self._piece.from_ms if self._piece is not None else 0
-        if not by_ms:
-            return words
-        return tuple(
-            structs.replace(word, start_ms=word.start_ms + by_ms, end_ms=word.end_ms + by_ms)
-            for word in words
-        )
+        return _later(words, self._piece.from_ms if self._piece is not None else 0)
 
     def piece_done(self) -> tuple[bytes, bool]:
         """``TtsDone`` came: returns what the resampler still holds, and whether there was any
-        audio of the piece; goes on."""
+        audio of the piece; goes on if there was."""
         tail = self._count(self._converter.flush())
         piece, self._piece = self._piece, None
+        if piece is not None and not piece.audio_bytes:
+            self._mute = piece
+            return tail, False
         self._go_on()
-        return tail, piece is None or piece.audio_bytes > 0
+        return tail, True
+
+    def piece_failed(self, *, retryable: bool) -> tuple[int, bool]:
+        """The text-to-speech failed the current piece, or made no audio of it. Where the reply
+        was audible before the piece, it cannot be begun anew: the piece is, once, if nothing of
+        it came. Returns how many characters the text-to-speech was given for it of which it has
+        not told the end, and whether it is asked again."""
+        untold, self._piece = self._piece, None
+        failed, self._mute = untold or self._mute, None
+        characters = 0
+        if untold is not None:
+            untold.drop()
+            characters = untold.characters
+        heard = failed is None or failed.audio_bytes > 0
+        if heard or not (retryable and self._given_bytes) or self._tried_again:
+            return characters, False
+        self._tried_again = True
+        for text in failed.texts if failed is not None else ():
+            self._say(text)
+        self._go_on()
+        return characters, True
 
     def drop(self) -> int:
         """Stop the current reply; nothing more of it comes. Returns how many characters the
@@ -125,6 +176,8 @@ class Voice:
         self._number = None
         self._steps.clear()
         self._given_bytes = 0
+        self._mute = None
+        self._tried_again = False
         piece, self._piece = self._piece, None
         if piece is None:
             return 0
@@ -149,7 +202,8 @@ class Voice:
             if isinstance(step, str):
                 if self._piece is not None and self._piece.finishing:
                     return
-                self._say(step)
+                if self._piece is not None or not self._say_cached(step):
+                    self._say(step)
             elif self._piece is not None:
                 if not self._piece.finishing:
                     self._piece.finishing = True
@@ -167,10 +221,19 @@ class Voice:
             self._converter = Converter(self._session.audio, self._line)
             from_ms = self._line.duration_ms(self._given_bytes)
             self._piece = _Piece(self._session, from_ms, self._event)
-        self._piece.characters += len(text)
-        self._piece.speech.say(text)
+        self._piece.say(text)
 
-    def _event(self, event: TtsEvent | Tones | ScriptDone) -> None:
+    def _say_cached(self, text: str) -> bool:
+        """Take a sentence from the cache, if it is there."""
+        rate_hz = min(self._line.rate_hz, self._session.audio.rate_hz)
+        speech = self._find(text, self._line, rate_hz)
+        if speech is None:
+            return False
+        words = _later(speech.words, self._line.duration_ms(self._given_bytes))
+        self._event(Cached(self._count(speech.audio), words, len(text)))
+        return True
+
+    def _event(self, event: TtsEvent | Tones | Cached | ScriptDone) -> None:
         if self._number is not None:
             self._post(Voiced(self._number, event, self._script))
 
@@ -179,3 +242,12 @@ class Voice:
         if self._piece is not None:
             self._piece.audio_bytes += len(audio)
         return audio
+
+
+def _later(words: tuple[Word, ...], by_ms: int) -> tuple[Word, ...]:
+    if not by_ms:
+        return words
+    return tuple(
+        structs.replace(word, start_ms=word.start_ms + by_ms, end_ms=word.end_ms + by_ms)
+        for word in words
+    )

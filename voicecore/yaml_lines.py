@@ -13,11 +13,12 @@ Refused, with their line: tags, anchors and aliases (so there are no alias bombs
 keys, several documents, more than ``MAX_BYTES`` bytes, more than ``MAX_DEPTH`` levels.
 """
 
+import copy
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import yaml
@@ -168,6 +169,28 @@ def parse_yaml(text: str, source: str, *, max_bytes: int = MAX_BYTES) -> YamlDoc
     if builder.problems:
         raise YamlFileError(source, builder.problems)
     return YamlDocument(source, builder.value, builder.places)
+
+
+def changed(document: YamlDocument, changes: Mapping[FieldPath, Any]) -> YamlDocument:
+    """The document with values set at some paths; blocks on the way are made where there are
+    none.
+
+    :raises YamlFileError: a path leads through something that is not a block or a list."""
+    made = YamlDocument(document.source, copy.deepcopy(document.value), dict(document.places))
+    for path, value in changes.items():
+        node = made.value
+        for position, step in enumerate(path):
+            if isinstance(step, str) if isinstance(node, dict) else _has(node, step):
+                last = position == len(path) - 1
+                node[step] = value if last else node[step] if _has(node, step) else {}
+                node = node[step]
+                around = made.places[path[:position]]
+                cast(dict[FieldPath, Place], made.places).setdefault(path[: position + 1], around)
+                continue
+            what = "has no such item" if isinstance(node, list) else "is not a block of fields"
+            detail = f"cannot set {dotted(path)}: {dotted(path[:position]) or 'the file'} {what}"
+            raise YamlFileError(document.source, [FieldProblem((), detail)])
+    return made
 
 
 def _has(node: Any, step: str | int) -> bool:

@@ -23,6 +23,7 @@ from voicecore.agents.load import AgentFileError, load_agent
 from voicecore.answering import AnsweringAgent
 from voicecore.prepare import prepare
 from voicecore.providers.errors import VendorError
+from voicecore.speech_cache import SpeechCache
 from voicecore.tools.http import HttpToolRunner
 
 LOADING_STOP_S = 5.0
@@ -96,7 +97,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         settings, secrets = read_settings(), read_secrets()
         agent = load_agent(args.agent, secrets=secrets)
-        answering = prepare(agent, secrets)
+        cache = SpeechCache(settings.speech_cache_mb * 2**20)
+        answering = prepare(agent, secrets, cache)
         _make_calls_dir(args)
     except (SettingsError, AgentFileError, VendorConfigError) as error:
         print(error, file=sys.stderr)

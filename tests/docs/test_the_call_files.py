@@ -167,7 +167,8 @@ def test_the_reasons_are_described():
     cuts = set(re.findall(r'\.cut\(now_ms, "(\w+)"', CODE))
     ends = set(
         re.findall(
-            r"(?:give_up\(now_ms, |end_reason=|end_reason = |ended_reason = |_finish\(|_tell_end\()"
+            r"(?:give_up\(now_ms, |end_reason=|end_reason = |ended_reason = |_finish\(|_line_gone\("
+            r"|_tell_end\()"
             r'"(\w+)"',
             CODE,
         )

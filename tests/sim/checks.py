@@ -143,6 +143,8 @@ class WatchedSession(Session):
             if reply in self.ended_replies:
                 self._fail(f"3: reply {reply} ends twice")
             self.ended_replies.add(reply)
+        elif kind == "draft_dropped":
+            self.ended_replies.add(output.data["reply"])
         if kind:
             self.last_progress_ms = self.leg.now_ms()
 

@@ -105,7 +105,9 @@ def _live(world: World, wrong: list[str]) -> None:
     except Stuck as stuck:
         wrong.append(f"5: {stuck}")
     else:
+        stopping = loop.create_task(world.spoken.stop())
         loop.run_until(lambda: False, limit_s=loop.now_s + LEAVE_S, max_steps=MAX_STEPS)
+        stopping.result()
     for line in world.lines:
         wrong += judge(world, line, check_end=not wrong)
     if not wrong:

@@ -110,6 +110,10 @@ class Piece:
         self.over = True
         self._inner.cancel()
 
+    def made(self, audio: bytes) -> bool:
+        """Whether this is all of its audio."""
+        return audio == self._track
+
     def _add(self, text: str) -> None:
         word_ms = self._voice.inner.settings.word_ms
         repeats = word_ms * self._audio.bytes_per_ms // 4

@@ -84,7 +84,14 @@ def _history(world: World, line: Line) -> list[str]:
 def _heard_words(
     reply: int, words: list[SpokenWord], tally: Counter[tuple[int, bytes]]
 ) -> list[str]:
-    return [word.text for word in words if 2 * tally[reply, word.key] >= word.duration_ms]
+    """``tally`` counts each sound once: of a sentence that was said again it has the sum."""
+    left, heard = tally.copy(), []
+    for word in words:
+        heard_ms = min(left[reply, word.key], word.duration_ms)
+        left[reply, word.key] -= heard_ms
+        if 2 * heard_ms >= word.duration_ms:
+            heard.append(word.text)
+    return heard
 
 
 def _permitted_words(line: Line, turn: Any, words: list[SpokenWord]) -> int:
@@ -189,7 +196,12 @@ def judge_bill(world: World) -> list[str]:
     told = [data["characters"] for line in world.lines for data in _of(line, "tts_usage")]
     sent = [piece.characters for piece in world.tts.pieces if piece.owner and piece.characters]
     wrong = _differ("characters", [count for count in told if count], sent, exactly=True)
-    usage = [data for line in world.lines for data in _of(line, "llm_usage")]
+    usage = [
+        data
+        for line in world.lines
+        for kind in ("llm_usage", "draft_dropped")
+        for data in _of(line, kind)
+    ]
     for tokens in ("input_tokens", "output_tokens"):
         counted = [data[tokens] for data in usage if data[tokens] is not None]
         given = [getattr(done, tokens) for done in world.llm.done]

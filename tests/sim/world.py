@@ -28,6 +28,8 @@ from voicecore.call_record import CallRecord
 from voicecore.calls import Calls
 from voicecore.journal import Journal, mend_text
 from voicecore.prepare import prepare
+from voicecore.speech_cache import SpeechCache
+from voicecore.spoken import FixedPhrases, SpokenSentences
 from voicecore.tools.requests import HttpCall, ToolResult, failed
 from voicecore.transcript import Transcript, TranscriptEntry
 
@@ -72,6 +74,17 @@ AGENTS: dict[str, dict[str, Any]] = {
 }
 
 
+FREQUENT = (
+    "Yes.",
+    "I see.",
+    "One, two, three.",
+    "Six.",
+    "I look.",
+    "I press.",
+    "Your code, please.",
+)
+"""Sentences of the model that half of the worlds have in their cache."""
+
 _DEEPGRAM = VendorConfig("deepgram")
 _KEY = {"DEEPGRAM_API_KEY": "simulated"}
 
@@ -102,6 +115,8 @@ class Agent(msgspec.Struct, frozen=True):
 def agent_for(name: str, line: AudioFormat, *, cold: bool) -> Agent:
     """``cold``: its phrases are not spoken beforehand."""
     agent = prepare(parse_agent(yaml.safe_dump({**_BASE, **AGENTS[name]}), "agent.yaml"), {})
+    fixed = FixedPhrases(agent.spoken._fixed.required, (*agent.spoken._fixed.optional, *FREQUENT))
+    agent.spoken = SpokenSentences("voice", SpeechCache(), fixed)
     voice = WatchedTts({"word_ms": 200}, lambda what, event: None, first_code=0)
     agent.tts = voice
     turns = msgspec.structs.replace(agent.conduct.turns, vendor_ends_turns=name == "vendor")
@@ -110,16 +125,32 @@ def agent_for(name: str, line: AudioFormat, *, cold: bool) -> Agent:
         return Agent(agent, {})
     loop = SimLoop(0)
     task = loop.create_task(agent.start(line, lambda step: None))
-    if not loop.run_until(task.done, limit_s=float("inf"), max_steps=100_000):
+
+    def started() -> bool:
+        return task.done() and agent.spoken.idle
+
+    if not loop.run_until(started, limit_s=float("inf"), max_steps=100_000):
         raise RuntimeError("the agent does not start")
     task.result()
     phrases = {
         spoken.audio: tuple(piece.words)
-        for (text, audio), spoken in agent._phrases.items()
         for piece in voice.pieces
-        if audio == line and " ".join(word.text for word in piece.words) == text
+        if (spoken := agent.phrase(" ".join(word.text for word in piece.words), line)) is not None
     }
     return Agent(agent, phrases)
+
+
+def _own_spoken(agent: Agent, plan: Plan) -> SpokenSentences:
+    """What the agent has spoken, for one world alone."""
+    theirs = agent.made.spoken
+    cache = SpeechCache()
+    own = SpokenSentences(theirs._voice, cache, theirs._fixed)
+    own._required.update(theirs._required)
+    for (voice, text), entry in theirs._cache._entries.items():
+        if text not in FREQUENT or plan.seed % 2:
+            cache.put(voice, text, entry.original)
+    own._ready = not plan.cold
+    return own
 
 
 class _Files:
@@ -186,6 +217,7 @@ class Line:
         """What was given to the voice or taken from the cache, by reply."""
         self.owner: dict[bytes, int] = {}
         """The reply that a word's audio belongs to."""
+        self._claimed = 0, b""
         plan, note = world.plan, world.note
         told = (lambda way, text: note(number, way, text)) if note is not None else None
         self.phone = Phone(plan, number, world.loop, told, self.owner.get, self._sent, self._moment)
@@ -230,7 +262,7 @@ class Line:
 
     def played(self, reply: int, audio: bytes) -> None:
         """The session hands over audio for a reply."""
-        words = self.world.agent.phrases.get(audio)
+        words = self.world.spoken_words(audio)
         if words is not None:
             self.said.setdefault(reply, []).extend(words)
             for word in words:
@@ -242,8 +274,9 @@ class Line:
         """Words of a live voice belong to the reply that they are handed over for."""
         made = self.world.made
         for place in range(0, len(audio), 20 * self.phone.plan.outbound.bytes_per_ms):
-            word = made.pop(audio[place : place + PATTERN_BYTES], None)
-            if word is not None:
+            word = made.get(audio[place : place + PATTERN_BYTES])
+            if word is not None and (reply, word.key) != self._claimed:
+                self._claimed = reply, word.key
                 self.spoke(reply, word)
 
 
@@ -264,6 +297,7 @@ class World:
         self.answering: Line | None = None
         self.ended: list[str] = []
         agent = copy.copy(self.agent.made)
+        agent.spoken = self.spoken = _own_spoken(self.agent, plan)
         detector = "webrtcvad" if plan.real_vad else "simulated"
         vad = msgspec.structs.replace(agent.conduct.vad, vendor=detector)
         agent.conduct = msgspec.structs.replace(agent.conduct, vad=vad)
@@ -274,7 +308,7 @@ class World:
         )
         self.live: Vendor | None = None
         self.made: dict[bytes, SpokenWord] = {}
-        """Words of a live voice that no session has handed on yet."""
+        """Words of a live voice."""
         if plan.live is not None:
             sounds = tuple(step.text for step in plan.steps if step.do == "sound") or ("",)
             self.live = Vendor(plan.live, sounds, self._vendor, self._make)
@@ -303,6 +337,16 @@ class World:
 
     def _make(self, word: SpokenWord) -> None:
         self.made[word.key] = word
+
+    def spoken_words(self, audio: bytes) -> tuple[SpokenWord, ...] | None:
+        """The words of speech that was made before, at the start or beside the calls."""
+        found = self.agent.phrases.get(audio)
+        if found is not None or not self.tts.truthful:
+            return found
+        for piece in self.tts.pieces:
+            if piece.owner is None and piece.done and piece.made(audio):
+                return tuple(piece.words)
+        return None
 
     def _whose(self, spawn: Any) -> Line | None:
         """The call that a task would belong to."""

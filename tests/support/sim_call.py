@@ -39,6 +39,7 @@ AGENT: dict[str, Any] = {
     "stt": {"vendor": "scripted", "settings": {"utterances": ["What are your hours?"]}},
     "llm": {"vendor": "scripted", "settings": {"replies": [REPLY]}},
     "tts": {"vendor": "scripted"},
+    "turn_taking": {"filler_after_ms": 0},
 }
 MAKERS: Mapping[str, Callable[..., Any]] = {"stt": make_stt, "llm": make_llm, "tts": make_tts}
 
@@ -236,6 +237,10 @@ async def house(*, limit: int = 10, **fields: Any) -> AsyncIterator[House]:
     await agent.start(MULAW_8K, lambda step: None)
     made = House(agent, limit=limit)
     yield made
+    for _ in range(120):
+        if agent.spoken.idle:
+            break
+        await asyncio.sleep(1)
     assert len(made.calls) == 0, "a call is left"
     for _ in range(5):
         await asyncio.sleep(0)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-import voicecore.answering
+import voicecore.speech_cache
 from media.audio.format import ALAW_8K, L16_8K, L16_16K, MULAW_8K, AudioFormat
 from tests.support.sim_call import house
 from tests.support.virtual_loop import run_virtual
@@ -27,7 +27,7 @@ def test_phrases_are_ready_in_every_carriers_format(
         def convert(*args: Any) -> bytes:
             raise AssertionError("converted while calls are live")
 
-        monkeypatch.setattr(voicecore.answering, "convert_all", convert)
+        monkeypatch.setattr(voicecore.speech_cache, "convert_all", convert)
         spoken = agent.phrase("Hello there.", line)
         assert line.duration_ms(len(spoken.audio)) == 200
         assert [word.text for word in spoken.words] == ["Hello", "there."]

@@ -14,6 +14,8 @@ from voicecore.providers.errors import VendorError
 from voicecore.providers.llm import LlmDone
 from voicecore.providers.stt import SttInterim
 from voicecore.session import Session
+from voicecore.speech_cache import SpeechCache
+from voicecore.spoken import FixedPhrases, SpokenSentences
 from voicecore.turns import inputs
 from voicecore.turns.machine import TurnMachine
 
@@ -488,8 +490,8 @@ class TestRaces:
     def test_an_interruption_in_the_moment_of_the_first_audio(self, first: str) -> None:
         async def main() -> None:
             async with house(greeting="One two three four five six seven eight nine ten.") as home:
-                home.agent._originals.clear()  # the greeting is spoken live
-                home.agent._phrases.clear()
+                # The greeting is spoken live.
+                home.agent.spoken = SpokenSentences("", SpeechCache(), FixedPhrases(()))
                 call = home.ring()
                 session: Session = home.sessions[0]
                 original = session.leg.play

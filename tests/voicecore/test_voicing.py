@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from media.audio.format import L16_8K, MULAW_8K, AudioFormat
 from voicecore.providers.tts import TtsAudio, TtsDone, TtsEvent, TtsWords
 from voicecore.providers.words import Word
-from voicecore.voicing import ScriptDone, Tones, Voice, Voiced
+from voicecore.voicing import Cached, ScriptDone, Tones, Voice, Voiced
 
 
 class Speech:
@@ -59,6 +59,7 @@ class Stage:
         self.words: list[Word] = []
         self.done: list[int] = []
         self.silent = 0
+        self.cached_characters: list[int] = []
 
     def settle(self) -> None:
         while self.inbox:
@@ -76,6 +77,10 @@ class Stage:
                     self.silent += not spoken
                 case Tones(audio=audio):
                     self.line.append(audio)
+                case Cached(audio=audio, words=words, characters=characters):
+                    self.line.append(audio)
+                    self.words += words
+                    self.cached_characters.append(characters)
                 case ScriptDone():
                     self.done.append(item.reply)
 

@@ -112,6 +112,16 @@ class Phrases(Block):
         description="Said while an HTTP tool runs that has no `say_while` of its own; one "
         "sentence, or a list used in turn. An empty list says nothing.",
     )
+    fillers: Annotated[Sentences, Field(max_length=20)] = Field(
+        default=("Let me see.", "Just a second.", "Bear with me."),
+        description="Said in turn when an answer takes longer than `turn_taking.filler_after_ms`; "
+        "short ones are best. An empty list says nothing.",
+    )
+    backchannels: Annotated[Sentences, Field(max_length=20)] = Field(
+        default=("Mm-hm.", "Okay.", "I see."),
+        description="Said in turn to a caller who talks at length, see "
+        "`turn_taking.backchannel_after_ms`.",
+    )
 
 
 class DtmfInput(Block):

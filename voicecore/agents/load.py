@@ -1,5 +1,6 @@
 """Agent files: reading them, and finding everything that is wrong with one."""
 
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +27,7 @@ from voicecore.yaml_lines import (
     FieldProblem,
     YamlDocument,
     YamlFileError,
+    changed,
     parse_yaml,
     read_yaml,
     undotted,
@@ -49,12 +51,29 @@ class AgentFileError(YamlFileError):
 
 def load_agent(path: Path | str, *, secrets: Mapping[str, str]) -> Agent:
     """Read an agent file and make sure that calls can be answered with it: its fields, its
-    references to ``secrets``, its vendors' settings, and the keys of those that are used.
-    Vendors' modules are imported, but nothing is connected or loaded.
+    references to ``secrets``, its vendors' settings, the keys of those that are used, and the
+    files it names. Vendors' modules are imported, but nothing is connected or loaded.
 
     :raises AgentFileError: with everything that is wrong."""
     try:
         document = read_yaml(Path(path))
+    except YamlFileError as error:
+        raise AgentFileError(error.source, error.problems) from None
+    return _checked(document, secrets)
+
+
+def load_agent_with(
+    path: Path | str,
+    changes: Mapping[FieldPath, Any],
+    *,
+    secrets: Mapping[str, str] | None = None,
+) -> Agent:
+    """An agent file with some fields set otherwise, and checked like any other. Without
+    ``secrets``, references and vendors' settings are not checked.
+
+    :raises AgentFileError: with everything that is wrong."""
+    try:
+        document = changed(read_yaml(Path(path)), changes)
     except YamlFileError as error:
         raise AgentFileError(error.source, error.problems) from None
     return _checked(document, secrets)
@@ -122,6 +141,22 @@ def _vendor_problems(
             yield FieldProblem((kind, at, "vendor"), f"cannot be used here: {error.msg}")
 
 
+def _turn_end_problems(value: Any) -> Iterator[FieldProblem]:
+    """What keeps the model that hears ends of turns from being loaded, as far as is known
+    without loading it."""
+    path: FieldPath = ("turn_taking", "endpointing", "model")
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    if not isinstance(value, str) or not value:
+        return
+    if importlib.util.find_spec("onnxruntime") is None:
+        yield FieldProblem(
+            path, "needs the package onnxruntime (`pip install voicecore[turn-end]`)"
+        )
+    if not Path(value).is_file():
+        yield FieldProblem(path, f"there is no file {value}")
+
+
 def _checked(document: YamlDocument, secrets: Mapping[str, str] | None) -> Agent:
     agent, problems = None, list[FieldProblem]()
     try:
@@ -133,6 +168,7 @@ def _checked(document: YamlDocument, secrets: Mapping[str, str] | None) -> Agent
         found = (
             *_header_problems(tools, secrets),
             *_vendor_problems(blocks, language, secrets),
+            *_turn_end_problems(document.value),
         )
         problems += [document.problem(problem.path, problem.detail) for problem in found]
     if agent is None or problems:

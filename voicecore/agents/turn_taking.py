@@ -70,6 +70,49 @@ class Endpointing(Block):
         description="How long to wait for the STT vendor's final text before its last interim "
         "text is taken instead; without any text, what was heard counts as noise.",
     )
+    model: str = Field(
+        default="",
+        max_length=1000,
+        description="A model that hears whether the caller has finished: the path of an ONNX file "
+        "in the shape of Smart Turn v3, from the working directory unless it is absolute. Empty: "
+        "none. Not asked where the STT vendor detects turns itself.",
+    )
+    model_finished_from: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="The model's probability from which the caller sounds finished: the wait is "
+        "`min_silence_ms` unless the text is not whole.",
+    )
+    model_unfinished_below: float = Field(
+        default=0.5,
+        validate_default=True,
+        ge=0,
+        le=1,
+        description="The probability below which the caller sounds unfinished: the wait is "
+        "`max_silence_ms`, or half of the way to it after a whole sentence.",
+    )
+    model_timeout_ms: StrictInt = Field(
+        default=200,
+        ge=20,
+        le=5000,
+        description="An answer of the model that takes longer is dropped. No turn waits for it.",
+    )
+
+    @field_validator("model")
+    @classmethod
+    def _has_an_effect(cls, value: str, info: ValidationInfo) -> str:
+        if value and not info.data.get("adapts", True):
+            raise ValueError("has no effect with `adapts: false`")
+        return value
+
+    @field_validator("model_unfinished_below")
+    @classmethod
+    def _is_not_finished_too(cls, value: float, info: ValidationInfo) -> float:
+        most = info.data.get("model_finished_from", 1.0)
+        if value > most:
+            raise ValueError(f"must not be above model_finished_from ({most}), but is {value}")
+        return value
 
 
 Words = Annotated[
@@ -170,6 +213,25 @@ class Playout(Block):
         return value
 
 
+class Preemptive(Block):
+    """Having the model begin when the caller has probably finished. The answer is used if what
+    the caller said turns out to be just that, and dropped otherwise; `draft_dropped` events tell
+    what that cost. No tool runs before the turn is certain."""
+
+    enabled: bool = Field(
+        default=True,
+        description="Whether the model begins early. Off, no request is ever made in vain.",
+    )
+    voice: bool = Field(
+        default=False,
+        description="Whether the answer's first sentence is spoken beforehand too: sooner "
+        "answers, and speech that may be paid for in vain.",
+    )
+    max_per_turn: StrictInt = Field(
+        default=3, ge=1, le=10, description="How many answers are begun for one turn at most."
+    )
+
+
 class TurnTaking(Block):
     """Who speaks when."""
 
@@ -179,5 +241,22 @@ class TurnTaking(Block):
     )
     interruption: Interruption = Field(
         default=Interruption(), description="Giving way to the caller."
+    )
+    preemptive: Preemptive = Field(
+        default=Preemptive(), description="Beginning the answer before the turn is over."
+    )
+    filler_after_ms: StrictInt = Field(
+        default=2000,
+        ge=0,
+        le=30_000,
+        description="Silence, while the caller waits for an answer, after which one of "
+        "`phrases.fillers` is said. It gives way to the answer at once. 0: never.",
+    )
+    backchannel_after_ms: StrictInt = Field(
+        default=0,
+        ge=0,
+        le=60_000,
+        description="How long a caller has talked when the agent says one of "
+        "`phrases.backchannels` in the next pause. 0: never.",
     )
     playout: Playout = Field(default=Playout(), description="Sending speech to the carrier.")

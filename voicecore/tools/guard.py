@@ -41,6 +41,12 @@ class ToolGuard:
             and self._calls < self._limits.max_tool_calls
         )
 
+    @property
+    def tools_allowed_in_next_turn(self) -> bool:
+        """``tools_allowed`` as it will be after ``turn_started``."""
+        limits = self._limits
+        return limits.max_tool_rounds > 0 and self._calls < limits.max_tool_calls
+
     def turn_started(self) -> None:
         """A new turn of the caller's: rounds and repetitions count from zero again, for the
         caller may well ask for the same thing twice. The total of the call goes on."""

@@ -26,10 +26,18 @@ class History:
     def caller_said(self, text: str) -> None:
         """The caller's turn. Directly after another one (the agent was not heard in between),
         it continues that one."""
+        self._messages = self._with_caller(text)
+
+    def preview(self, text: str) -> tuple[Message, ...]:
+        """What ``messages`` would be if the caller had said ``text``."""
+        return self._for_request(self._with_caller(text))
+
+    def _with_caller(self, text: str) -> list[Message]:
         text = carriable(text)
         if self._messages and self._messages[-1].role == "user":
-            text = f"{self._messages.pop().text} {text}"
-        self._messages.append(Message("user", text))
+            joined = Message("user", f"{self._messages[-1].text} {text}")
+            return [*self._messages[:-1], joined]
+        return [*self._messages, Message("user", text)]
 
     def tools_called(self, text: str, calls: tuple[ToolCall, ...]) -> None:
         """The model asked for tools after saying ``text`` in the live reply."""
@@ -45,7 +53,8 @@ class History:
         heard and no tool called leaves no trace."""
         for index in self._open:
             message = self._messages[index]
-            said = message.text if heard.startswith(message.text) else heard
+            before, own, _ = heard.partition(message.text) if message.text else ("", "", "")
+            said = before + own  # a filler may come before it
             self._messages[index] = Message("assistant", said, message.tool_calls)
             heard = heard[len(said) :].lstrip()
         self._open.clear()
@@ -55,8 +64,11 @@ class History:
     def messages(self) -> tuple[Message, ...]:
         """Everything for a request: each tool call is followed by its result, as the
         protocol wants, be it only that it is still running."""
-        kept = self._messages[-LONGEST_MESSAGES:]
-        while kept and kept[0].role != "user" and len(kept) < len(self._messages):
+        return self._for_request(self._messages)
+
+    def _for_request(self, messages: list[Message]) -> tuple[Message, ...]:
+        kept = messages[-LONGEST_MESSAGES:]
+        while kept and kept[0].role != "user" and len(kept) < len(messages):
             kept = kept[1:]
         out = [self._system] if self._system.text else []
         for message in kept:

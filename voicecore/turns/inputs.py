@@ -33,6 +33,15 @@ class SpeechStopped(msgspec.Struct, frozen=True):
     at_ms: int
 
 
+class TurnEndJudged(msgspec.Struct, frozen=True):
+    """A model that hears ends of turns has judged the pause that began at ``at_ms``."""
+
+    at_ms: int
+    probability: float
+    """That the caller has finished."""
+    took_ms: int = 0
+
+
 class Heard(msgspec.Struct, frozen=True):
     """From the speech-to-text."""
 
@@ -64,6 +73,16 @@ class WordsCame(msgspec.Struct, frozen=True):
     """The voice said where words of a reply lie."""
 
     reply: int
+    words: tuple[Word, ...]
+
+
+class FillerPlays(msgspec.Struct, frozen=True):
+    """A filler of so much audio begins to play as part of a reply; its words' times count from
+    its own first sample."""
+
+    reply: int
+    text: str
+    duration_ms: int
     words: tuple[Word, ...]
 
 
@@ -123,11 +142,13 @@ Input = (
     | SpeechStarted
     | SpeechSustained
     | SpeechStopped
+    | TurnEndJudged
     | Heard
     | Thought
     | ThoughtFailed
     | AudioCame
     | WordsCame
+    | FillerPlays
     | SpeechDone
     | SpeechFailed
     | ReplyStarted

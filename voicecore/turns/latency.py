@@ -9,6 +9,7 @@ STAGES = (
     "llm_first_token",
     "first_sentence",
     "tts_first_audio",
+    "filler",
     "first_byte",
 )
 """In the order they usually come; the speech-to-text may be final before or after the turn

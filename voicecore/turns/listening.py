@@ -4,8 +4,9 @@ import msgspec
 
 from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, SttResumed
 from voicecore.providers.words import Word
+from voicecore.turns.completeness import Completeness, completeness
 from voicecore.turns.deadlines import Deadlines
-from voicecore.turns.endpointing import Endpointing
+from voicecore.turns.endpointing import Endpointing, Sounds
 from voicecore.turns.late_final import LATE_FINAL_MS, TakenInterim, without_repeats
 from voicecore.turns.settings import TurnSettings
 
@@ -46,6 +47,8 @@ class Listener:
         self._settings = settings
         self._deadlines = deadlines
         self._vendor_says_over = False
+        self._audio: float | None = None
+        """A model's probability that the pause at ``stopped_ms`` ends the turn."""
         self._finals: list[str] = []
         self._words: list[Word] = []
         self._interim = ""
@@ -55,6 +58,29 @@ class Listener:
         self._vendor_ended = False
         self._ripe = False
         self._taken: TakenInterim | None = None
+        self._eager = False
+
+    @property
+    def turn_started_ms(self) -> int | None:
+        """When the turn began; None while there is none."""
+        return self._first_ms
+
+    @property
+    def likely_over(self) -> bool:
+        """Whether the caller has probably finished, be it not decided: the vendor says so, or
+        there is a pause after a text that need not go on."""
+        if self._first_ms is None or not self.text:
+            return False
+        if self._eager:
+            return True
+        if self.speaking:
+            return False
+        policy = self._settings.endpointing
+        judged, sounds = completeness(self.text, policy.language), policy.sounds(self._audio)
+        if judged is Completeness.INCOMPLETE or sounds is Sounds.UNFINISHED:
+            return False
+        known = self._flushed or sounds is Sounds.FINISHED
+        return known or judged is Completeness.COMPLETE
 
     @property
     def text(self) -> str:
@@ -75,6 +101,7 @@ class Listener:
         elif self.text:
             self.endpointing.paused(at_ms - self.stopped_ms)
         self._flushed = self._ripe = False
+        self._audio = None
         self._deadlines.clear(ENDPOINT, FLUSH)
         self._deadlines.set(STUCK, at_ms + (STUCK_MS if self.text else NO_WORDS_MS))
 
@@ -90,9 +117,19 @@ class Listener:
         self._deadlines.set(FLUSH, now_ms + wait_ms)
         self._await_end(now_ms)
 
+    def audio_opinion(self, now_ms: int, at_ms: int, probability: float) -> bool:
+        """A model judged the pause that began at ``at_ms``. False: it is not this pause any more,
+        and makes no difference."""
+        if self.speaking or self._first_ms is None or at_ms != self.stopped_ms:
+            return False
+        self._audio = probability
+        self._await_end(now_ms)
+        return True
+
     def heard(self, now_ms: int, event: SttEvent) -> None:
         before = self.text
         self._take(now_ms, event)
+        self._eager = isinstance(event, SttEager) or (self._eager and self.text == before)
         if self.speaking:
             if self.text != before:
                 self._deadlines.set(STUCK, now_ms + STUCK_MS)
@@ -101,7 +138,9 @@ class Listener:
 
     def _await_end(self, now_ms: int) -> None:
         """Set, from what is known of the text, when the pause is long enough."""
-        wait_ms = self.endpointing.wait_ms(self.text, vendor_says_over=self._vendor_says_over)
+        wait_ms = self.endpointing.wait_ms(
+            self.text, vendor_says_over=self._vendor_says_over, audio=self._audio
+        )
         end_ms = self.stopped_ms + wait_ms
         self._ripe = end_ms <= now_ms
         if self._ripe:
@@ -117,7 +156,7 @@ class Listener:
         elif isinstance(event, SttEager):
             self._interim = event.text
         elif isinstance(event, SttResumed):
-            self._vendor_ended = False
+            self._vendor_ended = self._eager = False
 
     def due(self, now_ms: int, name: str) -> None:
         """One of this module's deadlines has come."""
@@ -172,6 +211,8 @@ class Listener:
         self._interim = ""
         self._first_ms = self.started_ms if self.speaking else None
         self._flushed = self._vendor_ended = self._ripe = self._vendor_says_over = False
+        self._eager = False
+        self._audio = None
         self._deadlines.clear(ENDPOINT, FLUSH)
 
     def _take_final(self, now_ms: int, event: SttFinal) -> None:

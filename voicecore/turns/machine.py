@@ -23,12 +23,14 @@ from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
 from voicecore.turns.barge_in import VERDICT, BargeIn
 from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.fillers import FILLER, Backchannels
 from voicecore.turns.history import History
 from voicecore.turns.inputs import (
     AudioCame,
     CallStarted,
     DigitPressed,
     EndRequested,
+    FillerPlays,
     Heard,
     Input,
     ReplyPlayed,
@@ -42,23 +44,23 @@ from voicecore.turns.inputs import (
     Thought,
     ThoughtFailed,
     ToolAnswered,
+    TurnEndJudged,
     WordsCame,
 )
+from voicecore.turns.keys import DIGITS, Keys
 from voicecore.turns.listening import ENDPOINT, FLUSH, STUCK, CallerTurn, Listener
 from voicecore.turns.outputs import Emit, FinalizeStt, HangUp, Output, ReopenStt
 from voicecore.turns.overlap import Verdict
 from voicecore.turns.reply import ReplyKind
 from voicecore.turns.settings import TurnSettings
 from voicecore.turns.speaking import Speaker
-from voicecore.turns.stt_events import stt_result
+from voicecore.turns.stt_events import stt_result, turn_end_judged
 from voicecore.turns.stt_watch import SttWatch
 
 MAX_STT_FAILURES = 2
 EARLY_ANSWER_MS = 2500
 """How long before a question's end it may be answered already."""
-MAX_DIGITS = 100
-"""Keys in one entry; those beyond it are dropped."""
-SILENCE, MAX_DURATION, DIGITS = "silence", "max_duration", "digits"
+SILENCE, MAX_DURATION = "silence", "max_duration"
 
 
 class Phase(StrEnum):
@@ -96,7 +98,8 @@ class TurnMachine:
         """What was last said over the agent and did not interrupt it."""
         self._unanswered: CallerTurn | None = None
         """The last turn, if its answer was dropped before it was heard."""
-        self._digits = ""
+        self._keys = Keys(settings, self._deadlines)
+        self._backchannels = Backchannels(settings.backchannel)
         self._stt_failures = 0
         self._stt_watch = SttWatch()
 
@@ -104,6 +107,12 @@ class TurnMachine:
     def live_reply(self) -> int | None:
         """The number of the reply whose output counts."""
         return self._speaker.reply.number if self._speaker.reply else None
+
+    @property
+    def draft(self) -> int | None:
+        """The number of the reply that is begun in advance; its voice is held back."""
+        draft = self._speaker.drafting.draft
+        return draft.reply.number if draft is not None else None
 
     def next_deadline(self) -> int | None:
         """When ``on_deadline`` is to be called next."""
@@ -114,6 +123,8 @@ class TurnMachine:
         if self.phase is not Phase.ENDED:
             self._dispatch(now_ms, event)
             self._settle(now_ms)
+            if isinstance(event, Heard | SpeechStopped | TurnEndJudged):
+                self._foresee(now_ms)
         return self._drain()
 
     def on_deadline(self, now_ms: int) -> list[Output]:
@@ -140,12 +151,17 @@ class TurnMachine:
                     self._went_on(now_ms)
             case SpeechStopped():
                 self._speech_stopped(now_ms, event.at_ms)
+            case TurnEndJudged():
+                if self._listener.audio_opinion(now_ms, event.at_ms, event.probability):
+                    self._out.append(turn_end_judged(event))
             case Heard():
                 self._heard(now_ms, event)
             case Thought():
                 speaker.thought(now_ms, event)
             case ThoughtFailed():
                 speaker.thought_failed(now_ms, event.reply, event.error)
+            case FillerPlays():
+                speaker.filler_plays(now_ms, event)
             case AudioCame():
                 speaker.audio_came(now_ms, event.reply, event.duration_ms)
             case WordsCame():
@@ -165,7 +181,7 @@ class TurnMachine:
                 speaker.tool_answered(now_ms, event.result)
             case StreamClosed():
                 speaker.cut(now_ms, "call_ended")
-                self._end(event.reason)
+                self._end(now_ms, event.reason)
             case EndRequested():
                 self._say_goodbye(now_ms, event.reason)
             case _:
@@ -189,6 +205,22 @@ class TurnMachine:
         self._listener.speech_stopped(now_ms, at_ms)
         self._out.append(Emit("speech_stopped", {"at_ms": at_ms}))
         self._out.append(FinalizeStt())
+        self._backchannel(now_ms)
+
+    def _backchannel(self, now_ms: int) -> None:
+        """Tell a caller who talks at length and only pauses that somebody listens."""
+        started_ms = self._listener.turn_started_ms
+        free = self._speaker.reply is None and self.phase is Phase.TALKING
+        if not free or started_ms is None or self._listener.likely_over:
+            return
+        if phrase := self._backchannels.at_pause(now_ms, started_ms):
+            self._speaker.speak(now_ms, ReplyKind.BACKCHANNEL, phrase)
+
+    def _foresee(self, now_ms: int) -> None:
+        """Have the model begin if the caller has probably finished."""
+        speaker, listener = self._speaker, self._listener
+        if speaker.reply is None and self.phase is Phase.TALKING:
+            speaker.drafting.foresee(now_ms, listener.text, likely=listener.likely_over)
 
     def _heard(self, now_ms: int, event: Heard) -> None:
         heard = event.event
@@ -283,11 +315,13 @@ class TurnMachine:
         return self._barge_in.judge(now_ms, text) is Verdict.INTERRUPTION
 
     def _played(self, now_ms: int, event: ReplyPlayed) -> None:
-        self._listener.endpointing.went_well()
         reply, ignored = self._speaker.reply, self._ignored
         self._speaker.played(now_ms, event.reply, event.played_ms)
         if reply is None or self._speaker.reply is not None:
             return
+        if reply.kind is ReplyKind.BACKCHANNEL:
+            return
+        self._listener.endpointing.went_well()
         self._ignored = None
         asked = reply.spoken.text.endswith("?") and self._speaker.ended_reason is None
         if asked and ignored is not None and now_ms < ignored.end_ms + EARLY_ANSWER_MS:
@@ -304,17 +338,13 @@ class TurnMachine:
         protected = self._speaker.is_protected(now_ms, overlap.protected)
         if overlap.keys_interrupt and self._barge_in.may_interrupt and not protected:
             self._speaker.cut(now_ms, "interrupted")
-        finished = digit == self._settings.digits_finish_key
-        if not finished and len(self._digits) < MAX_DIGITS:
-            self._digits += digit
-        wait_ms = 0 if finished else self._settings.digits_pause_ms
-        self._deadlines.set(DIGITS, now_ms + wait_ms)
+        self._keys.pressed(now_ms, digit)
 
     def _digits_done(self, now_ms: int) -> None:
-        text = f"DTMF: {self._digits}"
-        if not self._digits:
+        digits = self._keys.take()
+        if not digits:
             return
-        self._digits = ""
+        text = f"DTMF: {digits}"
         if self._speaker.audible and not self._speaker.can_be_interrupted:
             return
         self._speaker.cut(now_ms, "interrupted")
@@ -335,6 +365,8 @@ class TurnMachine:
                 self._barge_in.nothing_was_said(now_ms)
         elif name == VERDICT:
             self._barge_in.due(now_ms)
+        elif name == FILLER:
+            self._speaker.fill(now_ms, caller_speaks=self._listener.speaking)
         elif name == SILENCE:
             self._silence(now_ms)
         elif name == DIGITS:
@@ -370,17 +402,17 @@ class TurnMachine:
             return
         if self._speaker.ended_reason is not None:
             self._out.append(HangUp(self._speaker.ended_reason))
-            self._end(self._speaker.ended_reason)
+            self._end(now_ms, self._speaker.ended_reason)
             return
         reply = self._speaker.reply
-        ending = reply is not None and not reply.interruptible
+        ending = reply is not None and reply.is_last
         if ending and self.phase is Phase.TALKING:
             self.phase = Phase.ENDING
             self._deadlines.clear(SILENCE, DIGITS, MAX_DURATION)
         turn = self._listener.decide()
         if turn is not None and self.phase is Phase.TALKING:
             self._turn_decided(now_ms, turn)
-        quiet = self._speaker.reply is None and self._listener.idle and not self._digits
+        quiet = self._speaker.reply is None and self._listener.idle and not self._keys.digits
         if quiet and self._unanswered is not None and self.phase is Phase.TALKING:
             # What made us wait was noise.
             self._answer(now_ms, self._unanswered, again=True)
@@ -390,7 +422,8 @@ class TurnMachine:
         elif SILENCE not in self._deadlines:
             self._deadlines.set(SILENCE, now_ms + self._settings.ask_after_ms)
 
-    def _end(self, reason: str) -> None:
+    def _end(self, now_ms: int, reason: str) -> None:
         self.phase = Phase.ENDED
+        self._speaker.drafting.drop(now_ms, "call_ended")
         self._deadlines.clear_all()
         self._out.append(Emit("call_ended", {"reason": reason}))

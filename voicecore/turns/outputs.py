@@ -36,6 +36,33 @@ class SayPhrase(msgspec.Struct, frozen=True):
     text: str
 
 
+class SayFiller(msgspec.Struct, frozen=True):
+    """Play a phrase of the cache while a reply's own speech is awaited. ``FillerPlays`` comes
+    back if the cache has it; if not, nothing happens."""
+
+    reply: int
+    text: str
+
+
+class ShortenReply(msgspec.Struct, frozen=True):
+    """Drop all of a paused reply's audio after ``to_ms``, a whole number of frames."""
+
+    reply: int
+    to_ms: int
+
+
+class UseDraft(msgspec.Struct, frozen=True):
+    """The draft is the live reply now: what its voice has delivered counts."""
+
+    reply: int
+
+
+class DropDraft(msgspec.Struct, frozen=True):
+    """Forget what the draft's voice has delivered, and stop it."""
+
+    reply: int
+
+
 class FinishSaying(msgspec.Struct, frozen=True):
     """No more sentences follow for this reply."""
 
@@ -117,6 +144,10 @@ Output = (
     | StopLlm
     | Say
     | SayPhrase
+    | SayFiller
+    | ShortenReply
+    | UseDraft
+    | DropDraft
     | FinishSaying
     | RestartVoice
     | CancelReply

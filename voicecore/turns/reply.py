@@ -15,6 +15,7 @@ class ReplyKind(StrEnum):
     PROMPT = "prompt"
     FAREWELL = "farewell"
     FALLBACK = "fallback"
+    BACKCHANNEL = "backchannel"
 
 
 class Reply:
@@ -32,6 +33,13 @@ class Reply:
         self.started_ms: int | None = None
         """When its first audio left; None while the caller hears nothing of it."""
         self.audio_ms = 0
+        """All audio of it, fillers included."""
+        self.filler_ms = 0
+        """How much of its audio is fillers."""
+        self.filler_end_ms = 0
+        """Where in its audio the filler ends that may still be playing; 0 when none may."""
+        self.said_beforehand = 0
+        """Sentences at its beginning that the voice was given while it was a draft."""
         self.tones_end_ms = 0
         """Where in its audio the tones end at the earliest."""
         self.paused_ms: int | None = None
@@ -51,10 +59,22 @@ class Reply:
         self.voice_restarts = 0
         self._first_clause_chars = first_clause_chars
         self.sentences = SentenceStream(first_clause_chars=first_clause_chars)
+        self.draft_sentences = SentenceStream(first_clause_chars=first_clause_chars)
+        """Finds the same sentences while it is a draft."""
+
+    @property
+    def speech_ms(self) -> int:
+        """How much audio of its own words there is."""
+        return self.audio_ms - self.filler_ms
+
+    @property
+    def is_last(self) -> bool:
+        """The call ends with it, come what may."""
+        return self.kind in (ReplyKind.FAREWELL, ReplyKind.FALLBACK)
 
     @property
     def interruptible(self) -> bool:
-        return self.kind not in (ReplyKind.FAREWELL, ReplyKind.FALLBACK)
+        return not self.is_last and self.kind is not ReplyKind.BACKCHANNEL
 
     @property
     def is_phrase(self) -> bool:

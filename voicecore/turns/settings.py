@@ -17,6 +17,27 @@ class Phrases(msgspec.Struct, frozen=True):
     wrap_up: str = "I'm sorry, we have reached the time limit for this call. Goodbye."
 
 
+class PreemptivePolicy(msgspec.Struct, frozen=True):
+    enabled: bool = False
+    voice: bool = False
+    """Whether the beginning of the answer is spoken beforehand too."""
+    max_per_turn: int = 3
+
+
+class FillerPolicy(msgspec.Struct, frozen=True):
+    after_ms: int = 0
+    """Silence, while an answer is awaited, after which a filler is said; 0: none ever is."""
+    phrases: tuple[str, ...] = ()
+
+
+class BackchannelPolicy(msgspec.Struct, frozen=True):
+    """What the agent says while it listens."""
+
+    after_ms: int = 0
+    """How long the caller has talked when the next pause gets a backchannel; 0: none does."""
+    phrases: tuple[str, ...] = ()
+
+
 class TurnSettings(msgspec.Struct, frozen=True):
     """All times in milliseconds."""
 
@@ -30,6 +51,12 @@ class TurnSettings(msgspec.Struct, frozen=True):
     """The speech-to-text detects ends of turns itself, and is believed."""
     overlap: OverlapPolicy = OverlapPolicy()
     """What happens when the caller speaks over the agent."""
+    preemptive: PreemptivePolicy = PreemptivePolicy()
+    """Whether the model begins before the turn is decided."""
+    filler: FillerPolicy = FillerPolicy()
+    """What is said while an answer takes long."""
+    backchannel: BackchannelPolicy = BackchannelPolicy()
+    """What is said while the caller talks at length."""
     first_clause_chars: int = 24
     ask_after_ms: int = 8000
     """Silence after which the agent asks whether anybody is there."""

@@ -9,9 +9,11 @@ from voicecore.tools.guard import ToolGuard
 from voicecore.tools.requests import ToolResult
 from voicecore.tools.toolset import ToolSet
 from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.drafting import DRAFT, Drafting
+from voicecore.turns.fillers import FILLER, Fillers
 from voicecore.turns.heard import CHARACTER_MS
 from voicecore.turns.history import History
-from voicecore.turns.inputs import Thought
+from voicecore.turns.inputs import FillerPlays, Thought
 from voicecore.turns.listening import CallerTurn
 from voicecore.turns.outputs import (
     CancelReply,
@@ -64,14 +66,21 @@ class Speaker:
         self._played_ms = played_ms
         self._tools = Tooling(settings, history, tools, guard, deadlines, out, self)
         self._thinking = Thinking(settings, history, self._tools, tools.specs, deadlines, out, self)
+        self.drafting = Drafting(
+            settings.preemptive, history, self._tools, tools.specs, deadlines, out, self._new_answer
+        )
+        self._fillers = Fillers(settings.filler, deadlines, out, played_ms)
         self._count = 0
         self._character_ms: float = CHARACTER_MS
         """How long the voice takes for a character, as its last reply showed."""
 
     @property
     def audible(self) -> bool:
-        """The caller hears the agent, or is about to."""
-        return self.reply is not None and self.reply.started_ms is not None
+        """The caller hears the agent have its turn, or is about to."""
+        reply = self.reply
+        if reply is None or reply.kind is ReplyKind.BACKCHANNEL:
+            return False
+        return reply.started_ms is not None
 
     @property
     def can_be_interrupted(self) -> bool:
@@ -102,7 +111,7 @@ class Speaker:
         self, now_ms: int, kind: ReplyKind, text: str, *, end_reason: str | None = None
     ) -> None:
         """Say a fixed text as a reply of its own."""
-        reply = self._begin(kind)
+        reply = self._begin(now_ms, kind)
         reply.end_reason = end_reason
         reply.llm_done = True
         reply.spoken.say(text)
@@ -114,33 +123,53 @@ class Speaker:
         """Have the model answer the caller's turn; ``again``: the history holds it already."""
         if not again:
             self._history.caller_said(turn.text)
-        reply = self._begin(ReplyKind.ANSWER)
+        self._tools.new_turn()
+        draft = self.drafting.take(now_ms)
+        reply = self.reply = draft.reply if draft is not None else self._new_answer()
         reply.latency.mark("speech_end", turn.end_ms)
         reply.latency.mark("turn_decided", now_ms)
         reply.latency.mark("stt_final", turn.final_ms)
-        self._tools.new_turn()
-        self._thinking.ask(now_ms, reply)
+        self._fillers.expect(turn.end_ms)
+        if draft is not None:
+            self._thinking.adopt(now_ms, draft)
+        else:
+            self._thinking.ask(now_ms, reply)
 
-    def _begin(self, kind: ReplyKind) -> Reply:
+    def _begin(self, now_ms: int, kind: ReplyKind) -> Reply:
+        self.drafting.drop(now_ms, "overtaken")
+        self.reply = self._new_reply(kind)
+        return self.reply
+
+    def _new_answer(self) -> Reply:
+        return self._new_reply(ReplyKind.ANSWER)
+
+    def _new_reply(self, kind: ReplyKind) -> Reply:
         self._count += 1
         clause = self._settings.first_clause_chars
-        self.reply = Reply(
-            self._count, kind, first_clause_chars=clause, character_ms=self._character_ms
-        )
-        return self.reply
+        return Reply(self._count, kind, first_clause_chars=clause, character_ms=self._character_ms)
 
     # The model and its tools
 
     def thought(self, now_ms: int, thought: Thought) -> None:
-        reply = self._live(thought.reply)
+        reply, draft = self._live(thought.reply), self.drafting.draft
         if reply is not None:
             self._thinking.came(now_ms, reply, thought.event)
+        elif draft is not None and draft.reply.number == thought.reply:
+            self.drafting.came(now_ms, thought.event)
 
     def thought_failed(self, now_ms: int, number: int, error: VendorError) -> None:
         """The model failed a reply; one that it has answered is none of its business."""
         reply = self._live(number)
         if reply is not None and not reply.llm_done:
             self._thinking.failed(now_ms, reply, error)
+        elif reply is None:
+            self._draft_failed(now_ms, "llm", number, error)
+
+    def _draft_failed(self, now_ms: int, kind: str, number: int, error: VendorError) -> None:
+        draft = self.drafting.draft
+        if draft is not None and draft.reply.number == number:
+            self.emit_failure(kind, draft.reply, error)
+            self.drafting.failed(now_ms, error)
 
     def tool_answered(self, now_ms: int, result: ToolResult) -> None:
         self._tools.answered(now_ms, result)
@@ -153,6 +182,7 @@ class Speaker:
         """Every tool of the round has answered: the model goes on, unless the call ends."""
         if reply.end_reason is None:
             reply.next_round()
+            self._fillers.expect(now_ms)
             self._thinking.ask(now_ms, reply)
             return
         reply.llm_done = True
@@ -166,23 +196,26 @@ class Speaker:
     def say(self, now_ms: int, reply: Reply, sentence: str) -> None:
         """Give a sentence to the voice."""
         reply.latency.mark("first_sentence", now_ms)
-        reply.spoken.say(sentence, from_ms=max(reply.audio_ms, reply.tones_end_ms))
+        reply.spoken.say(sentence, from_ms=max(reply.speech_ms, reply.tones_end_ms))
         self._perform(reply, Say(reply.number, sentence))
         self._out.append(Emit("agent_saying", {"reply": reply.number, "text": sentence}))
         self._await_audio(now_ms, reply)
 
     def press(self, now_ms: int, reply: Reply, digits: str) -> None:
         """Have keys' tones played after what was said before."""
-        reply.tones_end_ms = max(reply.audio_ms, reply.tones_end_ms) + dtmf_ms(digits)
+        reply.tones_end_ms = max(reply.speech_ms, reply.tones_end_ms) + dtmf_ms(digits)
         self._perform(reply, PlayTones(reply.number, digits))
         self._await_audio(now_ms, reply)
 
     def _perform(self, reply: Reply, step: Say | SayPhrase | PlayTones) -> None:
         reply.script.append(step)
-        self._out.append(step)
+        if reply.said_beforehand and isinstance(step, Say):
+            reply.said_beforehand -= 1
+        else:
+            self._out.append(step)
 
     def _await_audio(self, now_ms: int, reply: Reply) -> None:
-        if not reply.audio_ms and FIRST_AUDIO not in self._deadlines:
+        if not reply.speech_ms and FIRST_AUDIO not in self._deadlines:
             self._deadlines.set(FIRST_AUDIO, now_ms + self._settings.first_audio_timeout_ms)
 
     def audio_came(self, now_ms: int, number: int, duration_ms: int) -> None:
@@ -190,8 +223,10 @@ class Speaker:
         if reply is None:
             return
         reply.latency.mark("tts_first_audio", now_ms)
+        self._fillers.end(now_ms, reply)
         reply.audio_ms += duration_ms
         self._deadlines.clear(FIRST_AUDIO)
+        self._fillers.expect(now_ms + duration_ms)
         if reply.llm_done and not reply.waiting_for:
             self.progress(now_ms)
 
@@ -204,21 +239,22 @@ class Speaker:
         reply = self._live(number)
         if reply is None:
             return
-        if not reply.audio_ms:
+        if not reply.speech_ms:
             error = VendorError("tts", "garbage", "no audio", retryable=True)
             self.voice_failed(now_ms, number, error)
             return
         reply.voice_done = True
-        self._deadlines.clear(PROGRESS, FIRST_AUDIO)
+        self._deadlines.clear(PROGRESS, FIRST_AUDIO, FILLER)
         self._deadlines.set(PLAYOUT, now_ms + reply.audio_ms + PLAYOUT_SLACK_MS)
 
     def voice_failed(self, now_ms: int, number: int, error: VendorError) -> None:
         """The voice failed: try once more if nothing was heard, else the call fails."""
         reply = self._live(number)
         if reply is None:
+            self._draft_failed(now_ms, "tts", number, error)
             return
         self.emit_failure("tts", reply, error)
-        again = error.retryable and not reply.audio_ms
+        again = error.retryable and not reply.speech_ms
         if not again or reply.voice_restarts >= MAX_VOICE_RESTARTS:
             self.give_up(now_ms, "tts_failed")
             return
@@ -236,7 +272,7 @@ class Speaker:
         reply = self._live(number)
         if reply is not None and reply.started_ms is None:
             reply.started_ms = at_ms
-            reply.latency.mark("first_byte", at_ms)
+            reply.latency.mark("filler" if reply.filler_ms else "first_byte", at_ms)
 
     def played(self, now_ms: int, number: int, played_ms: int) -> None:
         """The caller heard all of it."""
@@ -244,7 +280,7 @@ class Speaker:
         if reply is None:
             return
         self._tools.abandon(reply)
-        self._history.settle(reply.spoken.text)
+        self._settle(reply, reply.spoken.text)
         self._close(reply, None, played_ms, "played")
         self.ended_reason = reply.end_reason
 
@@ -282,8 +318,12 @@ class Speaker:
         if reply.started_ms is not None:
             played_ms = self._played_ms(now_ms, reply.number)
             self._out.append(ClearPlayout(reply.number))
-        self._history.settle(reply.spoken.heard_text(played_ms))
+        self._settle(reply, reply.spoken.heard_text(played_ms))
         self._close(reply, played_ms, played_ms, why)
+
+    def _settle(self, reply: Reply, heard: str) -> None:
+        if reply.kind is not ReplyKind.BACKCHANNEL:  # "mm-hm" is nothing to go on from
+            self._history.settle(heard)
 
     def give_up(self, now_ms: int, reason: str) -> None:
         """The call has failed: say so, then hang up. Failing at that, hang up."""
@@ -300,6 +340,8 @@ class Speaker:
         reply = self.reply
         if name in self._tools.deadline_names:
             self._tools.due(now_ms, name)
+        elif name == DRAFT:
+            self.drafting.due(now_ms)
         elif reply is None:
             return
         elif name == FIRST_TOKEN:
@@ -307,7 +349,7 @@ class Speaker:
         elif name == FIRST_AUDIO:
             self._timed_out(now_ms, reply, "tts", "first_output_timeout")
         elif name == PROGRESS:
-            mute = reply.llm_done and not reply.audio_ms
+            mute = reply.llm_done and not reply.speech_ms
             code = "first_output_timeout" if mute else "stalled"
             self._timed_out(now_ms, reply, "tts" if reply.llm_done else "llm", code)
         elif name == PLAYOUT:
@@ -323,8 +365,8 @@ class Speaker:
 
     def _close(self, reply: Reply, cut_ms: int | None, played_ms: int, why: str) -> None:
         self.reply = None
+        self._deadlines.clear(FIRST_TOKEN, FIRST_AUDIO, PROGRESS, PLAYOUT, TOOLS, FILLER)
         self._character_ms = reply.spoken.character_ms
-        self._deadlines.clear(FIRST_TOKEN, FIRST_AUDIO, PROGRESS, PLAYOUT, TOOLS)
         self._out.append(
             Emit(
                 "agent_turn",
@@ -346,6 +388,17 @@ class Speaker:
             summary = reply.latency.summary(reply.number)
             data = {"reply": summary.reply, **summary.after_speech_end_ms}
             self._out.append(Emit("turn_latency", data))
+
+    def fill(self, now_ms: int, *, caller_speaks: bool) -> None:
+        """The caller has heard nothing for long."""
+        if self.reply is not None:
+            self._fillers.due(now_ms, self.reply, caller_speaks=caller_speaks)
+
+    def filler_plays(self, now_ms: int, event: FillerPlays) -> None:
+        """The filler was there."""
+        reply = self._live(event.reply)
+        if reply is not None:
+            self._fillers.plays(now_ms, reply, event)
 
     def progress(self, now_ms: int) -> None:
         self._deadlines.set(PROGRESS, now_ms + self._settings.stall_timeout_ms)

@@ -1,8 +1,10 @@
-"""What the speech-to-text said, as an event: enough to take the same turns again from it."""
+"""What the speech-to-text said, and a model of the sound, as events: enough to take the same
+turns again from them."""
 
 from typing import Any, assert_never
 
 from voicecore.providers.stt import SttEager, SttFinal, SttInterim, SttResumed
+from voicecore.turns.inputs import TurnEndJudged
 from voicecore.turns.outputs import Emit
 
 
@@ -27,3 +29,12 @@ def stt_result(heard: SttInterim | SttFinal | SttEager | SttResumed) -> Emit:
         case _:
             assert_never(heard)
     return Emit("stt_result", data)
+
+
+def turn_end_judged(judged: TurnEndJudged) -> Emit:
+    data = {
+        "at_ms": judged.at_ms,
+        "probability": round(judged.probability, 3),
+        "took_ms": judged.took_ms,
+    }
+    return Emit("turn_end_judged", data)

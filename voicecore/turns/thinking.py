@@ -13,6 +13,7 @@ from voicecore.providers.llm import (
     ToolSpec,
 )
 from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.drafting import Draft
 from voicecore.turns.history import History
 from voicecore.turns.outputs import Emit, FinishSaying, Output, StartLlm, StopLlm
 from voicecore.turns.reply import Reply, ReplyKind
@@ -73,6 +74,15 @@ class Thinking:
         request = LlmRequest(self._history.messages(), specs)
         self._out.append(StartLlm(reply.number, request))
         self._deadlines.set(FIRST_TOKEN, now_ms + self._settings.first_token_timeout_ms)
+
+    def adopt(self, now_ms: int, draft: Draft) -> None:
+        """The draft's model goes on for the live reply: take what it said so far."""
+        reply = draft.reply
+        self._deadlines.set(FIRST_TOKEN, now_ms + self._settings.first_token_timeout_ms)
+        if draft.came:
+            reply.latency.mark("llm_first_token", draft.came[0][0])
+        for _, event in draft.came:
+            self.came(now_ms, reply, event)
 
     def came(self, now_ms: int, reply: Reply, event: LlmEvent) -> None:
         """The model said something of the live reply."""

@@ -98,6 +98,11 @@ class Tooling:
         """Whether the next request may offer tools."""
         return self._guard.tools_allowed
 
+    @property
+    def allowed_in_next_turn(self) -> bool:
+        """The same, once the caller's next turn has begun."""
+        return self._guard.tools_allowed_in_next_turn
+
     def run(self, now_ms: int, reply: Reply) -> None:
         """The model's answer is complete and asks for ``reply.calls``."""
         self._guard.round_started()

@@ -151,6 +151,7 @@ STEP = st.one_of(
     step("speech_started", st.integers(0, 200)),
     step("speech_sustained", st.sampled_from([160, 300, 600]), st.sampled_from([0.0, 20.0])),
     step("speech_stopped", st.integers(0, 300)),
+    step("turn_end_judged", st.booleans(), st.floats(0, 1)),
     step("caller_says", TEXTS),
     step("stt_interim", TEXTS),
     step("stt_eager", TEXTS),
@@ -192,6 +193,9 @@ def play_step(driver: Checked, name: str, *values: Any) -> None:  # noqa: C901 -
             driver.send(inputs.SpeechSustained(*values))
         case "speech_stopped":
             driver.send(inputs.SpeechStopped(max(driver.now_ms - values[0], 0)))
+        case "turn_end_judged":
+            stopped_ms = driver.machine._listener.stopped_ms
+            driver.send(inputs.TurnEndJudged(stopped_ms - values[0], values[1]))
         case "caller_says":
             driver.send(inputs.SpeechStarted(driver.now_ms))
             driver.pass_ms(400)
