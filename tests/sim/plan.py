@@ -84,6 +84,17 @@ class Net(msgspec.Struct, frozen=True):
     reads: bool = True
 
 
+class Taking(msgspec.Struct, frozen=True):
+    """How the agent fills silences. ``drafts``: how many answers are begun for one turn at most,
+    before it is certain; ``voiced``: spoken beforehand too. The times are those of the agent
+    file; 0 is never."""
+
+    drafts: int = 0
+    voiced: bool = False
+    filler_after_ms: int = 0
+    backchannel_after_ms: int = 0
+
+
 class Plan(msgspec.Struct, frozen=True):
     seed: int
     carrier: str
@@ -105,6 +116,7 @@ class Plan(msgspec.Struct, frozen=True):
     neighbour_ms: int | None
     """When a second caller like the first rings."""
     limit: int
+    taking: Taking = Taking()
     live: LivePlan | None = None
     """With Deepgram's adapters in place of the scripted speech vendors."""
 
@@ -159,7 +171,17 @@ def draw_plan(seed: int) -> Plan:
         lag_ms=house.choice((0, 0, 0, 5, 40, 400)),
         neighbour_ms=house.between(0, 5000) if house.chance(6) else None,
         limit=house.choice((1, 4)),
+        taking=_taking(part("taking")),
         live=draw_live(live) if agent != "vendor" and live.chance(10) else None,
+    )
+
+
+def _taking(draw: _Draw) -> Taking:
+    return Taking(
+        drafts=draw.choice((0, 1, 3, 3)),
+        voiced=draw.chance(50),
+        filler_after_ms=draw.choice((0, 200, 700, 2000)),
+        backchannel_after_ms=draw.choice((0, 0, 800, 3000)),
     )
 
 
@@ -263,7 +285,7 @@ def _stt(draw: _Draw, agent: str, sounds: tuple[str, ...]) -> dict[str, Any]:
         "end_of_turn": agent == "vendor",
         "seed": draw.between(0, 1 << 30),
     }
-    if agent == "vendor" or draw.chance(10):
+    if agent == "vendor" or draw.chance(30):
         settings["eager_after_ms"] = draw.between(100, 1500)
         settings["resumed_after_ms"] = draw.between(100, 2500)
     return _with_faults(settings, _faults(draw, 15))

@@ -57,7 +57,8 @@ def _of(line: Line, type_: str) -> list[Any]:
 def _history(world: World, line: Line) -> list[str]:
     session, wrong = line.session, list[str]()
     assert session is not None
-    told = " ".join(" ".join(turn["heard_text"] for turn in _of(line, "agent_turn")).split())
+    turns = [turn for turn in _of(line, "agent_turn") if turn["kind"] != "backchannel"]
+    told = " ".join(" ".join(turn["heard_text"] for turn in turns).split())
     kept = " ".join(" ".join(session.assistant_texts).split())
     if told != kept:
         wrong.append(f"4: the history has {kept[-200:]!r}, the events have {told[-200:]!r}")
