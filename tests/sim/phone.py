@@ -76,6 +76,8 @@ class Phone:
         self.ended_us: int | None = None
         self.sounding = False
         self.marks_returned = 0
+        self.delay_told = False
+        """A mark came back that told the server how long the way there and back is."""
         self.seen: set[str] = set()
         """What went wrong on the line, and when the caller left."""
         self._loop = loop
@@ -96,6 +98,8 @@ class Phone:
         self._held: bytes | None = None
         self._mark_due_us: int | None = None
         self._marks_made = 0
+        self._clears = 0
+        self._clears_before: dict[str, int] = {}
         self._last_mark = 0
         self._ticks = 0
         self._quiet_ms = 0
@@ -152,10 +156,12 @@ class Phone:
             if not self.gone:
                 self.ear.play(at_us, message.payload, self._reply)
         elif isinstance(message, ServerMark):
+            self._clears_before[message.name] = self._clears
             if not self.gone:
                 self.ear.mark(at_us, message.name)
                 self._arm_marks()
         elif isinstance(message, ServerClear):
+            self._clears += 1
             self._on_sent("clear", self._reply)
             if not self.gone:
                 self.ear.clear(at_us)
@@ -309,6 +315,8 @@ class Phone:
     def _return_mark(self, name: str, number: int) -> None:
         if not self.over:
             self.marks_returned += 1
+            heard = self._clears_before.get(name) == self._clears
+            self.delay_told |= heard and not name.endswith(":end")
             if number < self._last_mark:
                 self.seen.add("marks reordered")
             self._last_mark = number
