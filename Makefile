@@ -30,7 +30,7 @@ demo: $(STAMP)
 
 # Everything. What talks in real time or loads models runs alone, so that nothing disturbs it.
 test: $(STAMP) fast
-	@$(MAKE) --no-print-directory sim SEED=20261122 CALLS=2000
+	@$(MAKE) --no-print-directory sim CALLS=2000
 	@$(BIN)/python -m pytest -m "local_models or e2e"
 
 # With fewer examples a property than `make test` tries.
@@ -58,7 +58,7 @@ CALLS ?= 2000
 sim: $(STAMP)
 	@$(BIN)/python -m tests.sim --seed $(SEED) --calls $(CALLS) --jobs 2
 
-# About a quarter of an hour.
+# Half an hour or more: it tells how long.
 sim-long:
 	@$(MAKE) --no-print-directory sim CALLS=100000
 

@@ -161,6 +161,13 @@ class Session:
             self._draining = True
             self._loop.call_soon(self._drain)
 
+    def _post_first(self, *items: inputs.Input | Voiced) -> None:
+        """Take these next."""
+        self._inbox.extendleft(reversed(items))
+        if items and not self._draining:
+            self._draining = True
+            self._loop.call_soon(self._drain)
+
     def _drain(self) -> None:
         """The one consumer. A bug in what it calls ends this call."""
         try:
@@ -296,7 +303,8 @@ class Session:
         if spoken is None:
             return
         duration_ms = self._line.duration_ms(len(spoken.audio))
-        self._post(inputs.FillerPlays(reply, text, duration_ms, spoken.words))
+        # Before what the voice has delivered already, which will be played behind it.
+        self._post_first(inputs.FillerPlays(reply, text, duration_ms, spoken.words))
         self.leg.play(reply, spoken.audio)
         self.leg.rest(reply)
 
@@ -304,10 +312,7 @@ class Session:
         """What the draft's voice has delivered meanwhile is taken first of all."""
         held, self._held = self._held, deque()
         self._held_bytes = 0
-        self._inbox.extendleft(reversed(held))
-        if held and not self._draining:
-            self._draining = True
-            self._loop.call_soon(self._drain)
+        self._post_first(*held)
 
     def _hold(self, item: Voiced) -> None:
         """The voice speaks a draft: kept until it is known whether it is needed."""

@@ -52,6 +52,8 @@ def _batches(options: argparse.Namespace) -> Iterator[list[int]]:
 def _run_all(options: argparse.Namespace) -> Tally:
     total = Tally()
     batches = list(_batches(options))
+    again = f"--seed {options.seed} --calls {options.calls} --jobs {options.jobs}"
+    tell(f"simulating; the same again: python -m tests.sim {again}")
     began_s = time.perf_counter()
     if options.jobs > 1:
         with ProcessPoolExecutor(options.jobs) as pool:
@@ -63,11 +65,6 @@ def _run_all(options: argparse.Namespace) -> Tally:
             _progress(total, tally, done / len(batches), time.perf_counter() - began_s)
     sys.stderr.write("\n")
     tell(f"seed {options.seed}: {total.summary(time.perf_counter() - began_s)}")
-    if total.failed or total.missing:
-        tell(
-            f"all of it again: python -m tests.sim --seed {options.seed} --calls {options.calls}"
-            f" --jobs {options.jobs}"
-        )
     return total
 
 

@@ -85,6 +85,8 @@ class WatchedSession(Session):
             left.append("the leg's owner")
         if self._machine.next_deadline() is not None:
             left.append("a deadline of the machine")
+        if self._held or self._machine.draft is not None:
+            left.append("a draft")
         return left
 
     def _run_of(self, reply: int) -> int:
@@ -117,6 +119,8 @@ class WatchedSession(Session):
             return
         if reply in self.ended_replies:
             self._fail(f"1: audio of reply {reply}, which has ended")
+        if reply == self._machine.draft:
+            self._fail(f"1: audio of reply {reply}, which is a draft")
         if reply in self._cleared and self._run_of(reply) <= self._cleared[reply]:
             self._fail(f"2: audio of reply {reply} after its clear, without a resume")
 
@@ -144,7 +148,11 @@ class WatchedSession(Session):
                 self._fail(f"3: reply {reply} ends twice")
             self.ended_replies.add(reply)
         elif kind == "draft_dropped":
+            if output.data["reply"] in self.ended_replies:
+                self._fail(f"3: draft {output.data['reply']} ends twice")
             self.ended_replies.add(output.data["reply"])
+        elif kind == "tool_called" and output.data["reply"] == self._machine.draft:
+            self._fail(f"1: a tool runs for reply {output.data['reply']}, which is a draft")
         if kind:
             self.last_progress_ms = self.leg.now_ms()
 

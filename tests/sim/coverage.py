@@ -27,9 +27,20 @@ REQUIRED = (
     "hang-up while the call ends",
     "cut",
     "resumed",
+    "draft used",
+    "draft dropped",
+    "filler",
+    "backchannel",
+    "from the cache",
 )
 """Every run of some length has all of these."""
 
+_EVENTS = {
+    "agent_resumed": "resumed",
+    "draft_used": "draft used",
+    "draft_dropped": "draft dropped",
+    "agent_filler": "filler",
+}
 SLOW_TOKEN_MS = 800
 LATE_MARK_MS = 100
 
@@ -76,8 +87,12 @@ def _in_the_call(line: Line) -> set[str]:
                 seen.add("vendor disconnects")
         elif type_ == "agent_turn" and data["start_ms"] is not None and data["ended"] != "played":
             seen.add("cut")
-        elif type_ == "agent_resumed":
-            seen.add("resumed")
+        elif type_ == "agent_turn" and data["kind"] == "backchannel":
+            seen.add("backchannel")
+        elif type_ == "tts_usage" and data["cached_characters"]:
+            seen.add("from the cache")
+        elif type_ in _EVENTS:
+            seen.add(_EVENTS[type_])
     kinds = [type_ for _, type_, _ in line.events]
     if ("agent_resumed", "agent_paused") in pairwise(
         kind for kind in kinds if kind in ("agent_paused", "agent_resumed")

@@ -10,16 +10,16 @@ import msgspec
 from tests.sim.plan import Plan
 
 
-class KnownIssue(msgspec.Struct, frozen=True):
+class KnownFinding(msgspec.Struct, frozen=True):
     """``matches(plan, what)`` tells whether a finding is this one."""
 
     name: str
     matches: Callable[[Plan, str], bool]
 
 
-KNOWN: tuple[KnownIssue, ...] = ()
+KNOWN: tuple[KnownFinding, ...] = ()
 
 
-def known_issue(plan: Plan, what: str) -> str | None:
-    """The name of the known issue that a finding is, if it is one."""
-    return next((issue.name for issue in KNOWN if issue.matches(plan, what)), None)
+def known_finding(plan: Plan, what: str) -> str | None:
+    """The name of the known finding that a finding is, if it is one."""
+    return next((finding.name for finding in KNOWN if finding.matches(plan, what)), None)

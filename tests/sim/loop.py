@@ -39,10 +39,6 @@ class Handle(list[Any]):
     def when(self) -> float:
         return float(self[0])
 
-    @property
-    def callback(self) -> Any:
-        return self[3]
-
 
 class SimTask(asyncio.Task[Any]):
     """A task whose hash is its number: sets of tasks have the same order in every process."""
@@ -69,7 +65,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._lag_s = lag_ms / 1000
         self._lag_share = 1 / lag_every if lag_ms else 0.0
         self._soon: deque[Handle] = deque()
-        self._heap: list[Handle] = []
+        self._heap: list[list[Any]] = []
         self._count = 0
         self._task_count = 0
 
@@ -86,6 +82,11 @@ class SimLoop(asyncio.BaseEventLoop):
         handle = Handle((ceil(when * GRID_HZ) / GRID_HZ, self._draw(), count, callback, args))
         heappush(self._heap, handle)
         return handle
+
+    def at(self, when: float, callback: Callable[..., None], *args: Any) -> None:
+        """``call_at`` for what is never cancelled."""
+        self._count = count = self._count + 1
+        heappush(self._heap, [ceil(when * GRID_HZ) / GRID_HZ, self._draw(), count, callback, args])
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
         return self.call_at(self.now_s + delay, callback, *args)
@@ -125,6 +126,12 @@ class SimLoop(asyncio.BaseEventLoop):
                     now_s += ceil(self._draw() * self._lag_s * GRID_HZ) / GRID_HZ
                 self.now_s = now_s
                 self.now_ms = int(now_s * 1000 + 0.001)
+                handle = heappop(heap)
+                if not heap or heap[0][0] > now_s:  # alone, as nearly always
+                    steps += 1
+                    handle[3](*handle[4])
+                    continue
+                soon.append(handle)
                 while heap and heap[0][0] <= now_s:
                     handle = heappop(heap)
                     if handle[3] is not None:
@@ -133,9 +140,9 @@ class SimLoop(asyncio.BaseEventLoop):
             self.steps = steps
             asyncio._set_running_loop(None)
 
-    def pending(self) -> list[Handle]:
-        """Timers that are still to come."""
-        return [handle for handle in self._heap if not handle.cancelled()]
+    def pending(self) -> list[Callable[..., Any]]:
+        """What the timers call that are still to come."""
+        return [callback for _, _, _, callback, _ in self._heap if callback is not None]
 
     def tasks(self) -> list[asyncio.Task[Any]]:
         return sorted(asyncio.all_tasks(self), key=hash)

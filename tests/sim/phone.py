@@ -35,6 +35,8 @@ POOL_MS = 10_000
 DTMF_UNIX_US = 1_700_000_000_000_000
 TAIL_MS = 600
 """Silence that is sent after speech by a carrier that suppresses it."""
+IDLE_MS = 200
+"""How often the caller looks up while nothing is sent."""
 _CODECS = {MULAW_8K: "PCMU", L16_16K: "L16"}
 
 
@@ -74,6 +76,8 @@ class Phone:
         self.ended_us: int | None = None
         self.sounding = False
         self.marks_returned = 0
+        self.delay_told = False
+        """A mark came back that told the server how long the way there and back is."""
         self.seen: set[str] = set()
         """What went wrong on the line, and when the caller left."""
         self._loop = loop
@@ -94,6 +98,8 @@ class Phone:
         self._held: bytes | None = None
         self._mark_due_us: int | None = None
         self._marks_made = 0
+        self._clears = 0
+        self._clears_before: dict[str, int] = {}
         self._last_mark = 0
         self._ticks = 0
         self._quiet_ms = 0
@@ -150,10 +156,12 @@ class Phone:
             if not self.gone:
                 self.ear.play(at_us, message.payload, self._reply)
         elif isinstance(message, ServerMark):
+            self._clears_before[message.name] = self._clears
             if not self.gone:
                 self.ear.mark(at_us, message.name)
                 self._arm_marks()
         elif isinstance(message, ServerClear):
+            self._clears += 1
             self._on_sent("clear", self._reply)
             if not self.gone:
                 self.ear.clear(at_us)
@@ -244,15 +252,19 @@ class Phone:
         next(self._script, None)
         if self.closes or self.gone:
             return
+        idle = False
         if self._sound:
             self._quiet_ms = 0
             message_ms = net.message_ms
         else:
             message_ms = net.quiet_message_ms
+            if net.suppresses and self._quiet_ms > TAIL_MS:
+                idle = True
+                message_ms = max(message_ms, IDLE_MS)
         size = self._frame_bytes * (message_ms // FRAME_MS)
         if net.odd_sizes:
             size = self._random.randint(1, 2 * size) // 2 * 2 + 2
-        if net.suppresses and self._quiet_ms > TAIL_MS:
+        if idle:
             if net.clock_runs:
                 self._clock_bytes += size
         elif not self._muted:
@@ -264,7 +276,7 @@ class Phone:
         wait_us = size * 1000 // self._bytes_per_ms
         if net.jitter_ms:
             wait_us += int((self._random.random() - 0.5) * min(net.jitter_ms * 1000, wait_us))
-        self._loop.call_at(self._loop.now_s + wait_us / 1_000_000, self._tick)
+        self._loop.at(self._loop.now_s + wait_us / 1_000_000, self._tick)
 
     # Marks
 
@@ -272,7 +284,7 @@ class Phone:
         due_us = self.ear.next_mark_us()
         if due_us is not None and (self._mark_due_us is None or due_us < self._mark_due_us):
             self._mark_due_us = due_us
-            self._loop.call_at(START_S + due_us / 1_000_000, self._marks_due)
+            self._loop.at(START_S + due_us / 1_000_000, self._marks_due)
 
     def _marks_due(self) -> None:
         self._mark_due_us = None
@@ -297,12 +309,14 @@ class Phone:
                 at_us = self._up_us = max(self._up_us + 1, at_us)
             self._marks_made += 1
             at_s = START_S + at_us / 1_000_000
-            self._loop.call_at(at_s, self._return_mark, name, self._marks_made)
+            self._loop.at(at_s, self._return_mark, name, self._marks_made)
         self._arm_marks()
 
     def _return_mark(self, name: str, number: int) -> None:
         if not self.over:
             self.marks_returned += 1
+            heard = self._clears_before.get(name) == self._clears
+            self.delay_told |= heard and not name.endswith(":end")
             if number < self._last_mark:
                 self.seen.add("marks reordered")
             self._last_mark = number

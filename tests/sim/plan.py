@@ -61,7 +61,8 @@ class Net(msgspec.Struct, frozen=True):
     ``marks``: ``kept``, ``some_lost``, ``never``, or ``shuffled``. ``message_ms`` of
     audio are in a message, ``quiet_message_ms`` while the caller is silent: fewer are cheaper, and
     what a carrier may send after a hiccup. ``suppresses``: nothing is sent while the caller is
-    silent; ``clock_runs``: the media clock goes on meanwhile."""
+    silent, which most do here, for silence takes the simulation most of its time;
+    ``clock_runs``: the media clock goes on meanwhile."""
 
     down_ms: int = 0
     up_ms: int = 0
@@ -81,6 +82,17 @@ class Net(msgspec.Struct, frozen=True):
     start_delay_ms: int = 0
     closes_after_stop: bool = True
     reads: bool = True
+
+
+class Taking(msgspec.Struct, frozen=True):
+    """How the agent fills silences. ``drafts``: how many answers are begun for one turn at most,
+    before it is certain; ``voiced``: spoken beforehand too. The times are those of the agent
+    file; 0 is never."""
+
+    drafts: int = 0
+    voiced: bool = False
+    filler_after_ms: int = 0
+    backchannel_after_ms: int = 0
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -104,6 +116,7 @@ class Plan(msgspec.Struct, frozen=True):
     neighbour_ms: int | None
     """When a second caller like the first rings."""
     limit: int
+    taking: Taking = Taking()
     live: LivePlan | None = None
     """With Deepgram's adapters in place of the scripted speech vendors."""
 
@@ -152,19 +165,30 @@ def draw_plan(seed: int) -> Plan:
         llm=_llm(part("llm")),
         tts=_tts(part("tts")),
         cold=house.chance(8),
-        real_vad=house.chance(15),
+        real_vad=house.chance(6),
         tool_delays_ms=tuple(house.choice((0, 50, 300, 1500, 4000, 30_000)) for _ in range(4)),
         drain_ms=house.between(0, 40_000) if house.chance(6) else None,
         lag_ms=house.choice((0, 0, 0, 5, 40, 400)),
         neighbour_ms=house.between(0, 5000) if house.chance(6) else None,
         limit=house.choice((1, 4)),
+        taking=_taking(part("taking")),
         live=draw_live(live) if agent != "vendor" and live.chance(10) else None,
+    )
+
+
+def _taking(draw: _Draw) -> Taking:
+    return Taking(
+        drafts=draw.choice((0, 1, 3, 3)),
+        voiced=draw.chance(50),
+        filler_after_ms=draw.choice((0, 200, 700, 2000)),
+        backchannel_after_ms=draw.choice((0, 0, 800, 3000)),
     )
 
 
 def _net(draw: _Draw, carrier: str) -> Net:
     if draw.chance(25):
-        return Net(message_ms=20, quiet_message_ms=20 if draw.chance(15) else 200)
+        quiet_ms = 20 if draw.chance(15) else 200
+        return Net(message_ms=20, quiet_message_ms=quiet_ms, suppresses=draw.chance(75))
     ordered = carrier == "twilio"
     return Net(
         down_ms=draw.choice((0, 5, 30, 80, 150)),
@@ -178,7 +202,7 @@ def _net(draw: _Draw, carrier: str) -> Net:
         odd_sizes=draw.chance(15),
         message_ms=draw.choice((20, 60, 100, 200)),
         quiet_message_ms=draw.choice((20, 100, 200, 200, 200, 400, 400)),
-        suppresses=draw.chance(70),
+        suppresses=draw.chance(85),
         clock_runs=draw.chance(50),
         first_timestamp_ms=draw.between(0, 400),
         unknown_every=draw.choice((0, 0, 50)),
@@ -261,7 +285,7 @@ def _stt(draw: _Draw, agent: str, sounds: tuple[str, ...]) -> dict[str, Any]:
         "end_of_turn": agent == "vendor",
         "seed": draw.between(0, 1 << 30),
     }
-    if agent == "vendor" or draw.chance(10):
+    if agent == "vendor" or draw.chance(30):
         settings["eager_after_ms"] = draw.between(100, 1500)
         settings["resumed_after_ms"] = draw.between(100, 2500)
     return _with_faults(settings, _faults(draw, 15))

@@ -8,7 +8,7 @@ import structlog
 
 from tests.sim.coverage import covered
 from tests.sim.deepgram import NoNetwork
-from tests.sim.known import known_issue
+from tests.sim.known import known_finding
 from tests.sim.loop import START_S, Stuck
 from tests.sim.plan import Plan, draw_plan
 from tests.sim.verdict import judge, judge_bill
@@ -24,7 +24,7 @@ Note = Callable[[float, int, str, bytes], None]
 
 class Outcome(msgspec.Struct, frozen=True):
     """``wrong``: each begins with the number of the invariant that it breaks. ``known``: the
-    names of known issues that were found besides."""
+    names of known findings that were found besides."""
 
     seed: int
     wrong: tuple[str, ...]
@@ -75,7 +75,7 @@ def run_plan(plan: Plan, note: Note | None = None) -> Outcome:
             with _Caught():
                 world.loop.abandon()
     wrong += [f"9: logged: {log}" for log in logs if log["log_level"] in ("error", "critical")]
-    known = {what: known_issue(plan, what) for what in wrong}
+    known = {what: known_finding(plan, what) for what in wrong}
     return Outcome(
         plan.seed,
         tuple(what for what in wrong if known[what] is None),

@@ -1,30 +1,20 @@
 """The simulation itself: it finds what it is there to find, and repeats itself exactly."""
 
-import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from media.carrier import Clear
-from media.playout import Playout
-from media.transport import Leg
 from tests.sim import known
-from tests.sim.known import KnownIssue, known_issue
+from tests.sim.known import KnownFinding, known_finding
+from tests.sim.mutations import MUTATIONS, Mutation, calls_until_found
 from tests.sim.plan import call_seed, draw_plan
 from tests.sim.run import run_call
 from tests.sim.seeds import known_seeds
+from tests.sim.tally import WILD_CALLS, Tally
 from tests.sim.trace import Trace
-from voicecore.hearing import Hearing
-from voicecore.journal import Journal
-from voicecore.session import Session
-from voicecore.turns.heard import SpokenText
-from voicecore.turns.machine import TurnMachine
-from voicecore.turns.speaking import Speaker
 
 CALLS = 60
 SEED = 11
@@ -87,126 +77,28 @@ def test_plans_differ_and_cover_what_there_is() -> None:
         assert faults >= {"never_answers", "fail_at", "stall_after", "garbage", "delay_ms"}
 
 
-# What the invariants see: each sabotage is found, under its number.
+# What the invariants see: each way of breaking the product is found, under its number.
 
 
-def _hears_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SpokenText, "heard_text", lambda self, played_ms: self.text)
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: mutation.title)
+def test_a_broken_product_is_found(mutation: Mutation) -> None:
+    assert calls_until_found(mutation) is not None
 
 
-def _never_clears(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Leg, "clear", lambda self, reply: None)
-
-
-def _clears_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def clear(self: Playout, now_ms: int, reply: int) -> Any:
-        return self.played_ms(now_ms, reply), [Clear()]
-
-    monkeypatch.setattr(Playout, "clear", clear)
-
-
-def _ends_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Speaker._close
-
-    def close(self: Any, reply: Any, *args: Any) -> None:
-        original(self, reply, *args)
-        if args[-1] == "interrupted":
-            original(self, reply, *args)
-
-    monkeypatch.setattr(Speaker, "_close", close)
-
-
-def _never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Speaker._close
-
-    def close(self: Any, reply: Any, *args: Any) -> None:
-        if args[-1] == "interrupted":
-            self.reply = None
-        else:
-            original(self, reply, *args)
-
-    monkeypatch.setattr(Speaker, "_close", close)
-
-
-def _forgets_its_timer(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Session._arm
-
-    def arm(self: Any) -> None:
-        if self._machine._speaker._count < 2:
-            original(self)
-
-    monkeypatch.setattr(Session, "_arm", arm)
-
-
-def _leaves_a_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Session._release
-
-    def release(self: Any) -> None:
-        original(self)
-        self._loop.create_task(asyncio.sleep(1000))
-
-    monkeypatch.setattr(Session, "_release", release)
-
-
-def _leaves_a_timer(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Hearing.close
-
-    def close(self: Any) -> None:
-        original(self)
-        self._leg.call_at(self._leg.now_ms() + 60_000, self._check_line)
-
-    monkeypatch.setattr(Hearing, "close", close)
-
-
-def _loses_an_event(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = Journal._put
-
-    def put(self: Any, event: Any) -> None:
-        if event.sequence != 5:
-            original(self, event)
-
-    monkeypatch.setattr(Journal, "_put", put)
-
-
-def _has_a_bug(monkeypatch: pytest.MonkeyPatch) -> None:
-    def digits_done(self: Any, now_ms: int) -> None:
-        raise ZeroDivisionError("a bug")
-
-    monkeypatch.setattr(TurnMachine, "_digits_done", digits_done)
-
-
-@pytest.mark.parametrize(
-    ("sabotage", "invariant"),
-    [
-        (_never_clears, "1"),
-        (_clears_and_goes_on, "2"),
-        (_ends_twice, "3"),
-        (_never_ends, "3"),
-        (_hears_everything, "4"),
-        (_forgets_its_timer, "5"),
-        (_leaves_a_task, "6"),
-        (_leaves_a_timer, "6"),
-        (_loses_an_event, "7"),
-        (_has_a_bug, "9"),
-    ],
-)
-def test_a_broken_product_is_found(
-    monkeypatch: pytest.MonkeyPatch,
-    sabotage: Callable[[pytest.MonkeyPatch], None],
-    invariant: str,
-) -> None:
-    sabotage(monkeypatch)
-    found: set[str] = set()
-    for number in range(40):
-        found |= {what[0] for what in run_call(call_seed(SEED, number)).wrong}
-        if invariant in found:
-            return
-    pytest.fail(f"only {sorted(found)} were found")
-
-
-def test_a_known_issue_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    issue = KnownIssue("late", lambda plan, what: what.startswith("5: ") and "late" in what)
-    monkeypatch.setattr(known, "KNOWN", (issue,))
+def test_a_known_finding_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    finding = KnownFinding("late", lambda plan, what: what.startswith("5: ") and "late" in what)
+    monkeypatch.setattr(known, "KNOWN", (finding,))
     plan = draw_plan(1)
-    assert known_issue(plan, "5: it came late") == "late"
-    assert known_issue(plan, "5: nothing happens") is None
+    assert known_finding(plan, "5: it came late") == "late"
+    assert known_finding(plan, "5: nothing happens") is None
+
+
+def test_a_run_tells_what_its_calls_went_through() -> None:
+    tally = Tally()
+    for number in range(3):
+        tally.count(run_call(call_seed(SEED, number)))
+    assert tally.calls == 3
+    assert not tally.missing, "three calls need not have everything"
+    tally.calls, tally.cpu_s = WILD_CALLS, 1.0
+    assert "stall in mid-sentence" in tally.missing
+    assert "never happened: " in tally.summary(1.0)

@@ -57,7 +57,8 @@ def _of(line: Line, type_: str) -> list[Any]:
 def _history(world: World, line: Line) -> list[str]:
     session, wrong = line.session, list[str]()
     assert session is not None
-    told = " ".join(" ".join(turn["heard_text"] for turn in _of(line, "agent_turn")).split())
+    turns = [turn for turn in _of(line, "agent_turn") if turn["kind"] != "backchannel"]
+    told = " ".join(" ".join(turn["heard_text"] for turn in turns).split())
     kept = " ".join(" ".join(session.assistant_texts).split())
     if told != kept:
         wrong.append(f"4: the history has {kept[-200:]!r}, the events have {told[-200:]!r}")
@@ -102,7 +103,7 @@ def _permitted_words(line: Line, turn: Any, words: list[SpokenWord]) -> int:
     unknown_ms = net.jitter_ms
     if turn["ended"] == "call_ended":
         unknown_ms += plan.lag_ms + net.mark_lag_ms + net.mark_jitter_ms
-        if net.marks != "kept" or not line.phone.marks_returned:
+        if net.marks != "kept" or not line.phone.delay_told:
             unknown_ms += net.down_ms + net.up_ms
     shortest_ms = min((word.duration_ms for word in words), default=100)
     permitted = max(1, -(-unknown_ms // shortest_ms))
@@ -128,10 +129,10 @@ def _leftovers(world: World, line: Line) -> list[str]:
     assert session is not None
     wrong = [f"6: {what} remains" for what in session.left_behind()]
     wrong += [f"6: the task {task.get_coro()!r} remains" for task in world.loop.tasks()]
-    for handle in world.loop.pending():
-        owner = _module(handle.callback)
+    for callback in world.loop.pending():
+        owner = _module(callback)
         if owner.startswith(LATE_OWNERS) and not owner.startswith(VENDORS):
-            wrong.append(f"6: a timer of {owner} remains: {handle.callback!r}")
+            wrong.append(f"6: a timer of {owner} remains: {callback!r}")
     if len(line.phone.closes) != 1:
         wrong.append(f"6: the socket was closed {len(line.phone.closes)} times")
     if line.files.closed != 1:
@@ -187,9 +188,11 @@ def _duration(world: World, line: Line, ended_ms: int) -> list[str]:
 def judge_bill(world: World) -> list[str]:
     """7: what the events say was used is what the vendors were given: every character that was
     to be spoken, heard or not. Of the model's tokens only whole answers tell, so that of calls
-    with replies that were cut the events may say less."""
+    with replies or drafts that were cut the events may say less."""
     turns = [turn for line in world.lines for turn in _of(line, "agent_turn")]
     whole = all(turn["ended"] == "played" for turn in turns)
+    drafts = [draft for line in world.lines for draft in _of(line, "draft_dropped")]
+    whole &= all(draft["input_tokens"] is not None for draft in drafts)
     whole &= not any(world.plan.fault(kind, "misbehave_after_cancel") for kind in ("llm", "tts"))
     if world.live is not None:
         return []

@@ -17,7 +17,7 @@ from tests.sim.deepgram import Vendor
 from tests.sim.ear import PATTERN_BYTES, SpokenWord
 from tests.sim.loop import SimClock, SimLoop
 from tests.sim.phone import KINDS, Phone, codec_settings
-from tests.sim.plan import Plan
+from tests.sim.plan import Plan, Taking
 from tests.sim.vendors import WatchedLlm, WatchedTts, make_stt
 from voicecore.adapters.deepgram_stt import deepgram_stt
 from voicecore.adapters.deepgram_tts import DeepgramTts
@@ -32,6 +32,7 @@ from voicecore.speech_cache import SpeechCache
 from voicecore.spoken import FixedPhrases, SpokenSentences
 from voicecore.tools.requests import HttpCall, ToolResult, failed
 from voicecore.transcript import Transcript, TranscriptEntry
+from voicecore.turns.settings import PreemptivePolicy, TurnSettings
 
 _HTTP_TOOL = {
     "type": "http",
@@ -114,7 +115,9 @@ class Agent(msgspec.Struct, frozen=True):
 @lru_cache(maxsize=64)
 def agent_for(name: str, line: AudioFormat, *, cold: bool) -> Agent:
     """``cold``: its phrases are not spoken beforehand."""
-    agent = prepare(parse_agent(yaml.safe_dump({**_BASE, **AGENTS[name]}), "agent.yaml"), {})
+    values = {**_BASE, **AGENTS[name]}
+    values["turn_taking"] = {**values.get("turn_taking", {}), "backchannel_after_ms": 1000}
+    agent = prepare(parse_agent(yaml.safe_dump(values), "agent.yaml"), {})
     fixed = FixedPhrases(agent.spoken._fixed.required, (*agent.spoken._fixed.optional, *FREQUENT))
     agent.spoken = SpokenSentences("voice", SpeechCache(), fixed)
     voice = WatchedTts({"word_ms": 200}, lambda what, event: None, first_code=0)
@@ -138,6 +141,17 @@ def agent_for(name: str, line: AudioFormat, *, cold: bool) -> Agent:
         if (spoken := agent.phrase(" ".join(word.text for word in piece.words), line)) is not None
     }
     return Agent(agent, phrases)
+
+
+def _takes(turns: TurnSettings, taking: Taking) -> TurnSettings:
+    """An agent's settings with those of the plan."""
+    replace = msgspec.structs.replace
+    return replace(
+        turns,
+        preemptive=PreemptivePolicy(taking.drafts > 0, taking.voiced, max(taking.drafts, 1)),
+        filler=replace(turns.filler, after_ms=taking.filler_after_ms),
+        backchannel=replace(turns.backchannel, after_ms=taking.backchannel_after_ms),
+    )
 
 
 def _own_spoken(agent: Agent, plan: Plan) -> SpokenSentences:
@@ -300,7 +314,8 @@ class World:
         agent.spoken = self.spoken = _own_spoken(self.agent, plan)
         detector = "webrtcvad" if plan.real_vad else "simulated"
         vad = msgspec.structs.replace(agent.conduct.vad, vendor=detector)
-        agent.conduct = msgspec.structs.replace(agent.conduct, vad=vad)
+        turns = _takes(agent.conduct.turns, plan.taking)
+        agent.conduct = msgspec.structs.replace(agent.conduct, vad=vad, turns=turns)
         agent.stt = make_stt(plan.stt, ends_turns=plan.agent == "vendor")
         agent.llm = self.llm = WatchedLlm(plan.llm, self._vendor, self.clock.now_ms)
         agent.tts = self.tts = WatchedTts(

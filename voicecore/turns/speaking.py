@@ -129,7 +129,9 @@ class Speaker:
         reply.latency.mark("speech_end", turn.end_ms)
         reply.latency.mark("turn_decided", now_ms)
         reply.latency.mark("stt_final", turn.final_ms)
-        self._fillers.expect(turn.end_ms)
+        # What was spoken beforehand is heard at once.
+        spoken = draft is not None and draft.voiced_chars > 0
+        self._fillers.expect(now_ms if spoken else turn.end_ms)
         if draft is not None:
             self._thinking.adopt(now_ms, draft)
         else:

@@ -4,11 +4,17 @@ import pytest
 
 from tests.support.machine_driver import Driver
 from voicecore.providers.errors import VendorError
+from voicecore.providers.llm import LlmText
 from voicecore.providers.stt import SttInterim
 from voicecore.providers.words import Word, spread_words
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
-from voicecore.turns.settings import BackchannelPolicy, FillerPolicy, TurnSettings
+from voicecore.turns.settings import (
+    BackchannelPolicy,
+    FillerPolicy,
+    PreemptivePolicy,
+    TurnSettings,
+)
 
 PHRASES = ("Let me see.", "Just a second.")
 LENGTH_MS = 600
@@ -49,6 +55,18 @@ class TestFillers:
         call.heard_ms[reply] = LENGTH_MS
         call.pass_ms(1)
         assert [each.text for each in call.of(out.SayFiller)] == list(PHRASES)
+
+    def test_not_where_the_answer_was_spoken_beforehand(self) -> None:
+        """The silence is long enough already when the turn is decided."""
+        preemptive = PreemptivePolicy(enabled=True, voice=True)
+        filler = FillerPolicy(after_ms=100, phrases=PHRASES)
+        call = Driver(TurnSettings(filler=filler, preemptive=preemptive))
+        call.caller_says("What are your hours?")
+        call.send(inputs.Thought(1, LlmText("From nine to five. On Sunday ")))
+        while out.UseDraft(1) not in call.outputs:
+            call.pass_ms(10)
+            assert call.now_ms < 10_000
+        assert not call.of(out.SayFiller), "its speech is there in a moment"
 
     def test_gives_way_after_the_word(self) -> None:
         """Three words of 600 ms, the second of which ends at 360."""
