@@ -1,16 +1,20 @@
 """What the model answered in the call, to be answered again. Pure.
 
-A turn that the call had too gets the answer that the call gave, as fast as it came. Another turn
-gets the answer to the turn that lies nearest in time: an assumption, and marked as one.
+A turn that the call had too gets the answer that the call gave, as fast as it came, be it asked
+before the turn is decided or after. Another turn gets the answer to the turn that lies nearest in
+time: an assumption, and marked as one.
 """
 
 import msgspec
 
 from voicecore.providers.llm import ToolCall
+from voicecore.replay.drafts import Drafts
 from voicecore.replay.facts import (
     AgentSaying,
     AgentTurn,
     CallerTurn,
+    DraftDropped,
+    DraftUsed,
     Facts,
     LlmUsage,
     ToolAnswered,
@@ -18,6 +22,8 @@ from voicecore.replay.facts import (
     TurnLatency,
     VendorFailed,
 )
+from voicecore.turns.backchannels import plain
+from voicecore.turns.drafting import LONGEST_DRAFT_CHARS
 
 NOTHING_CAME = "nothing came in time"
 """The session's own words for a model that it gave up: to be given up again."""
@@ -80,16 +86,39 @@ class Answers:
 
     def __init__(self, facts: Facts) -> None:
         self.turns = [turn for _, turn in facts.of(CallerTurn)]
+        self._words = [plain(turn.text) for turn in self.turns]
         self.answers = _Reader(facts).answers
         self._times: dict[int, int] = {}
         self._answer: Answer | None = None
         self._round = 0
         self._assumed = False
+        self._begun: int | None = None
+        self._spoiled = _spoiled_drafts(facts)
+
+    def begin_draft(self, text: str, start_ms: int, end_ms: int, now_ms: int) -> Chosen:
+        """What is probably the caller's turn is to be answered beforehand. A draft that failed in
+        the call fails again. ``dropped`` if nothing comes of it."""
+        near = [
+            (abs(at_ms - now_ms), given)
+            for at_ms, given in self._spoiled.get(plain(text), ())
+            if abs(at_ms - now_ms) <= _SAME_TURN_MS
+        ]
+        if near:
+            self._begun = None
+            return Chosen(min(near, key=lambda entry: entry[0])[1], False)
+        return self.begin(text, start_ms, end_ms)
+
+    def dropped(self) -> None:
+        """What was last begun was not wanted after all."""
+        if self._begun is not None:
+            self._times[self._begun] -= 1
+            self._begun = None
 
     def begin(self, text: str, start_ms: int, end_ms: int) -> Chosen:
         """The caller's turn is to be answered."""
         turn, same = self._find(text, start_ms, end_ms)
         times = self._times[turn] = self._times.get(turn, -1) + 1
+        self._begun = turn
         given = [answer for answer in self.answers if answer.turn == turn]
         self._assumed = not same
         self._round = 0
@@ -141,12 +170,39 @@ class Answers:
     def _find(self, text: str, start_ms: int, end_ms: int) -> tuple[int, bool]:
         """The recorded turn that this one is, or is nearest to, and whether it is the same."""
         best, best_rank = -1, (False, -(1 << 60))
+        words = plain(text)
         for number, turn in enumerate(self.turns):
             common_ms = min(end_ms, turn.end_ms) - max(start_ms, turn.start_ms)
-            same = turn.text == text and common_ms > -_SAME_TURN_MS
+            alike = turn.text == text or (bool(words) and self._words[number] == words)
+            same = alike and common_ms > -_SAME_TURN_MS
             if (same, common_ms) > best_rank:
                 best, best_rank = number, (same, common_ms)
         return best, best_rank[0]
+
+
+def _spoiled_drafts(facts: Facts) -> dict[tuple[str, ...], list[tuple[int, Round]]]:
+    """Drafts that the model itself spoiled: what it did, by the caller's words."""
+    drafts = Drafts(facts)
+    failed = {
+        what.reply: what
+        for _, what in facts.of(VendorFailed)
+        if what.kind == "llm" and what.reply is not None
+    }
+    found: dict[tuple[str, ...], list[tuple[int, Round]]] = {}
+    for number, dropped in drafts.dropped.items():
+        if number not in drafts.started:
+            continue
+        given = None
+        if number in failed:
+            what = failed[number]
+            failure = Failure(dropped.after_ms, what.vendor, what.code, what.detail, retryable=True)
+            given = Round(failure=failure)
+        elif dropped.reason == "too_long":
+            given = Round(pieces=((dropped.after_ms, " " * LONGEST_DRAFT_CHARS),))
+        if given is not None:
+            key = plain(drafts.texts[number])
+            found.setdefault(key, []).append((drafts.started[number], given))
+    return found
 
 
 class _Reader:
@@ -154,12 +210,21 @@ class _Reader:
 
     def __init__(self, facts: Facts) -> None:
         self.answers: list[Answer] = []
+        self._drafts = Drafts(facts)
+        self._kinds = {what.reply: what.kind for _, what in facts.of(AgentTurn)}
+        self._said: dict[int, int] = {}
+        """How many sentences of a reply were read."""
         self._latencies = {one.reply: one for _, one in facts.of(TurnLatency)}
         self._turn = -1
         self._turn_ms = 0
         self._turn_end_ms = 0
         self._open: _Open | None = None
-        failures = [what for _, what in facts.of(VendorFailed) if what.kind == "llm"]
+        dropped = {what.reply for _, what in facts.of(DraftDropped)}
+        failures = [
+            what
+            for _, what in facts.of(VendorFailed)
+            if what.kind == "llm" and what.reply not in dropped
+        ]
         gives_up = any(what.kind == "fallback" for _, what in facts.of(AgentTurn))
         self._fatal = failures[-1] if failures and gives_up else None
         last_ms = 0
@@ -174,12 +239,16 @@ class _Reader:
                 self._close(at_ms)
                 self._turn, self._turn_ms = self._turn + 1, at_ms
                 self._turn_end_ms = what.end_ms
+            case DraftUsed():
+                self._reply(at_ms, what.reply)
             case AgentSaying():
+                written_ms = self._written_ms(at_ms, what.reply)
                 if (open_ := self._reply(at_ms, what.reply)) is not None:
-                    open_.said(at_ms, what.text)
+                    open_.said(written_ms, what.text)
             case LlmUsage():
                 if (open_ := self._reply(at_ms, what.reply)) is not None:
-                    open_.done(at_ms, what)
+                    used_ms = self._drafts.used.get(what.reply, -1)
+                    open_.done(at_ms, what, before_use=at_ms <= used_ms)
             case ToolCalled():
                 if (open_ := self._reply(at_ms, what.reply)) is not None:
                     open_.called(ToolCall(what.call_id, what.name, what.arguments))
@@ -194,10 +263,18 @@ class _Reader:
                     self._reply(at_ms, what.reply)
                     self._close(at_ms)
 
+    def _written_ms(self, at_ms: int, number: int) -> int:
+        """When the sentence was written that was given to the voice now."""
+        place = self._said[number] = self._said.get(number, -1) + 1
+        written = self._drafts.written_ms(number) if number in self._drafts.used else []
+        return written[place] if place < len(written) else at_ms
+
     def _reply(self, at_ms: int, number: int) -> "_Open | None":
         """The answer that an event belongs to; None for what is no answer to a turn."""
         if self._open is not None and self._open.number == number:
             return self._open
+        if number in self._drafts.dropped or self._kinds.get(number, "answer") != "answer":
+            return None
         latency = self._latencies.get(number)
         known = latency is not None and latency.turn_decided is not None
         if self._turn < 0 or not (known or self._open is None):
@@ -208,6 +285,8 @@ class _Reader:
         asked_ms = self._turn_ms
         if latency is not None and latency.turn_decided is not None:
             asked_ms = self._turn_end_ms + latency.turn_decided
+        if number in self._drafts.used:
+            asked_ms = self._drafts.started.get(number, asked_ms)
         self._open = _Open(number, asked_ms, self._turn_end_ms, latency)
         return self._open
 
@@ -241,9 +320,15 @@ class _Open:
         if not self._waiting and self._done is None:
             self._pieces.append((max(at_ms - self._asked_ms, 0), text))
 
-    def done(self, at_ms: int, usage: LlmUsage) -> None:
-        if self._done is None:
-            self._done = (max(at_ms - self._asked_ms, 0), usage)
+    def done(self, at_ms: int, usage: LlmUsage, *, before_use: bool) -> None:
+        """``before_use``: it was done by then, the draft being used only now."""
+        if self._done is not None:
+            return
+        done_ms = max(at_ms - self._asked_ms, 0)
+        if before_use:
+            token_ms = (self._token_ms or self._asked_ms) - self._asked_ms
+            done_ms = min(done_ms, max(self._pieces[-1][0] if self._pieces else 0, token_ms))
+        self._done = (done_ms, usage)
 
     def called(self, call: ToolCall) -> None:
         self._calls.append(call)

@@ -39,6 +39,12 @@ class SpeechStopped(msgspec.Struct, frozen=True):
     at_ms: Ms
 
 
+class TurnEndJudged(msgspec.Struct, frozen=True):
+    at_ms: Ms
+    probability: Annotated[float, msgspec.Meta(ge=0, le=1)]
+    took_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 0
+
+
 class SttResult(msgspec.Struct, frozen=True):
     kind: Literal["interim", "final", "eager", "resumed"]
     text: str = ""
@@ -51,6 +57,26 @@ class CallerTurn(msgspec.Struct, frozen=True):
     text: str
     start_ms: Ms
     end_ms: Ms
+
+
+class DraftStarted(msgspec.Struct, frozen=True):
+    reply: int
+    text: str
+
+
+class DraftUsed(msgspec.Struct, frozen=True):
+    reply: int
+
+
+class DraftDropped(msgspec.Struct, frozen=True):
+    reply: int
+    reason: str
+    after_ms: Annotated[int, msgspec.Meta(ge=0, le=60_000)] = 0
+
+
+class AgentFiller(msgspec.Struct, frozen=True):
+    reply: int
+    text: str
 
 
 class AgentSaying(msgspec.Struct, frozen=True):
@@ -85,6 +111,12 @@ class LlmUsage(msgspec.Struct, frozen=True):
     input_tokens: int | None = None
     cached_tokens: int | None = None
     output_tokens: int | None = None
+
+
+class TtsUsage(msgspec.Struct, frozen=True):
+    reply: int
+    characters: int = 0
+    cached_characters: int = 0
 
 
 class ToolCalled(msgspec.Struct, frozen=True):
@@ -146,12 +178,18 @@ _TYPES: Mapping[str, type[msgspec.Struct]] = {
     "call_started": CallStarted,
     "speech_started": SpeechStarted,
     "speech_stopped": SpeechStopped,
+    "turn_end_judged": TurnEndJudged,
     "stt_result": SttResult,
     "caller_turn": CallerTurn,
+    "draft_started": DraftStarted,
+    "draft_used": DraftUsed,
+    "draft_dropped": DraftDropped,
+    "agent_filler": AgentFiller,
     "agent_saying": AgentSaying,
     "agent_turn": AgentTurn,
     "turn_latency": TurnLatency,
     "llm_usage": LlmUsage,
+    "tts_usage": TtsUsage,
     "tool_called": ToolCalled,
     "tool_answered": ToolAnswered,
     "vendor_failed": VendorFailed,

@@ -14,15 +14,16 @@ from voicecore.adapters.keys import NeedsKey
 from voicecore.adapters.registry import Kind, VendorConfigError, make_llm, make_stt, make_tts
 from voicecore.agents.model import Agent
 from voicecore.agents.secrets import UnresolvedSecretError
-from voicecore.answering import AnsweringAgent, VadSettings
+from voicecore.answering import AnsweringAgent, Conduct
 from voicecore.call_record import CallRecord
 from voicecore.journal import Event
-from voicecore.prepare import conduct_of
+from voicecore.prepare import conduct_of, fixed_phrases
 from voicecore.providers.errors import VendorError
 from voicecore.providers.llm import Llm
 from voicecore.providers.stt import Stt
 from voicecore.providers.tts import Tts
 from voicecore.replay.arrivals import Arrivals, find_edges
+from voicecore.replay.cache import RecordedCache
 from voicecore.replay.errors import ReplayError
 from voicecore.replay.facts import (
     CallEnded,
@@ -45,8 +46,10 @@ from voicecore.replay.outside import (
     watched_tts,
 )
 from voicecore.replay.recorded import RecordedCall, agent_audio, caller_frames
-from voicecore.replay.speech import Stretch
+from voicecore.replay.spans import Stretch
+from voicecore.replay.speech import Voicing
 from voicecore.replay.tools import RecordedTools
+from voicecore.replay.turn_ends import RecordedTurnEnd
 from voicecore.replay.vendors import CallClock, RecordedLlm, RecordedStt, RecordedTts
 from voicecore.replay.virtual_time import VirtualClock, VirtualLoop
 from voicecore.replay.watch import Assumption, Watch
@@ -90,13 +93,13 @@ def replay_call(
     call: RecordedCall,
     agent: Agent,
     *,
-    recorded_vad: VadSettings | None = None,
+    recorded: Conduct | None = None,
     sources: Sources = RECORDED,
     secrets: Mapping[str, str] | None = None,
     out: Path | None = None,
 ) -> Replayed:
-    """Hold the call once more with ``agent``. ``recorded_vad`` is how the call heard the caller,
-    if the agent now hears otherwise; ``secrets`` are for the vendors that really run.
+    """Hold the call once more with ``agent``. ``recorded`` are the settings that the call was held
+    with, if the agent's are now others; ``secrets`` are for the vendors that really run.
 
     With recorded vendors it is deterministic: the same files give the same events, byte for
     byte. Blocks, and runs an event loop of its own.
@@ -104,7 +107,7 @@ def replay_call(
     :raises ReplayError: it cannot be done."""
     loop = VirtualLoop()
     with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        replay = _Replay(call, agent, recorded_vad, sources, secrets or {}, loop)
+        replay = _Replay(call, agent, recorded, sources, secrets or {}, loop)
         return runner.run(replay.run(out))
 
 
@@ -113,7 +116,7 @@ class _Replay:
         self,
         call: RecordedCall,
         agent: Agent,
-        recorded_vad: VadSettings | None,
+        recorded: Conduct | None,
         sources: Sources,
         secrets: Mapping[str, str],
         loop: VirtualLoop,
@@ -134,8 +137,9 @@ class _Replay:
             for kind in ("stt", "llm", "tts")
             if getattr(sources, kind) == "agent"
         ]
-        self._agent = self._prepare(agent)
-        self._recorded_vad = recorded_vad or self._agent.conduct.vad
+        self._turn_end: RecordedTurnEnd | None = None
+        self._agent = self._prepare(agent, recorded)
+        self._recorded_vad = (recorded or self._agent.conduct).vad
         self._session: asyncio.Task[None] | None = None
         self._refused: list[str] = []
 
@@ -240,7 +244,7 @@ class _Replay:
 
     # The agent
 
-    def _prepare(self, agent: Agent) -> AnsweringAgent:
+    def _prepare(self, agent: Agent, recorded: Conduct | None) -> AnsweringAgent:
         call = self._call
         stt = self._make("stt", agent)
         # Whether the vendor ends turns is the configured one's, recorded or not.
@@ -252,18 +256,34 @@ class _Replay:
         llm: object = RecordedLlm(call.facts, self._watch, self._time)
         if self._sources.llm == "agent":
             llm = self._make("llm", agent)
-        tts: object = RecordedTts(call.facts, self._watch, self._time, self._heard)
-        if self._sources.tts == "agent":
-            tts = self._make("tts", agent)
+        conduct = conduct_of(agent, vendor_ends_turns=ends_turns)
+        tts, spoken = self._voice(agent, recorded or conduct)
+        if agent.turn_taking.endpointing.model and not ends_turns:
+            self._turn_end = RecordedTurnEnd(call.facts, self._watch)
         return AnsweringAgent(
-            conduct_of(agent, vendor_ends_turns=ends_turns),
+            conduct,
             stt=cast(Stt, stt),
             llm=cast(Llm, llm),
             tts=cast(Tts, tts),
             tools=ToolSet(agent),
             new_guard=lambda: ToolGuard(agent.limits),
-            spoken=SpokenSentences("", SpeechCache(0), FixedPhrases(())),
+            spoken=spoken,
+            turn_end=self._turn_end,
         )
+
+    def _voice(self, agent: Agent, recorded: Conduct) -> tuple[object, SpokenSentences]:
+        """The voice, and what of it was there before the call."""
+        fixed = fixed_phrases(agent)
+        if self._sources.tts == "agent":
+            # Nothing is spoken in the background: a call begins with all that it will bring.
+            everything = FixedPhrases((*fixed.required, *fixed.optional))
+            return self._make("tts", agent), SpokenSentences("", SpeechCache(0), everything)
+        preemptive = recorded.turns.preemptive
+        voicing = Voicing(self._call.facts, drafts_voiced=preemptive.enabled and preemptive.voice)
+        self._watch.on_draft.append(voicing.drafted)
+        tts = RecordedTts(voicing, self._watch, self._time, self._heard)
+        cache = RecordedCache(voicing, fixed, self._watch, self._time, self._heard)
+        return tts, cast(SpokenSentences, cache)
 
     def _heard(self, stretch: Stretch) -> bytes:
         return agent_audio(self._call, stretch.call_ms, stretch.duration_ms)
@@ -312,6 +332,8 @@ class _Replay:
                 f"{edges - arrivals.matched} of {edges} beginnings and ends of speech were not "
                 "found again in the recording: was the call heard with these vad settings?"
             )
+        if self._turn_end is not None and not self._turn_end.has_opinions:
+            notes.append("the call has no opinions of a model of ends of turns: none are given")
         failed = [what for _, what in call.facts.of(VendorFailed) if what.kind == "tts"]
         if failed and self._sources.tts == "recorded":
             notes.append("failures of the voice are not replayed")

@@ -2,7 +2,7 @@
 I/O: on virtual time, only timers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from heapq import heappop, heappush
 
 from media.audio.format import AudioFormat
@@ -14,9 +14,10 @@ from voicecore.providers.tts import TtsAudio, TtsDone, TtsEvent, TtsWords
 from voicecore.providers.words import Word
 from voicecore.replay.answers import NOTHING_CAME, Answers, Chosen, Round
 from voicecore.replay.facts import Facts
-from voicecore.replay.speech import Sentence, Stretch, Voicing
+from voicecore.replay.spans import Stretch
+from voicecore.replay.speech import Sentence, Voicing
 from voicecore.replay.transcripts import Transcripts
-from voicecore.replay.watch import Watch
+from voicecore.replay.watch import DraftEvent, Watch
 
 NAME = "recorded"
 AFTER_LAST_PIECE_MS = 20
@@ -170,6 +171,9 @@ class RecordedLlm:
         self._answers = Answers(facts)
         self._watch = watch
         self._time = time
+        self._draft: int | None = None
+        """The draft that the model was asked for last."""
+        watch.on_draft.append(self._drafted)
 
     async def start(self) -> None:
         """Nothing to load."""
@@ -186,8 +190,21 @@ class RecordedLlm:
     async def stop(self) -> None:
         """Nothing to release."""
 
+    def _drafted(self, what: DraftEvent, reply: int) -> None:
+        if what == "started" or reply != self._draft:
+            return
+        self._draft = None
+        if what == "used":
+            self._watch.answering = True
+        else:
+            self._answers.dropped()
+
     def _choose(self) -> Chosen:
         watch = self._watch
+        if watch.draft is not None:
+            draft, now_ms = watch.draft, self._time.now_ms()
+            self._draft = draft.reply
+            return self._answers.begin_draft(draft.text, draft.start_ms, draft.end_ms, now_ms)
         if watch.answering:
             return self._answers.next_round()
         watch.answering = True
@@ -237,9 +254,13 @@ class RecordedTts:
     name = NAME
 
     def __init__(
-        self, facts: Facts, watch: Watch, time: CallClock, heard: Callable[[Stretch], bytes]
+        self,
+        voicing: Voicing,
+        watch: Watch,
+        time: CallClock,
+        heard: Callable[[Stretch], bytes],
     ) -> None:
-        self.voicing = Voicing(facts)
+        self.voicing = voicing
         self.watch = watch
         self.time = time
         self.heard = heard
@@ -321,18 +342,9 @@ class RecordedTtsReply:
             for word in sentence.words
         )
         self._sink(TtsWords(words))
-        for payload in self._payloads(sentence):
-            if self._sink is not None:
-                self._sink(TtsAudio(payload))
-
-    def _payloads(self, sentence: Sentence) -> Iterator[bytes]:
-        audio = bytearray(self._audio.silence(sentence.duration_ms))
-        for stretch in sentence.heard:
-            at = stretch.at_ms * self._audio.bytes_per_ms
-            heard = self._vendor.heard(stretch)
-            audio[at : at + len(heard)] = heard
-        if audio:
-            yield bytes(audio)
+        audio = sentence.audio(self._audio, self._vendor.heard)
+        if audio and self._sink is not None:
+            self._sink(TtsAudio(audio))
 
     def _done(self) -> None:
         if self._sink is not None:

@@ -5,8 +5,6 @@ from typing import Any
 
 from tests.support.recorded_calls import agent_of, record_call
 from tests.support.sim_call import SimCall
-from voicecore.agents.model import Agent
-from voicecore.answering import VadSettings
 from voicecore.prepare import conduct_of
 from voicecore.replay.difference import Difference, difference
 from voicecore.replay.outcome import outcome_of
@@ -51,17 +49,13 @@ async def talks_over(call: SimCall) -> None:
     await call.wait_ms(6000)
 
 
-def vad_of(agent: Agent) -> VadSettings:
-    return conduct_of(agent, vendor_ends_turns=False).vad
-
-
 def compared(out: Path, behave: Any, before: Any, after: Any) -> tuple[Difference, Replayed]:
     fields = {"stt": STT, "llm": LLM}
-    call = read_call(record_call(out, behave, **fields, **before))
+    call = read_call(record_call(out, behave, **{**fields, **before}))
     replayed = replay_call(
         call,
-        agent_of(**fields, **after),
-        recorded_vad=vad_of(agent_of(**fields, **before)),
+        agent_of(**{**fields, **after}),
+        recorded=conduct_of(agent_of(**{**fields, **before}), vendor_ends_turns=False),
     )
     return difference(outcome_of(call.facts), outcome_of(replayed.facts)), replayed
 
