@@ -12,7 +12,10 @@ _BACKCHANNELS: Mapping[str, str] = {
     "ah, aha, oh, ok, okay, k, kay, right, yeah, yea, ya, yep, yup, yes, sure, alright, all right, "
     "i see, got it, gotcha, cool, great, good, nice, perfect, exactly, true, absolutely, "
     "definitely, of course, understood, makes sense, sounds good, fair enough, wow, really, "
-    "interesting, go on, oh okay, thank you, thanks",
+    "interesting, go on, oh okay, thank you, thanks, i understand, i get it, that makes sense, "
+    "that s right, that s good, that s great, that s fine, that s nice, that s true, no problem, "
+    "very good, very nice, good to know, oh wow, excellent, wonderful, lovely, awesome, fantastic, "
+    "fine, no way, for sure, totally, i know, yes please",
     "de": "mm, mhm, hm, hmm, aha, ah, achso, ach so, ja, jaja, jo, okay, ok, genau, gut, klar, "
     "stimmt, richtig, verstehe, alles klar, in ordnung, super, prima, danke",
     "es": "mm, mhm, ajá, aja, ah, sí, si, ok, okay, vale, claro, bueno, bien, ya, entiendo, "
@@ -96,6 +99,12 @@ def _hesitations(language: str) -> frozenset[Phrase]:
 def _phrases(of: Mapping[str, str], language: str) -> frozenset[Phrase]:
     listed = of.get(language.partition("-")[0].lower(), of["en"])
     return frozenset(plain(phrase) for phrase in listed.split(","))
+
+
+def is_beginning(words: Phrase, phrases: frozenset[Phrase]) -> bool:
+    """Whether one of the phrases begins so, be it in the middle of a word, and goes on."""
+    text = " ".join(words)
+    return any(" ".join(phrase).startswith(text) for phrase in phrases)
 
 
 def without(words: Phrase, phrases: frozenset[Phrase]) -> Phrase:

@@ -106,14 +106,12 @@ class BargeIn:
         if speaker.is_protected(now_ms, self._policy.protected):
             return
         verdict = self.judge(now_ms, self._listener.text)
-        if not speaker.paused:
-            if verdict is Verdict.INTERRUPTION:
+        known = self._listener.text_is_final
+        if verdict is Verdict.INTERRUPTION:
+            if known or self._held or not speaker.paused:
                 self._decided(now_ms, verdict)
-        elif self._held and verdict is Verdict.INTERRUPTION:
-            self._decided(now_ms, verdict)
-        elif self._listener.text_is_final:
-            if verdict is Verdict.INTERRUPTION or not self._listener.speaking:
-                self._decided(now_ms, verdict or Verdict.NOISE)
+        elif speaker.paused and known and not self._listener.speaking:
+            self._decided(now_ms, verdict or Verdict.NOISE)
 
     def nothing_was_said(self, now_ms: int) -> None:
         """The speech is over, and there was no word in it."""
@@ -142,7 +140,9 @@ class BargeIn:
         since_ms = self._listener.started_ms - ECHO_REACH_MS
         until_ms = self._began_ms if self._speaker.paused else now_ms  # silent since then
         agent = plain(self._speaker.said_between(now_ms, until_ms - since_ms))
-        return judge_words(self._policy, text, agent)
+        listener = self._listener
+        sound_ms = (now_ms if listener.speaking else listener.stopped_ms) - listener.started_ms
+        return judge_words(self._policy, text, agent, sound_ms=sound_ms)
 
     def takes_the_floor(self, now_ms: int, text: str) -> bool:
         """Whether speech over the agent, now that it is over and its text is known, interrupts."""

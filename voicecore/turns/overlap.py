@@ -15,6 +15,7 @@ from voicecore.turns.backchannels import (
     backchannels,
     floor_words,
     hollow_words,
+    is_beginning,
     plain,
     without,
 )
@@ -43,6 +44,9 @@ class OverlapPolicy(msgspec.Struct, frozen=True):
     """How long after the pause it is decided at the latest."""
     min_speech_ms: int = 600
     """Speech of this length interrupts though no word of it is known."""
+    short_ms: int = 500
+    """A shorter sound interrupts only by words of ``always``: of a murmur a speech-to-text makes
+    any word."""
     min_words: int = 0
     """Words, backchannels aside, that interrupt. 0: one does, and speech without words too."""
     min_above_noise_db: float = 6.0
@@ -58,10 +62,13 @@ class OverlapPolicy(msgspec.Struct, frozen=True):
     keys_interrupt: bool = True
 
 
-def judge_words(policy: OverlapPolicy, text: str, agent_words: Phrase) -> Verdict | None:
+def judge_words(
+    policy: OverlapPolicy, text: str, agent_words: Phrase, *, sound_ms: int
+) -> Verdict | None:
     """What the caller's words so far amount to; None while they leave it open.
 
-    :param agent_words: what the agent said meanwhile and shortly before."""
+    :param agent_words: what the agent said meanwhile and shortly before.
+    :param sound_ms: how long the sound was of which they are the text, as far as it has come."""
     words = plain(text)[-LONGEST_WORDS:]
     if not words:
         return None
@@ -70,8 +77,10 @@ def judge_words(policy: OverlapPolicy, text: str, agent_words: Phrase) -> Verdic
     if len(without(words, policy.always)) < len(words):
         return Verdict.INTERRUPTION
     said = without(words, policy.never)
-    if not said:
+    if not said or is_beginning(said, policy.never):
         return Verdict.BACKCHANNEL
+    if sound_ms < policy.short_ms:
+        return None
     if len(said) <= MOST_HOLLOW_WORDS and not without(said, policy.hollow):
         return None
     return Verdict.INTERRUPTION if len(said) >= policy.min_words else None

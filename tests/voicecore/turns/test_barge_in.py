@@ -96,7 +96,7 @@ class TestInterruption:
     @pytest.mark.parametrize("text", ["no", "Wait.", "what about Sunday", "okay but when"])
     def test_or_at_once_when_they_are_final(self, text: str) -> None:
         driver, reply = speaking()
-        driver.caller_speaks(200)
+        driver.caller_speaks(600)
         driver.send(inputs.Heard(SttFinal(text)))
         assert verdicts(driver) == ["interruption"]
         assert driver.of(out.CancelReply) == [out.CancelReply(reply)]
@@ -172,7 +172,7 @@ class TestInterruption:
 
     def test_words_wanted_for_it_are_counted_without_backchannels(self) -> None:
         driver, _ = speaking(min_words=2)
-        driver.caller_speaks(200)
+        driver.caller_speaks(600)
         driver.send(inputs.Heard(SttFinal("okay Sunday")))
         assert not verdicts(driver)
         driver.send(inputs.Heard(SttFinal("morning")))
@@ -244,11 +244,36 @@ class TestHollowWords:
     @pytest.mark.parametrize("text", ["You", "So?", "But,", "And then", "I,", "Uh.", "Oh, and"])
     def test_alone_they_are_no_speech(self, text: str) -> None:
         driver, reply = speaking()
-        driver.caller_says(text, for_ms=400)
-        assert verdicts(driver) == ["noise"]
+        driver.caller_says(text, for_ms=600)
+        assert verdicts(driver) in (["noise"], ["backchannel"])
         assert driver.last(out.ResumeReply).reply == reply
         driver.pass_ms(2000)
         assert driver.machine.live_reply == reply
+
+    @pytest.mark.parametrize("text", ["Amen.", "In the month,", "What?"])
+    def test_whatever_is_made_of_a_short_sound(self, text: str) -> None:
+        driver, reply = speaking()
+        driver.caller_says(text, for_ms=400)
+        assert verdicts(driver) == ["noise"]
+        driver.pass_ms(2000)
+        assert driver.machine.live_reply == reply
+        assert driver.events("speech_ignored") == [{"text": text}]
+
+    def test_a_word_that_always_interrupts_may_be_short(self) -> None:
+        driver, _ = speaking()
+        driver.caller_says("Stop.", for_ms=300)
+        assert verdicts(driver) == ["interruption"]
+
+    @pytest.mark.parametrize("text", ["That makes", "I under", "Sounds"])
+    def test_the_beginning_of_a_backchannel_is_one_as_yet(self, text: str) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(700)
+        interim(driver, text)
+        driver.pass_ms(90)
+        assert not verdicts(driver)
+        driver.caller_stops()
+        driver.final("That makes sense. that makes")
+        assert verdicts(driver) == ["backchannel"]
 
     def test_as_a_beginning_they_give_time(self) -> None:
         driver, _ = speaking()
