@@ -13,6 +13,7 @@ from tests.support.sim_call import AGENT, House, SimCall
 from tests.support.virtual_loop import run_virtual
 from voicecore.agents.load import parse_agent
 from voicecore.agents.model import Agent
+from voicecore.answering import AnsweringAgent
 from voicecore.call_record import CallRecord
 from voicecore.prepare import prepare
 from voicecore.providers.turn_end import TurnEndOpinion
@@ -76,6 +77,14 @@ class ModelOfPauses:
         return loop.call_later(after_ms / 1000, answer, said)
 
 
+async def _until_idle(agent: AnsweringAgent) -> None:
+    for _ in range(600):
+        if agent.spoken.idle:
+            return
+        await asyncio.sleep(1)
+    raise AssertionError("something is spoken for ever")
+
+
 def record_call(
     out: Path,
     behave: Behave,
@@ -91,8 +100,7 @@ def record_call(
         agent = prepare(agent_of(**fields), {})
         agent.turn_end = turn_end
         await agent.start(MULAW_8K, lambda step: None)
-        while not agent.spoken.idle:
-            await asyncio.sleep(1)
+        await _until_idle(agent)
         house = _RecordingHouse(agent, out)
         house.tools.delay_s = tool_s
         call = house.ring()
