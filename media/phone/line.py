@@ -38,7 +38,8 @@ class Dry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Line:
-    """One call's ear. ``keep_audio`` keeps every byte heard, in ``heard``."""
+    """One call's ear. ``keep_audio`` keeps every byte heard, in ``heard``, and those that a clear
+    took back, in ``unheard``, with the time at which it cut the sound off."""
 
     def __init__(
         self, audio: AudioFormat, *, audible_dbfs: float = AUDIBLE_DBFS, keep_audio: bool = True
@@ -48,6 +49,7 @@ class Line:
         self.audible: list[Interval] = []
         self.late: list[Dry] = []
         self.clears: list[int] = []
+        self.unheard: list[tuple[int, bytes]] = []
         self.received_us = 0
         self.heard_us = 0
         self.discarded_us = 0
@@ -145,6 +147,8 @@ class Line:
         if self._run_start_us is not None:
             played = min(self._bytes_in(now_us - self._run_start_us), self._run_bytes)
             self._hear(played - self._judged_bytes)
+            if self._keep_audio:
+                self.unheard.append((now_us, bytes(self._pending)))
             self._pending.clear()
             self._run_start_us = None
         self._dry_since_us = None

@@ -7,7 +7,7 @@ import pytest
 
 from control.cli import main, make_parser
 
-COMMANDS = ("answer", "call", "demo", "replay")
+COMMANDS = ("answer", "call", "demo", "evaluate", "replay")
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:

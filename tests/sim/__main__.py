@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-import msgspec
-
 from tests.sim.plan import call_seed
 from tests.sim.run import Outcome, run_call
 from tests.sim.seeds import SEEDS, known_seeds
+from tests.sim.tally import Tally
 from tests.sim.trace import Trace
 
 BATCH = 100
@@ -29,46 +28,13 @@ def tell(text: str) -> None:
     sys.stdout.flush()
 
 
-class Tally(msgspec.Struct):
-    """What a batch of calls came to."""
-
-    calls: int = 0
-    simulated_s: float = 0.0
-    cpu_s: float = 0.0
-    steps: int = 0
-    reasons: dict[str, int] = {}
-    failed: list[Outcome] = []
-    known: dict[str, list[int]] = {}
-    """The seeds that show a known issue."""
-
-    def add(self, other: "Tally") -> None:
-        self.calls += other.calls
-        self.simulated_s += other.simulated_s
-        self.cpu_s += other.cpu_s
-        self.steps += other.steps
-        self.failed += other.failed
-        for reason, count in other.reasons.items():
-            self.reasons[reason] = self.reasons.get(reason, 0) + count
-        for name, seeds in other.known.items():
-            self.known.setdefault(name, []).extend(seeds)
-
-
 def run_batch(seeds: list[int]) -> Tally:
     tally = Tally()
     began_s = time.process_time()
     gc.disable()  # what a call leaves is in circles: they are taken many at once
     gc.freeze()
     for number, seed in enumerate(seeds, 1):
-        outcome = run_call(seed)
-        tally.calls += 1
-        tally.simulated_s += outcome.simulated_s
-        tally.steps += outcome.steps
-        for reason in outcome.reasons:
-            tally.reasons[reason] = tally.reasons.get(reason, 0) + 1
-        for name in outcome.known:
-            tally.known.setdefault(name, []).append(seed)
-        if outcome.wrong:
-            tally.failed.append(outcome)
+        tally.count(run_call(seed))
         if number % COLLECT_EVERY == 0:
             gc.collect()
     gc.collect()
@@ -85,33 +51,37 @@ def _batches(options: argparse.Namespace) -> Iterator[list[int]]:
 
 def _run_all(options: argparse.Namespace) -> Tally:
     total = Tally()
+    batches = list(_batches(options))
     began_s = time.perf_counter()
     if options.jobs > 1:
         with ProcessPoolExecutor(options.jobs) as pool:
-            for tally in pool.map(run_batch, _batches(options)):
-                _progress(total, tally)
+            for done, tally in enumerate(pool.map(run_batch, batches), 1):
+                _progress(total, tally, done / len(batches), time.perf_counter() - began_s)
     else:
-        for batch in _batches(options):
-            _progress(total, run_batch(batch))
-    took_s = time.perf_counter() - began_s
-    reasons = ", ".join(f"{name} {count}" for name, count in sorted(total.reasons.items()))
-    tell(
-        f"seed {options.seed}: {total.calls} calls, {total.simulated_s / 3600:.1f} call-hours in "
-        f"{took_s:.0f} s ({total.simulated_s / 60 / took_s:.0f} call-hours a minute; "
-        f"{total.simulated_s / total.cpu_s:.0f} call-seconds a CPU-second)\nended by: {reasons}\n"
-        f"{len(total.failed)} calls broke an invariant"
-    )
-    for name, seeds in sorted(total.known.items()):
-        tell(f"known, in {len(seeds)} calls ({seeds[0]}): {name}")
+        for done, batch in enumerate(batches, 1):
+            tally = run_batch(batch)
+            _progress(total, tally, done / len(batches), time.perf_counter() - began_s)
+    sys.stderr.write("\n")
+    tell(f"seed {options.seed}: {total.summary(time.perf_counter() - began_s)}")
+    if total.failed or total.missing:
+        tell(
+            f"all of it again: python -m tests.sim --seed {options.seed} --calls {options.calls}"
+            f" --jobs {options.jobs}"
+        )
     return total
 
 
-def _progress(total: Tally, tally: Tally) -> None:
+def _progress(total: Tally, tally: Tally, share: float, took_s: float) -> None:
+    """Tell what failed, how far it is, and how long it will take yet."""
     shown = len(total.failed)
     total.add(tally)
     for outcome in total.failed[shown : max(shown, SHOWN)]:
         show(outcome)
-    sys.stderr.write(f"\r{total.calls} calls")
+    left_s = round(took_s * (1 - share) / share)
+    sys.stderr.write(
+        f"\r{total.calls} calls, {share:.0%}, {total.simulated_s / 3600:.0f} call-hours, "
+        f"{len(total.failed)} failed, {left_s // 60}:{left_s % 60:02} left "
+    )
     sys.stderr.flush()
 
 
@@ -149,7 +119,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.call is not None:
         return _run_one(options.call, options.trace)
-    return 1 if _run_all(options).failed else 0
+    total = _run_all(options)
+    return 1 if total.failed or total.missing else 0
 
 
 if __name__ == "__main__":

@@ -51,6 +51,20 @@ class WatchedSession(Session):
         messages = self._machine._speaker._history._messages
         return [each.text for each in messages if each.role == "assistant" and each.text]
 
+    @property
+    def moment(self) -> str:
+        """What is going on."""
+        machine = self._machine
+        if machine.phase is not Phase.TALKING:
+            return "while the call ends"
+        if machine._speaker.paused:
+            return "in a pause"
+        if self._hearing._edges.speaking:
+            return "while the caller speaks"
+        if machine._speaker.audible:
+            return "while the agent speaks"
+        return "while it thinks" if machine.live_reply is not None else "in silence"
+
     def owns(self, tasks: object) -> bool:
         return tasks is self._tasks
 

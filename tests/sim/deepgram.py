@@ -76,6 +76,10 @@ class Vendor:
         self.made = made
         self.characters = 0
         self.sockets: list[_Socket] = []
+        self.late = False
+        """Audio came after a Clear."""
+        self.spoilt = False
+        """Nonsense came."""
         self._code = 1_000_000
 
     def pattern(self, audio: AudioFormat) -> bytes:
@@ -134,6 +138,7 @@ class _Socket:
         if self._plan.deaf_after_ms is not None:
             self.later(self._plan.deaf_after_ms, self._go_deaf)
         if self._plan.garbage:
+            self.vendor.spoilt = True
             for message in ("{", '{"type": 7}', '{"type":"Unheard"}', self.audio.silence(20)):
                 self.answer(message)
 
@@ -297,6 +302,7 @@ class _Voice(_Socket):
         self._text = ""
         self._free = 0.0
         if self._plan.late_ms:
+            self.vendor.late = True
             self.answer(self.audio.silence(self._plan.late_ms))
         self.answer(f'{{"type":"Cleared","sequence_id":{self._flushes}}}')
 

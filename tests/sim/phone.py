@@ -51,7 +51,8 @@ class Phone:
 
     ``note(direction, text)`` is the trace; ``whose(key)`` is the reply whose audio begins with
     these bytes, None for audio that no voice made; ``on_sent`` hears of audio and
-    clears: which it was, and the reply, 0 where nothing tells it."""
+    clears: which it was, and the reply, 0 where nothing tells it. ``moment`` tells what is going
+    on."""
 
     def __init__(
         self,
@@ -61,6 +62,7 @@ class Phone:
         note: Callable[[str, bytes], None] | None,
         whose: Callable[[bytes], int | None],
         on_sent: Callable[[str, int], None],
+        moment: Callable[[], str],
     ) -> None:
         self.plan = plan
         self.closes: list[tuple[int, str]] = []
@@ -72,10 +74,13 @@ class Phone:
         self.ended_us: int | None = None
         self.sounding = False
         self.marks_returned = 0
+        self.seen: set[str] = set()
+        """What went wrong on the line, and when the caller left."""
         self._loop = loop
         self._note = note
         self._whose = whose
         self._on_sent = on_sent
+        self._moment = moment
         self._random = random.Random(f"phone:{plan.seed}:{number}")
         self._side: CarrierSide = make_side(plan.carrier, _spec(plan, number))
         self._connection: Connection | None = None
@@ -88,6 +93,8 @@ class Phone:
         self._place = 0
         self._held: bytes | None = None
         self._mark_due_us: int | None = None
+        self._marks_made = 0
+        self._last_mark = 0
         self._ticks = 0
         self._quiet_ms = 0
         self._muted = False
@@ -205,6 +212,7 @@ class Phone:
             payload = self._silences[size] = pybase64.b64encode(self._silence(size))
         if net.lose_percent and self._random.random() * 100 < net.lose_percent:
             self._side.lose()
+            self.seen.add("loss")
             return
         message = self._side.media(payload, timestamp_ms)
         held, self._held = self._held, None
@@ -213,6 +221,7 @@ class Phone:
             return
         self._to_server(message)
         if held is not None:
+            self.seen.add("media reordered")
             self._to_server(held)
 
     def _piece(self, size: int) -> bytes:
@@ -273,10 +282,12 @@ class Phone:
         net = self.plan.net
         if net.marks == "never":
             names = []
+            self.seen.add("marks lost")
         elif net.marks == "shuffled":
             self._random.shuffle(names)
         for name in names:
             if net.marks == "some_lost" and self._random.random() < 0.3:
+                self.seen.add("marks lost")
                 continue
             wait_ms = net.up_ms + net.mark_lag_ms
             if net.mark_jitter_ms:
@@ -284,12 +295,17 @@ class Phone:
             at_us = self.now_us + wait_ms * 1000
             if net.marks != "shuffled":
                 at_us = self._up_us = max(self._up_us + 1, at_us)
-            self._loop.call_at(START_S + at_us / 1_000_000, self._return_mark, name)
+            self._marks_made += 1
+            at_s = START_S + at_us / 1_000_000
+            self._loop.call_at(at_s, self._return_mark, name, self._marks_made)
         self._arm_marks()
 
-    def _return_mark(self, name: str) -> None:
+    def _return_mark(self, name: str, number: int) -> None:
         if not self.over:
             self.marks_returned += 1
+            if number < self._last_mark:
+                self.seen.add("marks reordered")
+            self._last_mark = number
             self._to_server(self._side.mark(name))
 
     # The caller
@@ -353,7 +369,11 @@ class Phone:
             return
         if how == "vanish":
             self._muted = True
+            self.seen.add("socket half closed")
             return
+        self.seen.add(f"hang-up {self._moment()}")
+        if how == "drop":
+            self.seen.add("socket lost")
         self._end(self.now_us)
         self._later(self.plan.net.up_ms, lambda: self._told(how))
 

@@ -6,6 +6,7 @@ from types import TracebackType
 import msgspec
 import structlog
 
+from tests.sim.coverage import covered
 from tests.sim.deepgram import NoNetwork
 from tests.sim.known import known_issue
 from tests.sim.loop import START_S, Stuck
@@ -32,6 +33,9 @@ class Outcome(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...]
     plan: str
     known: tuple[str, ...] = ()
+    covered: tuple[str, ...] = ()
+    """What happened, by the names of ``coverage``."""
+    word_errors: tuple[int, ...] = ()
 
 
 class _Caught:
@@ -80,6 +84,8 @@ def run_plan(plan: Plan, note: Note | None = None) -> Outcome:
         tuple(world.ended) if world is not None else (),
         _summary(plan),
         tuple(dict.fromkeys(name for name in known.values() if name is not None)),
+        tuple(sorted(covered(world))) if world is not None else (),
+        tuple(error for line in world.lines for error in line.word_errors) if world else (),
     )
 
 

@@ -28,13 +28,20 @@ def make_stt(settings: Mapping[str, Any], *, ends_turns: bool) -> ScriptedStt:
 class WatchedLlm:
     """Implements ``Llm``."""
 
-    def __init__(self, settings: Mapping[str, Any], note: Callable[[str, Any], None]) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        note: Callable[[str, Any], None],
+        now_ms: Callable[[], int],
+    ) -> None:
         self.inner = ScriptedLlm(config(settings), {})
         self.name = self.inner.name
         self.requests = 0
         self.done: list[LlmDone] = []
-        self.live = 0
+        self.waits_ms: list[int] = []
+        """How long each answer took to begin."""
         self._note = note
+        self._now_ms = now_ms
 
     async def start(self) -> None:
         await self.inner.start()
@@ -45,9 +52,13 @@ class WatchedLlm:
     async def stream(self, request: LlmRequest) -> AsyncIterator[LlmEvent]:
         self.requests += 1
         self._note("llm_request", request)
+        began_ms: int | None = self._now_ms()
         stream: Any = self.inner.stream(request)
         async with aclosing(stream) as events:
             async for event in events:
+                if began_ms is not None:
+                    self.waits_ms.append(self._now_ms() - began_ms)
+                    began_ms = None
                 if type(event) is LlmDone:
                     self.done.append(event)
                 self._note("llm", event)
@@ -76,6 +87,8 @@ class Piece:
         self.characters = 0
         self.done = False
         self.over = False
+        self.late = False
+        """Audio came after it was cancelled."""
         self.words: list[SpokenWord] = []
         self._voice = voice
         self._audio = audio
@@ -114,6 +127,7 @@ class Piece:
 
     def mark(self, event: TtsEvent) -> TtsEvent:
         """The event with its audio exchanged for audio that can be recognised."""
+        self.late |= self.over and type(event) is TtsAudio
         if type(event) is TtsAudio and self._voice.truthful:
             size = len(event.payload)
             payload = bytes(self._track[self._place : self._place + size])

@@ -69,6 +69,8 @@ def _history(world: World, line: Line) -> list[str]:
         words = line.said.get(reply, [])
         heard = _heard_words(reply, words, tally)
         said = turn["heard_text"].split()
+        if turn["ended"] != "played" and turn["start_ms"] is not None:
+            line.word_errors.append(abs(len(heard) - len(said)))
         if abs(len(heard) - len(said)) > _permitted_words(line, turn, words):
             how = turn["ended"] + (", with tones" if reply in session.with_tones else "")
             count = "all of its words" if len(heard) == len(words) > 1 else f"{len(heard)} words"

@@ -211,6 +211,8 @@ class Line:
         self.files = _Files()
         self.events: list[tuple[int, str, Mapping[str, Any]]] = []
         self.refused: list[str] = []
+        self.word_errors: list[int] = []
+        """Of each reply that was cut, by how many words the history is off."""
         self.said: dict[int, list[SpokenWord]] = {}
         """What was given to the voice or taken from the cache, by reply."""
         self.owner: dict[bytes, int] = {}
@@ -218,7 +220,7 @@ class Line:
         self._claimed = 0, b""
         plan, note = world.plan, world.note
         told = (lambda way, text: note(number, way, text)) if note is not None else None
-        self.phone = Phone(plan, number, world.loop, told, self.owner.get, self._sent)
+        self.phone = Phone(plan, number, world.loop, told, self.owner.get, self._sent, self._moment)
         kind = KINDS[plan.carrier]
         self.connection = Connection(
             kind,
@@ -228,6 +230,9 @@ class Line:
             on_started=self._started,
             on_refused=self._refused,
         )
+
+    def _moment(self) -> str:
+        return self.session.moment if self.session is not None else "before the call"
 
     def _started(self, leg: Leg) -> None:
         self.world.answering = self
@@ -297,7 +302,7 @@ class World:
         vad = msgspec.structs.replace(agent.conduct.vad, vendor=detector)
         agent.conduct = msgspec.structs.replace(agent.conduct, vad=vad)
         agent.stt = make_stt(plan.stt, ends_turns=plan.agent == "vendor")
-        agent.llm = self.llm = WatchedLlm(plan.llm, self._vendor)
+        agent.llm = self.llm = WatchedLlm(plan.llm, self._vendor, self.clock.now_ms)
         agent.tts = self.tts = WatchedTts(
             plan.tts, self._vendor, first_code=10_000, whose=self._whose
         )

@@ -169,7 +169,7 @@ class PhoneCall:
         if self._awkward is None:
             self._base_us = now_us()
         stop_at_us = None if setup.stop_at_us is None else setup.stop_at_us - self._base_us
-        self._caller = Caller(
+        self._caller = setup.make_caller(
             self._script,
             setup.sounds,
             self._now(),
@@ -363,5 +363,6 @@ class PhoneCall:
             violations=dict(self._violations),
             violation_details=tuple(self._violation_details),
             heard=tuple((at_us, bytes(audio)) for at_us, audio in line.heard),
+            unheard=tuple(line.unheard),
             spoken=tuple((at_us, bytes(audio)) for at_us, audio in self._spoken),
         )

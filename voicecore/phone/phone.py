@@ -7,7 +7,7 @@ import hmac
 import secrets
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 import msgspec
@@ -16,6 +16,7 @@ from media.phone.awkward import AwkwardPlan, awkward_plan
 from media.phone.side import StreamIds, StreamSpec
 from media.phone.sides import carrier_kind, make_side
 from voicecore.phone.call import PhoneCall
+from voicecore.phone.caller import Caller
 from voicecore.phone.metronome import PHASES, Metronome, now_us
 from voicecore.phone.record import CallRecord
 from voicecore.phone.report import RunReport, run_report
@@ -67,9 +68,11 @@ async def place_calls(
     options: RunOptions | None = None,
     sounds: Sounds | None = None,
     on_event: OnEvent | None = None,
+    make_caller: Callable[..., Caller] = Caller,
 ) -> RunResult:
     """Make the calls and wait for their ends. ``tts`` has been started; only needed where the
     script speaks and no ``sounds`` are given. ``on_event`` must not block.
+    ``make_caller`` takes the arguments of ``Caller``.
 
     :raises ScriptError, VendorError: the caller's sounds cannot be made.
     :raises ConnectError: the URL is nothing that the carrier would call."""
@@ -90,6 +93,7 @@ async def place_calls(
         keep_audio=options.keep_audio,
         stop_at_us=_stop_at(began_us, options),
         on_event=on_event,
+        make_caller=make_caller,
     )
     tasks: list[asyncio.Task[CallRecord]] = []
     async with asyncio.TaskGroup() as group:

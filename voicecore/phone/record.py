@@ -16,6 +16,7 @@ class CallRecord(msgspec.Struct, frozen=True):
     the network (the socket broke), nobody (there was no call). ``close_code`` and
     ``close_reason`` are the server's. ``path_carrier`` is the carrier that the URL's path names,
     if it names another than the one that called.
+    ``unheard`` is what the server took back with a clear, and when that cut the sound off.
     ``connect_error`` is the code of the ``ConnectError`` where there was no call."""
 
     index: int
@@ -41,4 +42,5 @@ class CallRecord(msgspec.Struct, frozen=True):
     violations: dict[str, int] = {}
     violation_details: tuple[str, ...] = ()
     heard: tuple[tuple[int, bytes], ...] = ()
+    unheard: tuple[tuple[int, bytes], ...] = ()
     spoken: tuple[tuple[int, bytes], ...] = ()

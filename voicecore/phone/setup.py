@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from media.phone.awkward import AwkwardPlan
+from voicecore.phone.caller import Caller
 from voicecore.phone.script import Script
 from voicecore.phone.sounds import Sounds
 
@@ -34,7 +35,8 @@ OnEvent = Callable[[PhoneEvent], None]
 
 
 class CallSetup(msgspec.Struct, frozen=True):
-    """What all calls of a run share. ``plan`` makes the carrier awkward."""
+    """What all calls of a run share. ``plan`` makes the carrier awkward; ``make_caller`` takes
+    the arguments of ``Caller``."""
 
     url: str
     headers: Mapping[str, str]
@@ -46,3 +48,4 @@ class CallSetup(msgspec.Struct, frozen=True):
     keep_audio: bool = False
     stop_at_us: int | None = None
     on_event: OnEvent | None = None
+    make_caller: Callable[..., Caller] = Caller

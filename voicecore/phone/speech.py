@@ -1,7 +1,7 @@
 """Where the caller's sounds come from: a voice, files, a cough. Done before the call."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,13 @@ async def _speak_all(
     if tts is None:
         step = next(iter(texts.values()))
         raise _problem("voice", step, f"missing: `{step.kind}` needs a voice")
+    return await speak({key: step.text for key, step in texts.items()}, tts, line)
+
+
+async def speak(texts: Mapping[str, str], tts: Tts, line: AudioFormat) -> dict[str, bytes]:
+    """Each text as audio of the format ``line``, by its key. ``tts`` has been started.
+
+    :raises VendorError: the voice failed."""
     tasks: set[asyncio.Task[None]] = set()
 
     def spawn(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -65,8 +72,8 @@ async def _speak_all(
     session = tts.open(line, spawn=spawn)
     try:
         return {
-            key: convert_all(await _speak(session, step.text, tts.name), session.audio, line)
-            for key, step in texts.items()
+            key: convert_all(await _speak(session, text, tts.name), session.audio, line)
+            for key, text in texts.items()
         }
     finally:
         session.close()
