@@ -10,9 +10,12 @@ from statistics import median
 import msgspec
 
 from voicecore.replay.facts import (
+    AgentFiller,
     AgentTurn,
     CallEnded,
     CallerTurn,
+    DraftDropped,
+    DraftUsed,
     Facts,
     OverlapJudged,
     SpeechIgnored,
@@ -20,6 +23,7 @@ from voicecore.replay.facts import (
     SpeechStopped,
     TurnLatency,
 )
+from voicecore.turns.heard import CHARACTER_MS
 
 DEAD_AIR_MS = 3000
 """Nobody speaks for longer than this: a caller wonders whether the line is dead."""
@@ -53,6 +57,7 @@ class Remark(msgspec.Struct, frozen=True):
 
 class Outcome(msgspec.Struct, frozen=True):
     """``cut_off`` counts answers that were taken back because the caller had not finished;
+    ``drafts_used`` and ``drafts_dropped`` those that were begun before the turn was decided;
     ``verdicts`` what sounds over the agent were taken for; ``dead_air`` are the silences of
     more than ``DEAD_AIR_MS``."""
 
@@ -62,6 +67,9 @@ class Outcome(msgspec.Struct, frozen=True):
     interrupted: int
     cut_off: int
     ignored: int
+    fillers: int
+    drafts_used: int
+    drafts_dropped: int
     dead_air_ms: tuple[int, ...]
     ended: str
     duration_ms: int
@@ -98,6 +106,9 @@ def outcome_of(facts: Facts) -> Outcome:
         interrupted=endings["interrupted"],
         cut_off=endings["caller_went_on"],
         ignored=len(facts.of(SpeechIgnored)),
+        fillers=len(facts.of(AgentFiller)),
+        drafts_used=len(facts.of(DraftUsed)),
+        drafts_dropped=len(facts.of(DraftDropped)),
         dead_air_ms=_dead_air(facts),
         ended=ends[0] if ends else "",
         duration_ms=facts[-1].at_ms if facts else 0,
@@ -118,6 +129,7 @@ def _dead_air(facts: Facts) -> tuple[int, ...]:
     """The long silences between the first sound of a call and its last."""
     spoken: list[tuple[int, int]] = []
     started_ms: int | None = None
+    fillers_ms: Counter[int] = Counter()
     for fact in facts:
         what = fact.what
         if isinstance(what, SpeechStarted):
@@ -125,9 +137,19 @@ def _dead_air(facts: Facts) -> tuple[int, ...]:
         elif isinstance(what, SpeechStopped) and started_ms is not None:
             spoken.append((started_ms, what.at_ms))
             started_ms = None
+        elif isinstance(what, AgentFiller):
+            length_ms = (len(what.text) + 1) * CHARACTER_MS
+            spoken.append((fact.at_ms, fact.at_ms + length_ms))
+            fillers_ms[what.reply] += length_ms
         elif isinstance(what, AgentTurn) and what.start_ms is not None:
-            # It ended when it was told of, or a little before.
-            spoken.append((what.start_ms, max(what.start_ms + what.played_ms, what.start_ms)))
+            # It ended when it was told of, or a little before; after a filler it may be silent.
+            begun_ms = what.start_ms
+            if fillers_ms[what.reply]:
+                speech_ms = max(what.played_ms - fillers_ms[what.reply], 0)
+                begun_ms = max(fact.at_ms - speech_ms, begun_ms)
+                spoken.append((begun_ms, max(fact.at_ms, begun_ms)))
+            else:
+                spoken.append((begun_ms, max(begun_ms + what.played_ms, begun_ms)))
     silences = []
     until_ms: int | None = None
     for start_ms, end_ms in sorted(spoken):

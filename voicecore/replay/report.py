@@ -66,6 +66,9 @@ class Summary:
             counts["interrupted"] += outcome.interrupted
             counts["cut_off"] += outcome.cut_off
             counts["ignored"] += outcome.ignored
+            counts["fillers"] += outcome.fillers
+            counts["drafts_used"] += outcome.drafts_used
+            counts["drafts_dropped"] += outcome.drafts_dropped
             counts["dead_air"] += len(outcome.dead_air_ms)
             kept = self._latencies_ms[side]
             kept += outcome.latencies_ms[: _LATENCIES_KEPT - len(kept)]
@@ -84,6 +87,9 @@ class Summary:
             "interrupted": counts["interrupted"],
             "cut_off": counts["cut_off"],
             "ignored": counts["ignored"],
+            "fillers": counts["fillers"],
+            "drafts_used": counts["drafts_used"],
+            "drafts_dropped": counts["drafts_dropped"],
             "dead_air": counts["dead_air"],
         }
 

@@ -154,14 +154,16 @@ class Spans:
         if not found or turn.start_ms is None:
             return []
         breaks = []
+        fillers_ms = 0
         for number, one in enumerate(found):
+            fillers_ms += one.length_ms
             at_ms = one.at_ms
             if one.from_ms:
                 breaks.append((one.from_ms, at_ms))
             following = found[number + 1] if number + 1 < len(found) else None
             if following is not None and following.from_ms <= one.until_ms:
                 continue
-            if speech_ms is not None and number == 0 and not one.from_ms:
+            if speech_ms is not None and one.until_ms == fillers_ms:  # its own begins here
                 breaks.append((one.until_ms, max(speech_ms, at_ms + one.length_ms)))
             elif following is None and turn.ended == "played":
                 left_ms = max(turn.played_ms - one.until_ms, 0)

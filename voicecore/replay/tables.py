@@ -92,6 +92,8 @@ def _figures(found: Difference) -> Table:
     row("reply latency, median ms", _number(old.latency_ms), _number(new.latency_ms))
     row("interrupted replies", old.interrupted, new.interrupted)
     row("answers taken back (caller went on)", old.cut_off, new.cut_off)
+    row("answers begun early: used, dropped", _drafts(old), _drafts(new))
+    row("fillers", old.fillers, new.fillers)
     row("speech over the agent", _verdicts(old), _verdicts(new))
     row("silences over 3 s", _silences(old), _silences(new))
     row("ended by", old.ended or "-", new.ended or "-")
@@ -133,6 +135,10 @@ def _number(value: float | None) -> str:
 
 def _verdicts(outcome: Outcome) -> str:
     return ", ".join(f"{count} {name}" for name, count in outcome.verdicts.items()) or "-"
+
+
+def _drafts(outcome: Outcome) -> str:
+    return f"{outcome.drafts_used}, {outcome.drafts_dropped}"
 
 
 def _silences(outcome: Outcome) -> str:

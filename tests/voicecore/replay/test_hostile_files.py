@@ -22,6 +22,8 @@ from voicecore.replay.recorded import read_call
 from voicecore.replay.run import Sources, replay_call
 from voicecore.replay.speech import Voicing
 from voicecore.replay.transcripts import Transcripts
+from voicecore.replay.turn_ends import RecordedTurnEnd
+from voicecore.replay.watch import Watch
 
 STARTED = {
     "carrier": "twilio",
@@ -193,7 +195,7 @@ EVENTS = st.one_of(
         st.fixed_dictionaries(
             {
                 "reply": number,
-                "kind": st.sampled_from(["answer", "greeting", "fallback"]),
+                "kind": st.sampled_from(["answer", "greeting", "fallback", "backchannel"]),
                 "text": text,
                 "heard_text": text,
                 "words": st.lists(heard, max_size=4),
@@ -206,8 +208,31 @@ EVENTS = st.one_of(
     st.tuples(
         st.just("turn_latency"),
         st.fixed_dictionaries(
-            {"reply": number}, optional={"turn_decided": small, "llm_first_token": small}
+            {"reply": number},
+            optional={
+                "turn_decided": small,
+                "llm_first_token": small,
+                "first_sentence": small,
+                "tts_first_audio": small,
+            },
         ),
+    ),
+    st.tuples(st.just("draft_started"), st.fixed_dictionaries({"reply": number, "text": text})),
+    st.tuples(st.just("draft_used"), st.fixed_dictionaries({"reply": number})),
+    st.tuples(
+        st.just("draft_dropped"),
+        st.fixed_dictionaries(
+            {"reply": number, "reason": st.sampled_from(["text_changed", "too_long", "stalled"])}
+        ),
+    ),
+    st.tuples(st.just("agent_filler"), st.fixed_dictionaries({"reply": number, "text": text})),
+    st.tuples(
+        st.just("tts_usage"),
+        st.fixed_dictionaries({"reply": number, "cached_characters": st.integers(-3, 9)}),
+    ),
+    st.tuples(
+        st.just("turn_end_judged"),
+        st.fixed_dictionaries({"at_ms": small, "probability": st.floats(0, 1)}),
     ),
     st.tuples(st.just("llm_usage"), st.fixed_dictionaries({"reply": number})),
     st.tuples(
@@ -260,11 +285,21 @@ def test_whatever_the_events_are_they_are_read(
     for turn in answers.turns:
         assert answers.begin(turn.text, turn.start_ms, turn.end_ms).round.cut_ms >= 0
         answers.next_round()
-    voicing = Voicing(facts)
+        answers.begin_draft(turn.text, turn.start_ms, turn.end_ms, turn.end_ms)
+        answers.dropped()
+    voicing = Voicing(facts, drafts_voiced=True)
+    watch = Watch()
+    opinions = RecordedTurnEnd(facts, watch)
     for _, data in events:
-        sentence = voicing.say(data.get("text", ""))
-        assert sentence.duration_ms > 0
-        for stretch in sentence.heard:
-            assert 0 <= stretch.at_ms <= stretch.at_ms + stretch.duration_ms
+        phrase = voicing.phrase(data.get("text", ""))
+        for sentence in (voicing.say(data.get("text", "")), phrase or voicing.say("")):
+            assert sentence.duration_ms > 0
+            assert sentence.first_audio_ms >= 0
+            for stretch in sentence.heard:
+                assert stretch.duration_ms > 0
+                assert 0 <= stretch.at_ms <= sentence.duration_ms - stretch.duration_ms
+        watch.stopped_ms = data.get("at_ms", 0)
+        found = opinions.find()
+        assert found is None or 0 <= found[1].probability <= 1
     outcome = outcome_of(facts)
     assert not difference(outcome, outcome).differs

@@ -103,7 +103,8 @@ def test_a_slow_model_costs_what_it_takes(tmp_path: Path, monkeypatch: pytest.Mo
     (turn,) = outcome_of(replayed.facts).turns
     assert turn.heard == "It took me some time."
     (latency,) = [event.data for event in replayed.events if event.type == "turn_latency"]
-    thought_ms = latency["llm_first_token"] - latency["turn_decided"]
+    (asked_ms,) = [event.at_ms for event in replayed.events if event.type == "draft_started"]
+    thought_ms = turn.end_ms + latency["llm_first_token"] - asked_ms
     assert SLOW_S * 1000 <= thought_ms <= real_s * 1000
     assert replayed.events[-1].at_ms == call.duration_ms
 
