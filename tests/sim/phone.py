@@ -250,6 +250,8 @@ class Phone:
         net = self.plan.net
         self._tick_us = self.now_us
         next(self._script, None)
+        if self.plan.hangup_in and self.plan.hangup_in == self._moment():
+            self._leave("hangup")
         if self.closes or self.gone:
             return
         idle = False

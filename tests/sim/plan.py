@@ -34,6 +34,9 @@ ANSWERS = (
     "**Well** - that's *great*; is there anything else that I can do for you today?",
 )
 
+MOMENTS = ("in a pause", "while it thinks", "while the caller speaks", "while the call ends")
+"""Moments that a caller who hangs up at any time seldom meets."""
+
 
 def call_seed(seed: int, number: int) -> int:
     """The seed of one call of a run."""
@@ -106,6 +109,8 @@ class Plan(msgspec.Struct, frozen=True):
     net: Net
     steps: tuple[Step, ...]
     hangup_ms: int | None
+    hangup_in: str
+    """A moment at which the caller hangs up, as ``WatchedSession.moment`` names it; or none."""
     end: str
     stt: dict[str, Any]
     llm: dict[str, Any]
@@ -150,7 +155,7 @@ def draw_plan(seed: int) -> Plan:
     agent = part("agent").choice(("plain", "tools", "tools", "words", "deaf", "vendor", "brief"))
     steps = _steps(part("caller"), agent)
     sounds = tuple(step.text for step in steps if step.do == "sound") or ("",)
-    end, house, live = part("end"), part("house"), part("live")
+    end, house, live, moment = part("end"), part("house"), part("live"), part("moment")
     return Plan(
         seed=seed,
         carrier=carrier,
@@ -160,6 +165,7 @@ def draw_plan(seed: int) -> Plan:
         net=_net(part("net"), carrier),
         steps=steps,
         hangup_ms=end.between(0, 60_000) if end.chance(40) else None,
+        hangup_in=moment.choice(MOMENTS) if moment.chance(10) else "",
         end=end.choice(("hangup",) * 5 + ("drop", "drop", "vanish", "mute")),
         stt=_stt(part("stt"), agent, sounds),
         llm=_llm(part("llm")),

@@ -7,7 +7,7 @@ import msgspec
 from tests.sim.coverage import REQUIRED
 from tests.sim.run import Outcome
 
-WILD_CALLS = 1000
+WILD_CALLS = 2000
 """So many calls are wild enough, or something is wrong with the draw."""
 
 

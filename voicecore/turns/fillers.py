@@ -23,7 +23,7 @@ from voicecore.turns.settings import BackchannelPolicy, FillerPolicy
 
 FILLER = "filler"
 RETRY_MS = 500
-"""The caller is just speaking: look again then."""
+"""The caller is just speaking, or pressing keys: look again then."""
 WORD_LEFT_MS = 200
 """How much of a word is said to its end when the reply's own speech is there."""
 

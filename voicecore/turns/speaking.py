@@ -394,7 +394,8 @@ class Speaker:
     def fill(self, now_ms: int, *, caller_speaks: bool) -> None:
         """The caller has heard nothing for long."""
         if self.reply is not None:
-            self._fillers.due(now_ms, self.reply, caller_speaks=caller_speaks)
+            busy = caller_speaks or self._tools.awaits_keys
+            self._fillers.due(now_ms, self.reply, caller_speaks=busy)
 
     def filler_plays(self, now_ms: int, event: FillerPlays) -> None:
         """The filler was there."""

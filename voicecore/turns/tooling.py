@@ -210,6 +210,11 @@ class Tooling:
 
     # Keys
 
+    @property
+    def awaits_keys(self) -> bool:
+        """It is the caller who takes their time."""
+        return self._collecting is not None
+
     def digit(self, now_ms: int, digit: str) -> bool:
         """Take a key, if keys are being collected."""
         collecting = self._collecting

@@ -105,6 +105,14 @@ class TestFillers:
         latency = call.machine._speaker.reply.latency  # type: ignore[union-attr]
         assert latency.between_ms("filler", "first_byte") == 900
 
+    def test_not_while_keys_are_awaited(self) -> None:
+        call, reply = waiting()
+        call.model_calls(reply, "collect_digits", '{"count": 2, "timeout_s": 6}')
+        call.pass_ms(5900)
+        assert not call.of(out.SayFiller), "it is the caller who takes their time"
+        call.pass_ms(4000)
+        assert call.of(out.SayFiller), "now the model does"
+
     def test_not_while_audio_plays(self) -> None:
         call, reply = waiting()
         call.model_says(reply, "One moment please now. And ", done=False)
