@@ -102,9 +102,9 @@ def _phrases(of: Mapping[str, str], language: str) -> frozenset[Phrase]:
 
 
 def is_beginning(words: Phrase, phrases: frozenset[Phrase]) -> bool:
-    """Whether one of the phrases begins so, be it in the middle of a word, and goes on."""
-    text = " ".join(words)
-    return any(" ".join(phrase).startswith(text) for phrase in phrases)
+    """Whether one of the phrases begins so, and goes on."""
+    size = len(words)
+    return any(len(phrase) > size and phrase[:size] == words for phrase in phrases)
 
 
 def without(words: Phrase, phrases: frozenset[Phrase]) -> Phrase:

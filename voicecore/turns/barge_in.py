@@ -9,19 +9,22 @@ or it turns out that there was none. Nothing that was decided keeps later words 
 after all. A sound much quieter than the caller usually is comes from somebody else.
 """
 
-from voicecore.turns.backchannels import plain
+from voicecore.turns.backchannels import MOST_HOLLOW_WORDS, plain, without
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.listening import Listener
 from voicecore.turns.loudness import UsualLoudness
 from voicecore.turns.outputs import Emit, Output, WantInterim
-from voicecore.turns.overlap import OverlapPolicy, Verdict, judge_sound, judge_words
+from voicecore.turns.overlap import OverlapPolicy, Verdict, judge_words, may_be_speech
 from voicecore.turns.speaking import Speaker
 
 VERDICT = "verdict"
 HOLD_MS = 5000
 """How long the floor is left to speech of which no word comes."""
-MORE_MS = 140
-"""How much longer a backchannel that goes on is waited for: "yeah" may go on with "but"."""
+LONGEST_BACKCHANNEL_MS = 1000
+"""A pause is no longer than this for words that are a backchannel as yet, but go on."""
+LONGEST_GAP_MS, LAST_WORDS_MS = 640, 300
+"""When a short sound is over, its words are waited for until the pause has lasted so long, and no
+longer than this."""
 WENT_ON_MS = 300
 """Speech that makes an answer wait that is not heard yet: the caller was not done."""
 ECHO_REACH_MS = 600
@@ -108,7 +111,7 @@ class BargeIn:
         verdict = self.judge(now_ms, self._listener.text)
         known = self._listener.text_is_final
         if verdict is Verdict.INTERRUPTION:
-            if known or self._held or not speaker.paused:
+            if known or self._held or self._waited or not speaker.paused:
                 self._decided(now_ms, verdict)
         elif speaker.paused and known and not self._listener.speaking:
             self._decided(now_ms, verdict or Verdict.NOISE)
@@ -118,22 +121,41 @@ class BargeIn:
         if self._speaker.paused and not self._listener.speaking:
             self._decided(now_ms, Verdict.NOISE)
 
+    def speech_stopped(self, now_ms: int) -> None:
+        """The sound is over: its words are on their way."""
+        if self._speaker.paused and VERDICT in self._deadlines:
+            until_ms = max(self._began_ms + LONGEST_GAP_MS, now_ms)
+            if self._held or self._waited:
+                until_ms = now_ms + LAST_WORDS_MS
+            self._deadlines.set(VERDICT, min(until_ms, now_ms + LAST_WORDS_MS))
+
     def due(self, now_ms: int) -> None:
-        """It has to be decided now."""
+        """It has to be decided now, or it has to be said why not."""
         if not self._speaker.paused:
             return
         verdict = self.judge(now_ms, self._listener.text)
-        speaking = self._listener.speaking
-        if verdict is Verdict.BACKCHANNEL and speaking and not self._waited:
-            self._waited = True
-            self._deadlines.set(VERDICT, now_ms + MORE_MS)
+        if not self._listener.speaking:
+            self._decided(now_ms, verdict or Verdict.NOISE)
+        elif verdict is Verdict.BACKCHANNEL and not self._waited:
+            self._waited = True  # "yeah" may go on with "but"
+            self._deadlines.set(VERDICT, self._began_ms + LONGEST_BACKCHANNEL_MS)
         elif verdict is not None:
             self._decided(now_ms, verdict)
-        elif self._held or self._judge_sound() is Verdict.NOISE:
-            self._decided(now_ms, Verdict.NOISE)
         else:
+            self._without_words(now_ms)
+
+    def _without_words(self, now_ms: int) -> None:
+        """A sound goes on, and no word of it is known."""
+        policy, sound_ms = self._policy, now_ms - self._listener.started_ms
+        if sound_ms < policy.min_speech_ms and not policy.min_words:
+            self._deadlines.set(VERDICT, self._listener.started_ms + policy.min_speech_ms)
+        elif not self._held and may_be_speech(
+            policy, sound_ms=sound_ms, above_noise_db=self._above_noise_db
+        ):
             self._held = True
             self._deadlines.set(VERDICT, now_ms + HOLD_MS)
+        else:
+            self._decided(now_ms, Verdict.NOISE)
 
     def judge(self, now_ms: int, text: str) -> Verdict | None:
         """What words over the agent amount to."""
@@ -141,8 +163,9 @@ class BargeIn:
         until_ms = self._began_ms if self._speaker.paused else now_ms  # silent since then
         agent = plain(self._speaker.said_between(now_ms, until_ms - since_ms))
         listener = self._listener
-        sound_ms = (now_ms if listener.speaking else listener.stopped_ms) - listener.started_ms
-        return judge_words(self._policy, text, agent, sound_ms=sound_ms)
+        over = not listener.speaking
+        sound_ms = (listener.stopped_ms if over else now_ms) - listener.started_ms
+        return judge_words(self._policy, text, agent, sound_ms=sound_ms, over=over)
 
     def takes_the_floor(self, now_ms: int, text: str) -> bool:
         """Whether speech over the agent, now that it is over and its text is known, interrupts."""
@@ -152,6 +175,14 @@ class BargeIn:
             return False
         return self.judge(now_ms, text) is Verdict.INTERRUPTION
 
+    def is_murmur(self, text: str) -> bool:
+        """Whether the last sound was too short for speech, and its text is words that say
+        nothing alone."""
+        sound_ms = self._listener.stopped_ms - self._listener.started_ms
+        words = plain(text)
+        short = 0 < sound_ms < self._policy.short_ms and len(words) <= MOST_HOLLOW_WORDS
+        return short and not without(words, self._policy.hollow)
+
     @property
     def _is_elsewhere(self) -> bool:
         """Whether the sound is too quiet to be the caller's."""
@@ -160,13 +191,6 @@ class BargeIn:
         margin_db = 0.0 if self._sustained_ms >= WENT_ON_MS else ONSET_DB
         quieter_db = self.loudness.quieter_db(self._loudest_dbfs)
         return quieter_db >= self._policy.quieter_db + margin_db
-
-    def _judge_sound(self) -> Verdict:
-        return judge_sound(
-            self._policy,
-            sustained_ms=self._sustained_ms,
-            above_noise_db=self._above_noise_db,
-        )
 
     def _words_suffice(self) -> bool:
         return len(self._listener.text.split()) >= self._policy.min_words

@@ -206,6 +206,7 @@ class TurnMachine:
 
     def _speech_stopped(self, now_ms: int, at_ms: int) -> None:
         self._listener.speech_stopped(now_ms, at_ms)
+        self._barge_in.speech_stopped(now_ms)
         self._out.append(Emit("speech_stopped", {"at_ms": at_ms}))
         self._out.append(FinalizeStt())
         self._backchannel(now_ms)
@@ -318,6 +319,8 @@ class TurnMachine:
         """Whether what was heard while the agent was silent is no turn: a hesitation, or
         somebody far from the telephone."""
         if is_hesitation(turn.text, self._settings.endpointing.language):
+            return True
+        if self._barge_in.is_murmur(turn.text):
             return True
         loudest_dbfs = self._barge_in.loudest_dbfs
         return loudest_dbfs is not None and self._barge_in.loudness.is_away(loudest_dbfs)

@@ -63,12 +63,13 @@ class OverlapPolicy(msgspec.Struct, frozen=True):
 
 
 def judge_words(
-    policy: OverlapPolicy, text: str, agent_words: Phrase, *, sound_ms: int
+    policy: OverlapPolicy, text: str, agent_words: Phrase, *, sound_ms: int, over: bool
 ) -> Verdict | None:
     """What the caller's words so far amount to; None while they leave it open.
 
     :param agent_words: what the agent said meanwhile and shortly before.
-    :param sound_ms: how long the sound was of which they are the text, as far as it has come."""
+    :param sound_ms: how long the sound was of which they are the text, as far as it has come.
+    :param over: whether it is over."""
     words = plain(text)[-LONGEST_WORDS:]
     if not words:
         return None
@@ -77,7 +78,7 @@ def judge_words(
     if len(without(words, policy.always)) < len(words):
         return Verdict.INTERRUPTION
     said = without(words, policy.never)
-    if not said or is_beginning(said, policy.never):
+    if not said or ((over or len(said) > 1) and is_beginning(said, policy.never)):
         return Verdict.BACKCHANNEL
     if sound_ms < policy.short_ms:
         return None
@@ -86,13 +87,10 @@ def judge_words(
     return Verdict.INTERRUPTION if len(said) >= policy.min_words else None
 
 
-def judge_sound(policy: OverlapPolicy, *, sustained_ms: int, above_noise_db: float) -> Verdict:
-    """What a sound is of which no word is known when it has to be decided.
-
-    :param sustained_ms: how long it lasted, as far as it was voiced."""
-    long = sustained_ms >= policy.min_speech_ms
-    loud = above_noise_db >= policy.min_above_noise_db
-    return Verdict.INTERRUPTION if long and loud and not policy.min_words else Verdict.NOISE
+def may_be_speech(policy: OverlapPolicy, *, sound_ms: int, above_noise_db: float) -> bool:
+    """Whether a sound that goes on, and of which no word is known, is given the floor."""
+    long = sound_ms >= policy.min_speech_ms
+    return long and above_noise_db >= policy.min_above_noise_db and not policy.min_words
 
 
 def is_echo(words: Phrase, agent_words: Phrase) -> bool:

@@ -228,7 +228,7 @@ class Speaker:
         self._fillers.end(now_ms, reply)
         reply.audio_ms += duration_ms
         self._deadlines.clear(FIRST_AUDIO)
-        self._fillers.expect(now_ms + duration_ms)
+        self._fillers.expect(now_ms + reply.audio_ms - self._played_ms(now_ms, number))
         if reply.llm_done and not reply.waiting_for:
             self.progress(now_ms)
 

@@ -10,7 +10,7 @@ from voicecore.providers.words import spread_words
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
 from voicecore.turns.backchannels import plain
-from voicecore.turns.barge_in import HOLD_MS, MORE_MS
+from voicecore.turns.barge_in import HOLD_MS, LONGEST_BACKCHANNEL_MS
 from voicecore.turns.overlap import OverlapPolicy
 from voicecore.turns.settings import TurnSettings
 
@@ -50,7 +50,8 @@ class TestPause:
     def test_ends_within_its_time_whatever_happens(self) -> None:
         driver, reply = speaking()
         driver.caller_speaks(200)
-        driver.pass_ms(459)
+        driver.caller_stops()
+        driver.pass_ms(299)
         assert not driver.of(out.ResumeReply)
         driver.pass_ms(1)
         assert driver.of(out.ResumeReply) == [out.ResumeReply(reply, 530)]
@@ -60,6 +61,7 @@ class TestPause:
         word = spread_words(TEXT, 0, 1600)[5]
         driver.heard_ms[reply] = word.start_ms + 10
         driver.caller_speaks(200)
+        driver.caller_stops()
         driver.pass_ms(1000)
         assert driver.of(out.ResumeReply) == [out.ResumeReply(reply, word.start_ms)]
 
@@ -104,9 +106,9 @@ class TestInterruption:
     def test_words_that_come_after_the_resumption_interrupt_too(self) -> None:
         driver, _ = speaking()
         driver.caller_speaks(200)
-        driver.pass_ms(600)
+        driver.caller_stops()
+        driver.pass_ms(300)
         assert verdicts(driver) == ["noise"]
-        driver.caller_stops(0)
         driver.final("No, on Sunday.")
         assert verdicts(driver) == ["noise", "interruption"]
         driver.pass_ms(1000)
@@ -119,14 +121,15 @@ class TestInterruption:
         driver.pass_ms(460)
         assert not verdicts(driver), "it is waited for what follows"
         interim(driver, "yeah but on Sunday")
-        driver.pass_ms(MORE_MS)
         assert verdicts(driver) == ["interruption"]
 
     def test_or_just_a_longer_one(self) -> None:
         driver, reply = speaking()
         driver.caller_speaks(200)
         interim(driver, "yeah yeah")
-        driver.pass_ms(460 + MORE_MS)
+        driver.pass_ms(LONGEST_BACKCHANNEL_MS - 41)
+        assert not verdicts(driver)
+        driver.pass_ms(1)
         assert verdicts(driver) == ["backchannel"]
         assert driver.last(out.ResumeReply).reply == reply
         interim(driver, "yeah yeah but on Sunday")
@@ -264,7 +267,7 @@ class TestHollowWords:
         driver.caller_says("Stop.", for_ms=300)
         assert verdicts(driver) == ["interruption"]
 
-    @pytest.mark.parametrize("text", ["That makes", "I under", "Sounds"])
+    @pytest.mark.parametrize("text", ["That makes", "I get", "Okay, sounds good, of"])
     def test_the_beginning_of_a_backchannel_is_one_as_yet(self, text: str) -> None:
         driver, _ = speaking()
         driver.caller_speaks(700)
