@@ -6,6 +6,7 @@ seed, from which it can be run again: ``python -m tests.sim --call SEED --trace 
 
 import argparse
 import gc
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -109,7 +110,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of the whole run")
     parser.add_argument("--calls", type=int, default=1000)
-    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
     parser.add_argument("--call", type=int, help="one call, by its own seed")
     parser.add_argument("--trace", type=Path, help="with --call: everything that happened")
     parser.add_argument("--no-known", dest="known", action="store_false", help="skip seeds.txt")
