@@ -129,7 +129,7 @@ def drawing() -> Iterator[tuple[Any, Any]]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    settings = {
+    settings: Any = {
         "font.family": "DejaVu Sans",
         "font.size": 9,
         "text.parse_math": False,

@@ -29,7 +29,10 @@ _BACKCHANNELS: Mapping[str, str] = {
     "nl": "mm, mhm, hm, ah, ja, oké, oke, ok, okay, goed, precies, klopt, duidelijk, prima, dank",
 }
 _FLOOR: Mapping[str, str] = {
-    "en": "stop, wait, hold on, hang on, excuse me, one second, one moment, sorry, no, actually",
+    "en": "stop, wait, hold on, hang on, excuse me, one second, one moment, sorry, no, actually, "
+    "hello, help, operator, representative, slow down, say again, repeat that, never mind, "
+    "what time, what day, what about, how about, how much, how many, how long, how far, which one, "
+    "what is, where is, when is, who is, why not, what if",
     "de": "stopp, stop, halt, warte, warten sie, moment, einen moment, entschuldigung, nein",
     "es": "para, pare, espera, espere, un momento, perdón, perdone, no",
     "fr": "stop, arrêtez, attendez, attends, un moment, pardon, excusez moi, non",

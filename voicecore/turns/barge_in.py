@@ -20,8 +20,6 @@ from voicecore.turns.speaking import Speaker
 VERDICT = "verdict"
 HOLD_MS = 5000
 """How long the floor is left to speech of which no word comes."""
-LONGEST_BACKCHANNEL_MS = 1000
-"""A pause is no longer than this for words that are a backchannel as yet, but go on."""
 LONGEST_GAP_MS, LAST_WORDS_MS = 640, 300
 """When a short sound is over, its words are waited for until the pause has lasted so long, and no
 longer than this."""
@@ -56,8 +54,6 @@ class BargeIn:
         self._loudest_dbfs = 0.0
         self._held = False
         """The sound was given the floor; its words are waited for."""
-        self._waited = False
-        """It was waited for how a backchannel goes on."""
         self._judged = False
         """The sound that goes on was judged: only words make it more."""
 
@@ -111,7 +107,7 @@ class BargeIn:
         verdict = self.judge(now_ms, self._listener.text)
         known = self._listener.text_is_final
         if verdict is Verdict.INTERRUPTION:
-            if known or self._held or self._waited or not speaker.paused:
+            if known or self._held or not speaker.paused:
                 self._decided(now_ms, verdict)
         elif speaker.paused and known and not self._listener.speaking:
             self._decided(now_ms, verdict or Verdict.NOISE)
@@ -125,7 +121,7 @@ class BargeIn:
         """The sound is over: its words are on their way."""
         if self._speaker.paused and VERDICT in self._deadlines:
             until_ms = max(self._began_ms + LONGEST_GAP_MS, now_ms)
-            if self._held or self._waited:
+            if self._held:
                 until_ms = now_ms + LAST_WORDS_MS
             self._deadlines.set(VERDICT, min(until_ms, now_ms + LAST_WORDS_MS))
 
@@ -136,16 +132,13 @@ class BargeIn:
         verdict = self.judge(now_ms, self._listener.text)
         if not self._listener.speaking:
             self._decided(now_ms, verdict or Verdict.NOISE)
-        elif verdict is Verdict.BACKCHANNEL and not self._waited:
-            self._waited = True  # "yeah" may go on with "but"
-            self._deadlines.set(VERDICT, self._began_ms + LONGEST_BACKCHANNEL_MS)
-        elif verdict is not None:
-            self._decided(now_ms, verdict)
+        elif verdict is None or verdict is Verdict.BACKCHANNEL:
+            self._goes_on(now_ms)  # "yeah" may go on with "but"
         else:
-            self._without_words(now_ms)
+            self._decided(now_ms, verdict)
 
-    def _without_words(self, now_ms: int) -> None:
-        """A sound goes on, and no word of it is known."""
+    def _goes_on(self, now_ms: int) -> None:
+        """A sound goes on, and what is known of it says little."""
         policy, sound_ms = self._policy, now_ms - self._listener.started_ms
         if sound_ms < policy.min_speech_ms and not policy.min_words:
             self._deadlines.set(VERDICT, self._listener.started_ms + policy.min_speech_ms)
@@ -201,7 +194,7 @@ class BargeIn:
         if self._speaker.is_protected(now_ms, self._policy.protected):
             return
         self._began_ms = now_ms
-        self._held = self._waited = False
+        self._held = False
         self._speaker.pause(now_ms)
         self._deadlines.set(VERDICT, now_ms + self._policy.verdict_ms)
         self._out.append(WantInterim())
