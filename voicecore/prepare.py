@@ -25,9 +25,9 @@ from voicecore.turns.settings import (
     TurnSettings,
 )
 
-_BY_SENSITIVITY = {"low": (260, 900, 10.0), "normal": (160, 600, 6.0), "high": (100, 400, 3.0)}
+_BY_SENSITIVITY = {"low": (320, 900, 10.0), "normal": (240, 600, 6.0), "high": (140, 400, 3.0)}
 """Pause, speech without words (ms), loudness above the line's noise (dB)."""
-_SHORT_MS = {"low": 700, "normal": 500, "high": 300}
+_SHORT_MS = {"low": 700, "normal": 550, "high": 350}
 """A shorter sound interrupts only by a word that always does."""
 
 
@@ -158,7 +158,8 @@ def overlap_policy(interruption: Interruption, language: str) -> OverlapPolicy:
         pause_ms=pause_ms if given.pause_ms is None else given.pause_ms,
         verdict_ms=given.decide_ms,
         min_speech_ms=min_speech_ms if given.min_speech_ms is None else given.min_speech_ms,
-        short_ms=_SHORT_MS[interruption.sensitivity],
+        short_ms=_SHORT_MS[given.sensitivity] if given.short_ms is None else given.short_ms,
+        quieter_db=given.quieter_db,
         min_words=given.min_words,
         min_above_noise_db=(
             min_above_noise_db if given.min_above_noise_db is None else given.min_above_noise_db

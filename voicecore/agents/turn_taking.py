@@ -129,22 +129,30 @@ class Interruption(Block):
     enabled: bool = Field(default=True, description="Whether the caller can interrupt the agent.")
     sensitivity: Literal["low", "normal", "high"] = Field(
         default="normal",
-        description="How easily the agent gives way: sets `pause_ms`, `min_speech_ms` and "
-        "`min_above_noise_db` where they are not given. `low` suits noisy lines, `high` callers "
-        "who speak softly.",
+        description="How easily the agent gives way: sets `pause_ms`, `short_ms`, "
+        "`min_speech_ms` and `min_above_noise_db` where they are not given. `low` suits noisy "
+        "lines, `high` callers who speak softly.",
     )
     pause_ms: StrictInt | None = Field(
         default=None,
         ge=20,
         le=2000,
-        description="Speech that makes the agent pause. By `sensitivity`: 260, 160 or 100.",
+        description="Speech that makes the agent pause. By `sensitivity`: 320, 240 or 140.",
+    )
+    short_ms: StrictInt | None = Field(
+        default=None,
+        ge=0,
+        le=5000,
+        description="A shorter sound interrupts only by words that always do: STT vendors make "
+        "words of coughs and murmurs too. By `sensitivity`: 700, 550 or 350.",
     )
     min_speech_ms: StrictInt | None = Field(
         default=None,
         ge=20,
         le=5000,
-        description="Speech that interrupts though no word of it is known by `decide_ms`; less "
-        "is taken for a cough. By `sensitivity`: 900, 600 or 400.",
+        description="Speech that has the floor though no word of it is known by `decide_ms`, "
+        "until there is one or it is over; less is taken for a cough. By `sensitivity`: 900, 600 "
+        "or 400.",
     )
     min_above_noise_db: float | None = Field(
         default=None,
@@ -153,11 +161,19 @@ class Interruption(Block):
         description="How much louder than the line's noise speech without known words must be. By "
         "`sensitivity`: 10, 6 or 3.",
     )
+    quieter_db: float = Field(
+        default=9.0,
+        ge=0,
+        le=60,
+        description="Sound that is so much quieter than the caller usually speaks is somebody "
+        "else, or a television, and does not interrupt. 60: loudness does not matter.",
+    )
     decide_ms: StrictInt = Field(
         default=500,
         ge=100,
         le=2000,
-        description="How long after the pause it is decided at the latest.",
+        description="How long after the pause it is decided at the latest, unless the caller "
+        "speaks on.",
     )
     min_words: StrictInt = Field(
         default=0,

@@ -20,6 +20,8 @@ from voicecore.turns.speaking import Speaker
 VERDICT = "verdict"
 HOLD_MS = 5000
 """How long the floor is left to speech of which no word comes."""
+SPEECH_MS = 1200
+"""From here on words are believed though the sound goes on and they are a guess."""
 LONGEST_GAP_MS, LAST_WORDS_MS = 640, 300
 """When a short sound is over, its words are waited for until the pause has lasted so long, and no
 longer than this."""
@@ -107,8 +109,11 @@ class BargeIn:
         verdict = self.judge(now_ms, self._listener.text)
         known = self._listener.text_is_final
         if verdict is Verdict.INTERRUPTION:
-            if known or self._held or not speaker.paused:
+            lasts = now_ms >= self._listener.started_ms + SPEECH_MS
+            if known or not speaker.paused or (self._held and lasts):
                 self._decided(now_ms, verdict)
+            elif self._held:
+                self._deadlines.set(VERDICT, self._listener.started_ms + SPEECH_MS)
         elif speaker.paused and known and not self._listener.speaking:
             self._decided(now_ms, verdict or Verdict.NOISE)
 
@@ -118,24 +123,31 @@ class BargeIn:
             self._decided(now_ms, Verdict.NOISE)
 
     def speech_stopped(self, now_ms: int) -> None:
-        """The sound is over: its words are on their way."""
-        if self._speaker.paused and VERDICT in self._deadlines:
-            until_ms = max(self._began_ms + LONGEST_GAP_MS, now_ms)
-            if self._held:
-                until_ms = now_ms + LAST_WORDS_MS
-            self._deadlines.set(VERDICT, min(until_ms, now_ms + LAST_WORDS_MS))
+        """The sound is over: its words are on their way, or known to be nothing."""
+        if not self._speaker.paused or VERDICT not in self._deadlines:
+            return
+        if self.judge(now_ms, self._listener.text) is Verdict.BACKCHANNEL:
+            self._decided(now_ms, Verdict.BACKCHANNEL)
+            return
+        until_ms = now_ms + LAST_WORDS_MS
+        if not self._held:
+            until_ms = min(until_ms, max(self._began_ms + LONGEST_GAP_MS, now_ms))
+        self._deadlines.set(VERDICT, until_ms)
 
     def due(self, now_ms: int) -> None:
         """It has to be decided now, or it has to be said why not."""
         if not self._speaker.paused:
             return
         verdict = self.judge(now_ms, self._listener.text)
+        lasts_ms = self._listener.started_ms + SPEECH_MS
         if not self._listener.speaking:
             self._decided(now_ms, verdict or Verdict.NOISE)
-        elif verdict is None or verdict is Verdict.BACKCHANNEL:
-            self._goes_on(now_ms)  # "yeah" may go on with "but"
-        else:
+        elif verdict is Verdict.INTERRUPTION and now_ms < lasts_ms:
+            self._deadlines.set(VERDICT, lasts_ms)
+        elif verdict in (Verdict.INTERRUPTION, Verdict.ECHO):
             self._decided(now_ms, verdict)
+        else:
+            self._goes_on(now_ms)  # "yeah" may go on with "but"
 
     def _goes_on(self, now_ms: int) -> None:
         """A sound goes on, and what is known of it says little."""

@@ -38,13 +38,13 @@ class OverlapPolicy(msgspec.Struct, frozen=True):
     """How easily the agent gives way."""
 
     enabled: bool = True
-    pause_ms: int = 160
+    pause_ms: int = 240
     """Speech after which the agent's audio pauses."""
     verdict_ms: int = 500
     """How long after the pause it is decided at the latest."""
     min_speech_ms: int = 600
     """Speech of this length interrupts though no word of it is known."""
-    short_ms: int = 500
+    short_ms: int = 550
     """A shorter sound interrupts only by words of ``always``: of a murmur a speech-to-text makes
     any word."""
     min_words: int = 0

@@ -88,7 +88,7 @@ class TestInterruption:
         driver, reply = speaking()
         driver.caller_speaks(200)
         interim(driver, text)
-        driver.pass_ms(459)
+        driver.pass_ms(999)
         assert not verdicts(driver), "the agent is silent: there is time to be sure"
         driver.pass_ms(1)
         assert verdicts(driver) == ["interruption"]
@@ -121,6 +121,7 @@ class TestInterruption:
         driver.pass_ms(460)
         assert not verdicts(driver), "it is waited for what follows"
         interim(driver, "yeah but on Sunday")
+        driver.pass_ms(540)
         assert verdicts(driver) == ["interruption"]
 
     def test_or_just_a_longer_one(self) -> None:
@@ -238,7 +239,7 @@ class TestNoise:
         driver.heard_ms[reply] = 1600
         driver.caller_speaks(300)
         interim(driver, "open from nine to")
-        driver.pass_ms(400)
+        driver.pass_ms(900)
         assert verdicts(driver) == ["interruption"]
 
 
@@ -286,6 +287,7 @@ class TestHollowWords:
         driver.pass_ms(300)
         assert not verdicts(driver)
         interim(driver, "But I meant Sunday")
+        driver.pass_ms(200)
         assert verdicts(driver) == ["interruption"]
 
     def test_a_sentence_of_them_is_one(self) -> None:
@@ -353,7 +355,7 @@ class TestProtected:
         driver.heard_ms[reply] = 700
         driver.caller_speaks(300)
         interim(driver, "stop that please")
-        driver.pass_ms(400)
+        driver.pass_ms(900)
         assert verdicts(driver) == ["interruption"]
 
 

@@ -183,7 +183,7 @@ class TestInterruption:
         driver.caller_speaks(600)
         assert not driver.of(out.ClearPlayout)
         driver.send(inputs.Heard(SttInterim("what about")))
-        driver.pass_ms(60)
+        driver.pass_ms(600)
         assert driver.of(out.ClearPlayout) == [out.ClearPlayout(reply)]
         assert driver.of(out.CancelReply) == [out.CancelReply(reply)]
 
@@ -251,7 +251,7 @@ class TestInterruption:
         driver.caller_speaks(600)
         assert not driver.of(out.ClearPlayout)
         driver.send(inputs.Heard(SttInterim("please stop")))
-        driver.pass_ms(60)
+        driver.pass_ms(600)
         assert driver.of(out.ClearPlayout)
 
     def test_going_on_before_the_answer_joins_the_turns(self) -> None:
