@@ -168,9 +168,13 @@ class BargeIn:
         until_ms = self._began_ms if self._speaker.paused else now_ms  # silent since then
         agent = plain(self._speaker.said_between(now_ms, until_ms - since_ms))
         listener = self._listener
-        over = not listener.speaking
-        sound_ms = (listener.stopped_ms if over else now_ms) - listener.started_ms
-        return judge_words(self._policy, text, agent, sound_ms=sound_ms, over=over)
+        return judge_words(
+            self._policy,
+            text,
+            agent,
+            sound_ms=listener.sound_ms(now_ms),
+            over=not listener.speaking,
+        )
 
     def takes_the_floor(self, now_ms: int, text: str) -> bool:
         """Whether speech over the agent, now that it is over and its text is known, interrupts."""
@@ -180,10 +184,10 @@ class BargeIn:
             return False
         return self.judge(now_ms, text) is Verdict.INTERRUPTION
 
-    def is_murmur(self, text: str) -> bool:
+    def is_murmur(self, now_ms: int, text: str) -> bool:
         """Whether the last sound was too short for speech, and its text is words that say
         nothing alone."""
-        sound_ms = self._listener.stopped_ms - self._listener.started_ms
+        sound_ms = self._listener.sound_ms(now_ms)
         words = plain(text)
         short = 0 < sound_ms < self._policy.short_ms and len(words) <= MOST_HOLLOW_WORDS
         return short and not without(words, self._policy.hollow)

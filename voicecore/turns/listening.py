@@ -59,6 +59,9 @@ class Listener:
         self._ripe = False
         self._taken: TakenInterim | None = None
         self._eager = False
+        self._finals_before = 0
+        """Of the finals so many are of earlier sounds."""
+        self._sound_ms = 0
 
     @property
     def turn_started_ms(self) -> int | None:
@@ -84,8 +87,13 @@ class Listener:
 
     @property
     def text_is_final(self) -> bool:
-        """The text is no guess: the vendor has made it final, or nothing more of it comes."""
-        return bool(self._finals) or (self._flushed and not self.speaking)
+        """The text of the last sound is no guess: the vendor has made it final, or nothing more
+        of it comes."""
+        return len(self._finals) > self._finals_before or (self._flushed and not self.speaking)
+
+    def sound_ms(self, now_ms: int) -> int:
+        """How long the last sound was, as far as it has come."""
+        return now_ms - self.started_ms if self.speaking else self._sound_ms
 
     @property
     def text(self) -> str:
@@ -101,6 +109,7 @@ class Listener:
     def speech_started(self, at_ms: int) -> None:
         self.speaking = True
         self.started_ms = at_ms
+        self._finals_before = len(self._finals)
         if self._first_ms is None:
             self._first_ms = at_ms
         elif self.text:
@@ -115,6 +124,7 @@ class Listener:
         self.speaking = False
         self._deadlines.clear(STUCK)
         self.stopped_ms = at_ms
+        self._sound_ms = at_ms - self.started_ms
         self._flushed = self._ripe = False
         wait_ms = self._settings.flush_timeout_ms
         if self._settings.vendor_ends_turns:
@@ -188,8 +198,8 @@ class Listener:
     def _noise_goes_on(self, now_ms: int) -> None:
         """What sounds like speech has brought no new word for long: take what there is."""
         self.speaking = False
-        self.stopped_ms = now_ms
-        self._final_ms = now_ms
+        self.stopped_ms = self._final_ms = now_ms
+        self._sound_ms = now_ms - self.started_ms
         self._flushed = self._ripe = True
 
     def decide(self) -> CallerTurn | None:
@@ -212,6 +222,7 @@ class Listener:
     def reset(self) -> None:
         """Forget the turn. Speech that is going on starts the next."""
         self._finals.clear()
+        self._finals_before = 0
         self._words.clear()
         self._interim = ""
         self._first_ms = self.started_ms if self.speaking else None

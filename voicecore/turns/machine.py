@@ -286,7 +286,7 @@ class TurnMachine:
                 self._out.append(Emit("speech_ignored", {"text": turn.text}))
                 return
             speaker.cut(now_ms, "interrupted")
-        elif self._says_nothing(turn):
+        elif self._says_nothing(now_ms, turn):
             self._out.append(Emit("speech_ignored", {"text": turn.text}))
             return
         elif speaker.reply is not None:
@@ -315,12 +315,12 @@ class TurnMachine:
         self._turn, self._unanswered = turn, None
         self._speaker.answer(now_ms, turn, again=again)
 
-    def _says_nothing(self, turn: CallerTurn) -> bool:
+    def _says_nothing(self, now_ms: int, turn: CallerTurn) -> bool:
         """Whether what was heard while the agent was silent is no turn: a hesitation, or
         somebody far from the telephone."""
         if is_hesitation(turn.text, self._settings.endpointing.language):
             return True
-        if self._barge_in.is_murmur(turn.text):
+        if self._barge_in.is_murmur(now_ms, turn.text):
             return True
         loudest_dbfs = self._barge_in.loudest_dbfs
         return loudest_dbfs is not None and self._barge_in.loudness.is_away(loudest_dbfs)
