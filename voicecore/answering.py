@@ -24,7 +24,7 @@ class VadSettings(msgspec.Struct, frozen=True):
     vendor: str = "webrtcvad"
     mode: int = 2
     start_ms: int = 60
-    sustain_ms: tuple[int, ...] = (240, 300, 600)
+    sustain_ms: tuple[int, ...] = (200, 300, 600)
     stop_ms: int = 200
 
 

@@ -25,7 +25,7 @@ from voicecore.turns.settings import (
     TurnSettings,
 )
 
-_BY_SENSITIVITY = {"low": (320, 900, 10.0), "normal": (240, 600, 6.0), "high": (140, 400, 3.0)}
+_BY_SENSITIVITY = {"low": (300, 900, 10.0), "normal": (200, 600, 6.0), "high": (120, 400, 3.0)}
 """Pause, speech without words (ms), loudness above the line's noise (dB)."""
 _SHORT_MS = {"low": 700, "normal": 550, "high": 350}
 """A shorter sound interrupts only by a word that always does."""

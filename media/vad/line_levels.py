@@ -11,12 +11,12 @@ _SMOOTHING = 0.15
 _LEAST = mean_square_of_dbfs(-75)
 """Digital silence is not taken for a line without noise."""
 
-FAR_BELOW_DB = 18
+FAR_BELOW_DB = 22
 """What is so much quieter than the caller's louder moments is not the caller, but people or a
 television behind. Speech itself varies as much, but its quiet frames stand between loud ones."""
 _FAR_BELOW = 10 ** (-FAR_BELOW_DB / 10)
-_RISE, _FALL = 0.1, 0.002
-"""A loud moment counts after a fifth of a second; it is forgotten at half a decibel a second of
+_RISE, _FALL = 0.1, 0.004
+"""A loud moment counts after a fifth of a second; it is forgotten at a decibel a second of
 voice, so that somebody softer is heard before long."""
 
 

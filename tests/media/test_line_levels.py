@@ -64,15 +64,15 @@ def test_the_detector_feeds_them() -> None:
 def test_what_is_far_quieter_than_the_caller_is_not_the_caller() -> None:
     levels = LineLevels()
     assert all(levels.voiced(mean_square(noise(1000, seed))) for seed in range(50))
-    assert levels.voiced(mean_square(noise(1000 * 10 ** (-14 / 20))))
-    assert not levels.voiced(mean_square(noise(1000 * 10 ** (-22 / 20))))
+    assert levels.voiced(mean_square(noise(1000 * 10 ** (-18 / 20))))
+    assert not levels.voiced(mean_square(noise(1000 * 10 ** (-26 / 20))))
 
 
 def test_somebody_softer_is_heard_before_long() -> None:
     levels = LineLevels()
     for seed in range(50):
         levels.voiced(mean_square(noise(1000, seed)))
-    softer = [levels.voiced(mean_square(noise(100, seed))) for seed in range(1000)]
+    softer = [levels.voiced(mean_square(noise(60, seed))) for seed in range(1000)]
     assert not any(softer[:50])
     assert all(softer[500:])
 

@@ -137,7 +137,7 @@ class Interruption(Block):
         default=None,
         ge=20,
         le=2000,
-        description="Speech that makes the agent pause. By `sensitivity`: 320, 240 or 140.",
+        description="Speech that makes the agent pause. By `sensitivity`: 300, 200 or 120.",
     )
     short_ms: StrictInt | None = Field(
         default=None,

@@ -22,9 +22,11 @@ HOLD_MS = 5000
 """How long the floor is left to speech of which no word comes."""
 SPEECH_MS = 1200
 """From here on words are believed though the sound goes on and they are a guess."""
-LONGEST_GAP_MS, LAST_WORDS_MS = 640, 300
-"""When a short sound is over, its words are waited for until the pause has lasted so long, and no
-longer than this."""
+GAP_MS = 640
+"""So long the agent is silent for a short sound, though it is over: people say "no", or "okay", and
+take a breath."""
+LAST_WORDS_MS = 300
+"""When a longer sound is over, its words are waited for so long."""
 WENT_ON_MS = 300
 """Speech that makes an answer wait that is not heard yet: the caller was not done."""
 ECHO_REACH_MS = 600
@@ -114,8 +116,6 @@ class BargeIn:
                 self._decided(now_ms, verdict)
             elif self._held:
                 self._deadlines.set(VERDICT, self._listener.started_ms + SPEECH_MS)
-        elif speaker.paused and known and not self._listener.speaking:
-            self._decided(now_ms, verdict or Verdict.NOISE)
 
     def nothing_was_said(self, now_ms: int) -> None:
         """The speech is over, and there was no word in it."""
@@ -123,15 +123,10 @@ class BargeIn:
             self._decided(now_ms, Verdict.NOISE)
 
     def speech_stopped(self, now_ms: int) -> None:
-        """The sound is over: its words are on their way, or known to be nothing."""
+        """The sound is over: its words are on their way, and perhaps more is said."""
         if not self._speaker.paused or VERDICT not in self._deadlines:
             return
-        if self.judge(now_ms, self._listener.text) is Verdict.BACKCHANNEL:
-            self._decided(now_ms, Verdict.BACKCHANNEL)
-            return
-        until_ms = now_ms + LAST_WORDS_MS
-        if not self._held:
-            until_ms = min(until_ms, max(self._began_ms + LONGEST_GAP_MS, now_ms))
+        until_ms = now_ms + LAST_WORDS_MS if self._held else self._began_ms + GAP_MS
         self._deadlines.set(VERDICT, until_ms)
 
     def due(self, now_ms: int) -> None:
@@ -183,6 +178,14 @@ class BargeIn:
         if self._speaker.is_protected(now_ms, self._policy.protected):
             return False
         return self.judge(now_ms, text) is Verdict.INTERRUPTION
+
+    def let_go_on(self, now_ms: int, text: str) -> None:
+        """The caller's turn is over, and it was none: the agent goes on if it pauses."""
+        if self._speaker.paused:
+            verdict = self.judge(now_ms, text)
+            if verdict is None or verdict is Verdict.INTERRUPTION:
+                verdict = Verdict.NOISE
+            self._decided(now_ms, verdict)
 
     def is_murmur(self, now_ms: int, text: str) -> bool:
         """Whether the last sound was too short for speech, and its text is words that say

@@ -281,7 +281,7 @@ class TurnMachine:
         speaker = self._speaker
         if speaker.audible:
             if not self._barge_in.takes_the_floor(now_ms, turn.text):
-                speaker.resume(now_ms)
+                self._barge_in.let_go_on(now_ms, turn.text)
                 self._ignored = turn
                 self._out.append(Emit("speech_ignored", {"text": turn.text}))
                 return

@@ -38,7 +38,7 @@ class OverlapPolicy(msgspec.Struct, frozen=True):
     """How easily the agent gives way."""
 
     enabled: bool = True
-    pause_ms: int = 240
+    pause_ms: int = 200
     """Speech after which the agent's audio pauses."""
     verdict_ms: int = 500
     """How long after the pause it is decided at the latest."""

@@ -10,7 +10,7 @@ from voicecore.providers.words import spread_words
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
 from voicecore.turns.backchannels import plain
-from voicecore.turns.barge_in import HOLD_MS
+from voicecore.turns.barge_in import GAP_MS, HOLD_MS, LAST_WORDS_MS
 from voicecore.turns.overlap import OverlapPolicy
 from voicecore.turns.settings import TurnSettings
 
@@ -51,7 +51,7 @@ class TestPause:
         driver, reply = speaking()
         driver.caller_speaks(200)
         driver.caller_stops()
-        driver.pass_ms(299)
+        driver.pass_ms(399)
         assert not driver.of(out.ResumeReply)
         driver.pass_ms(1)
         assert driver.of(out.ResumeReply) == [out.ResumeReply(reply, 530)]
@@ -107,7 +107,7 @@ class TestInterruption:
         driver, _ = speaking()
         driver.caller_speaks(200)
         driver.caller_stops()
-        driver.pass_ms(300)
+        driver.pass_ms(400)
         assert verdicts(driver) == ["noise"]
         driver.final("No, on Sunday.")
         assert verdicts(driver) == ["noise", "interruption"]
@@ -132,6 +132,7 @@ class TestInterruption:
         assert not verdicts(driver)
         driver.caller_stops()
         driver.final("Yeah, yeah.")
+        driver.pass_ms(LAST_WORDS_MS)
         assert verdicts(driver) == ["backchannel"]
         assert driver.last(out.ResumeReply).reply == reply
         driver.final("But on Sunday?")
@@ -214,6 +215,7 @@ class TestBackchannel:
     def test_words_of_the_agents_own_list(self) -> None:
         driver, _ = speaking(never=frozenset({plain("Roger that")}))
         driver.caller_says("Roger that.", for_ms=300)
+        driver.pass_ms(GAP_MS)
         assert verdicts(driver) == ["backchannel"]
 
 
@@ -250,6 +252,7 @@ class TestHollowWords:
     def test_alone_they_are_no_speech(self, text: str) -> None:
         driver, reply = speaking()
         driver.caller_says(text, for_ms=600)
+        driver.pass_ms(GAP_MS)
         assert verdicts(driver) in (["noise"], ["backchannel"])
         assert driver.last(out.ResumeReply).reply == reply
         driver.pass_ms(2000)
@@ -259,8 +262,9 @@ class TestHollowWords:
     def test_whatever_is_made_of_a_short_sound(self, text: str) -> None:
         driver, reply = speaking()
         driver.caller_says(text, for_ms=400)
-        assert verdicts(driver) == ["noise"]
+        assert not verdicts(driver), "more may be said after a breath"
         driver.pass_ms(2000)
+        assert verdicts(driver) == ["noise"]
         assert driver.machine.live_reply == reply
         assert driver.events("speech_ignored") == [{"text": text}]
 
@@ -278,7 +282,16 @@ class TestHollowWords:
         assert not verdicts(driver)
         driver.caller_stops()
         driver.final("That makes sense. that makes")
+        driver.pass_ms(LAST_WORDS_MS)
         assert verdicts(driver) == ["backchannel"]
+
+    def test_a_breath_after_the_first_word_is_no_end(self) -> None:
+        driver, _ = speaking()
+        driver.caller_says("Okay,", for_ms=300)
+        driver.pass_ms(100)
+        driver.caller_says("but what about Sunday?", for_ms=1000)
+        assert verdicts(driver) == ["interruption"]
+        assert not driver.of(out.ResumeReply)
 
     def test_as_a_beginning_they_give_time(self) -> None:
         driver, _ = speaking()
