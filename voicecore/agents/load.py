@@ -21,6 +21,7 @@ from voicecore.agents.model import Agent
 from voicecore.agents.secrets import UnresolvedSecretError, redact, references, resolve
 from voicecore.agents.tools import HttpTool
 from voicecore.agents.vendors import LlmVendor, SttVendor, TtsVendor, VendorBlock
+from voicecore.local.turn_end_file import UnfitModelError, find_model
 from voicecore.providers.errors import VendorError
 from voicecore.yaml_lines import (
     FieldPath,
@@ -153,8 +154,10 @@ def _turn_end_problems(value: Any) -> Iterator[FieldProblem]:
         yield FieldProblem(
             path, "needs the package onnxruntime (`pip install voicecore[turn-end]`)"
         )
-    if not Path(value).is_file():
-        yield FieldProblem(path, f"there is no file {value}")
+    try:
+        find_model(value)
+    except UnfitModelError as error:
+        yield FieldProblem(path, str(error))
 
 
 def _checked(document: YamlDocument, secrets: Mapping[str, str] | None) -> Agent:

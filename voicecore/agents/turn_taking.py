@@ -73,24 +73,24 @@ class Endpointing(Block):
     model: str = Field(
         default="",
         max_length=1000,
-        description="A model that hears whether the caller has finished: the path of an ONNX file "
-        "in the shape of Smart Turn v3, from the working directory unless it is absolute. Empty: "
-        "none. Not asked where the STT vendor detects turns itself.",
+        description="A model that hears whether the caller has finished: `smart-turn-v3.2`, or the "
+        "path of an ONNX file in the shape of Smart Turn v3, from the working directory unless it "
+        "is absolute. Empty: none. Not asked where the STT vendor detects turns itself.",
     )
     model_finished_from: float = Field(
         default=0.9,
         ge=0,
         le=1,
-        description="The model's probability from which the caller sounds finished: the wait is "
-        "`min_silence_ms` unless the text is not whole.",
+        description="The model's probability from which the caller sounds finished: it weighs as "
+        "much as a full stop of an STT vendor that hears where sentences end.",
     )
     model_unfinished_below: float = Field(
         default=0.5,
         validate_default=True,
         ge=0,
         le=1,
-        description="The probability below which the caller sounds unfinished: the wait is "
-        "`max_silence_ms`, or half of the way to it after a whole sentence.",
+        description="The probability below which the caller sounds unfinished: it weighs as much "
+        "the other way. Between and beyond, the weight follows the probability's log odds.",
     )
     model_timeout_ms: StrictInt = Field(
         default=200,

@@ -23,9 +23,9 @@ def write_agents(agent_file: Path, folder: Path) -> Mapping[str, Path]:
     written = {}
     document = read_yaml(agent_file).value
     for name, endpointing in {
-        "recorded": {"adapts": False, "min_silence_ms": LONGEST_WAIT_MS},
+        "recorded": {"adapts": False, "min_silence_ms": LONGEST_WAIT_MS, "model": ""},
         "configured": {},
-        "silence": {"adapts": False, "min_silence_ms": BASELINE_MS},
+        "silence": {"adapts": False, "min_silence_ms": BASELINE_MS, "model": ""},
     }.items():
         path = folder / f"agent-{name}.yaml"
         path.write_text(json.dumps(agent_with(document, endpointing), indent=2), "utf-8")

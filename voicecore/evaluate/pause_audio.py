@@ -1,9 +1,9 @@
 """Turns with pauses as audio: pieces of speech joined by silences of given lengths. Pure.
 
-Each piece is spoken by itself, all but the last with a comma at its end, so that the voice's
-melody stays up where the caller is going to go on; the voice's own silence around a piece is
-taken off. What counts as a pause is measured afterwards, in what was made: voices rest at
-commas too.
+The pieces are cut out of the whole turn, spoken in one breath: where a caller is going to go on
+the melody does not fall as at an end, and a piece that is spoken by itself falls at its end even
+with a comma behind it. What counts as a pause is measured afterwards, in what was made: voices
+rest at commas too.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ VOICED_DB = 30.0
 SHORTEST_PAUSE_MS = 100
 _WINDOW_MS = 10
 _MARGIN_MS = 15
+_FADE_MS = 60
 _LEVEL = 2800.0
 """RMS of the voiced parts: -21 dB of full scale, as a telephone network levels speech."""
 _BAND_HZ = (300.0, 3400.0)
@@ -48,7 +49,7 @@ class TurnAudio(msgspec.Struct, frozen=True):
 
 
 def spoken_pieces(pieces: Sequence[str]) -> tuple[str, ...]:
-    """What the voice is given for each piece."""
+    """What the voice is given for each piece, to find it in the whole turn."""
     *firsts, last = pieces
     return (*(piece.rstrip(".,?!") + "," for piece in firsts), last)
 
@@ -61,7 +62,8 @@ def join(pieces: Sequence[Samples], pauses_ms: Sequence[int]) -> TurnAudio:
         if index:
             # The margins that are left on both sides are silence already.
             parts.append(_quiet(max(pauses_ms[index - 1] - 2 * _MARGIN_MS, 0)))
-        parts.append(trimmed(piece))
+        spoken = trimmed(piece)
+        parts.append(spoken if index == len(pieces) - 1 else _fading(spoken))
     parts.append(_quiet(60))
     return measured(levelled(telephone_band(np.concatenate(parts))))
 
@@ -94,6 +96,13 @@ def trimmed(samples: Samples) -> Samples:
     if not len(voiced):
         return samples[:0]
     return samples[max(int(voiced[0]) * size - margin, 0) : (int(voiced[-1]) + 1) * size + margin]
+
+
+def _fading(samples: Samples) -> Samples:
+    """With a soft end: a voice that halts dies away, a cut does not."""
+    size = min(RATE_HZ * _FADE_MS // 1000, len(samples))
+    return np.concatenate([samples[: len(samples) - size], samples[len(samples) - size :]
+                           * np.linspace(1.0, 0.0, size)])  # fmt: skip
 
 
 def pitched(samples: Samples, factor: float, rate_hz: int) -> Samples:

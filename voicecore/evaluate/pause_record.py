@@ -18,7 +18,14 @@ import soundfile
 from media.audio.format import MULAW_8K
 from media.call_directory import safe_call_directory
 from voicecore.evaluate.pause_audio import TurnAudio
-from voicecore.evaluate.pause_replay import Heard, Pause, RecordedTurn, Said, Started, Stopped
+from voicecore.evaluate.pause_replay import (
+    Heard,
+    Pause,
+    RecordedTurn,
+    Said,
+    Started,
+    Stopped,
+)
 from voicecore.evaluate.pause_suite import PausedTurn
 from voicecore.phone.measures import stretches
 from voicecore.phone.phone import RunOptions, place_calls

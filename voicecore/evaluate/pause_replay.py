@@ -42,7 +42,15 @@ class Said(msgspec.Struct, frozen=True):
     event: SttEvent
 
 
-Heard = Started | Stopped | Said
+class Opined(msgspec.Struct, frozen=True):
+    """A model of the sound judged at ``at_ms`` the pause that began at ``edge_ms``."""
+
+    at_ms: int
+    edge_ms: int
+    probability: float
+
+
+Heard = Started | Stopped | Said | Opined
 
 
 class Pause(msgspec.Struct, frozen=True):
@@ -110,7 +118,7 @@ def replay(
     for the later turns of the call.
 
     ``by_vad`` looks at the policy alone: silences begin and end where the VAD heard them to,
-    those that it did not notice are none, and the speech-to-text takes no time."""
+    those that it did not notice are none, and speech-to-text and model take no time."""
     made: list[TurnDecisions] = []
     memory = Endpointing(settings.endpointing)
     call: int | None = None
@@ -124,14 +132,19 @@ def replay(
 
 
 def prompt(events: Sequence[Heard]) -> tuple[Heard, ...]:
-    """The events with each flushed text moved to when it was asked for. Guesses that came while
-    it was on its way are left out: nobody would have seen them."""
+    """The events with each flushed text, and each opinion, moved to when it was asked for.
+    Guesses that came while the text was on its way are left out: nobody would have seen them."""
     made: list[Heard] = []
     asked: list[int] = []
+    stops: dict[int, int] = {}
     for event in events:
         if isinstance(event, Stopped):
             asked.append(event.at_ms)
-        if not isinstance(event, Said) or not asked:
+            stops[event.edge_ms] = event.at_ms
+        if isinstance(event, Opined):
+            asked_ms = stops.get(event.edge_ms, event.at_ms)
+            made.append(structs.replace(event, at_ms=asked_ms))
+        elif not isinstance(event, Said) or not asked:
             made.append(event)
         elif isinstance(event.event, SttFinal):
             made.append(structs.replace(event, at_ms=asked[0]))
@@ -167,6 +180,8 @@ class _Ear:
                 self.listener.speech_stopped(event.at_ms, event.edge_ms)
             case Said():
                 self.listener.heard(event.at_ms, event.event)
+            case Opined():
+                self.listener.audio_opinion(event.at_ms, event.edge_ms, event.probability)
         self._settle(event.at_ms)
 
     def _settle(self, now_ms: int) -> None:
@@ -229,6 +244,7 @@ def _learned(events: Sequence[Heard], settings: TurnSettings, memory: Endpointin
     ear = _Ear(settings, memory)
     for event in events:
         ear.take(event)
+    ear.listener.endpointing.ended(ear.listener.text)
     return ear.listener.endpointing
 
 

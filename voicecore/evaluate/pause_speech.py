@@ -1,5 +1,6 @@
 """The callers of the pause sweep: local voices that speak the turns. Done before any call."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -7,7 +8,15 @@ import numpy as np
 
 from media.audio.format import L16_16K
 from voicecore.adapters.registry import VendorConfig, make_tts
-from voicecore.evaluate.pause_audio import TurnAudio, join, pitched, spoken_pieces
+from voicecore.evaluate.pause_audio import (
+    Samples,
+    TurnAudio,
+    join,
+    pitched,
+    spoken_pieces,
+    trimmed,
+)
+from voicecore.evaluate.pause_cuts import cuts
 from voicecore.evaluate.pause_suite import PausedTurn
 from voicecore.phone.script import Script, Utter
 from voicecore.phone.sounds import linear
@@ -46,10 +55,8 @@ async def speak_turns(
 
 
 async def _speak(turns: Sequence[PausedTurn], voice: Voice) -> Mapping[int, TurnAudio]:
-    pieces = {turn.number: spoken_pieces(turn.pieces) for turn in turns}
-    steps = tuple(
-        Utter(1, "say", text=text) for text in dict.fromkeys(sum(pieces.values(), start=()))
-    )
+    texts = [text for turn in turns for text in (*spoken_pieces(turn.pieces), turn.text)]
+    steps = tuple(Utter(1, "say", text=text) for text in dict.fromkeys(texts))
     script = Script(steps, carrier="telnyx", codec=L16_16K, agent_codec=L16_16K)
     tts = make_tts(
         VendorConfig(
@@ -71,7 +78,10 @@ async def _speak(turns: Sequence[PausedTurn], voice: Voice) -> Mapping[int, Turn
         pcm16 = linear(wire, b"".join(frame.payload for frame in frames))
         samples = np.frombuffer(pcm16, "<i2").astype(np.float64)
         spoken[step.text] = pitched(samples, voice.pitch, L16_16K.rate_hz)
-    return {
-        turn.number: join([spoken[text] for text in pieces[turn.number]], turn.pauses_ms)
-        for turn in turns
-    }
+    return {turn.number: await asyncio.to_thread(_with_pauses, turn, spoken) for turn in turns}
+
+
+def _with_pauses(turn: PausedTurn, spoken: Mapping[str, Samples]) -> TurnAudio:
+    pieces = [trimmed(spoken[text]) for text in spoken_pieces(turn.pieces)]
+    whole = trimmed(spoken[turn.text])
+    return join(np.split(whole, cuts(pieces, whole)), turn.pauses_ms)

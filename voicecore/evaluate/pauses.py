@@ -17,12 +17,15 @@ from voicecore.evaluate.pause_figures import (
     wire_of_calls,
     wrong_decisions,
 )
+from voicecore.evaluate.pause_opinions import with_opinions
 from voicecore.evaluate.pause_record import Serve, TakenCall, share_out, take_calls
 from voicecore.evaluate.pause_replay import replay
 from voicecore.evaluate.pause_speech import VOICES, speak_turns
 from voicecore.evaluate.pause_suite import load_turns
 from voicecore.evaluate.pause_sweep import bare_silence, judge, sweep, sweep_silence
 from voicecore.evaluate.results import Figure, Judged, SceneResult, quantile
+from voicecore.local.turn_end import TurnEndJudge
+from voicecore.local.turn_end_file import TurnEndFile
 from voicecore.prepare import prepare
 from voicecore.turns.settings import TurnSettings
 
@@ -62,7 +65,9 @@ async def run_pauses(
     folder = out / GROUP
     folder.mkdir(parents=True, exist_ok=True)
     agents = write_agents(agent_file, folder)
-    settings = prepare(load_agent(agents["configured"], secrets=secrets), secrets).conduct.turns
+    agent = load_agent(agents["configured"], secrets=secrets)
+    settings = prepare(agent, secrets).conduct.turns
+    model = "" if settings.vendor_ends_turns else agent.turn_taking.endpointing.model
     progress("speaking the callers' turns")
     turns = load_turns(seed, limit=QUICK_TURNS if quick else None)
     audio = await speak_turns(turns)
@@ -73,15 +78,26 @@ async def run_pauses(
         say = _prefixed(progress, name)
         taken[name] = await take_calls(calls, path, folder / name, serve, lanes=jobs, progress=say)
     progress("trying the policies")
-    return await asyncio.to_thread(analyse, taken, settings, out, seed)
+    judge = await asyncio.to_thread(TurnEndFile, model) if model else None
+    return await asyncio.to_thread(analyse, taken, settings, out, seed, judge)
 
 
 def analyse(
-    taken: Mapping[str, Sequence[TakenCall]], settings: TurnSettings, out: Path, seed: int
+    taken: Mapping[str, Sequence[TakenCall]],
+    settings: TurnSettings,
+    out: Path,
+    seed: int,
+    judge_of_sound: TurnEndJudge | None = None,
 ) -> PauseResults:
-    """Everything after the calls: takes some seconds and no time of the event loop."""
-    recorded = [turn for call in taken["recorded"] for turn in call.turns if turn.whole]
+    """Everything after the calls: takes a minute and no time of the event loop.
+    ``judge_of_sound`` is the model that the agent asks."""
     slow = {call.number for call in taken["recorded"] if void(call) is not None}
+    recorded = [
+        turn
+        for call in taken["recorded"]
+        for turn in (call.turns if judge_of_sound is None else with_opinions(call, judge_of_sound))
+        if turn.whole
+    ]
     timely = [turn for turn in recorded if turn.call not in slow]
     scenes = tuple(scene(name, call, out) for name in WIRED for call in taken[name])
     if not recorded:

@@ -6,6 +6,7 @@ those of github.com/pipecat-ai/smart-turn, v3 to v3.2, which name the output ``l
 has been through the sigmoid.
 """
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,29 @@ NEEDS = (
 )
 
 
+SMART_TURN = "smart-turn-v3.2"
+_PACKAGE, _IN_PACKAGE = "pipecat", "audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx"
+HOW = "pip install --no-deps --no-compile pipecat-ai==1.14.0"
+
+
 class UnfitModelError(Exception):
     """A file that is no model of this kind. The text says what was expected."""
+
+
+def find_model(model: str) -> Path:
+    """The file of the known model, or the file that ``model`` names.
+
+    :raises UnfitModelError: there is none, and how to get it."""
+    if model != SMART_TURN:
+        path, how = Path(model), ""
+    else:
+        # Looked up without importing it: nothing else of the package is used, or installed.
+        spec = importlib.util.find_spec(_PACKAGE)
+        folders = (spec.submodule_search_locations if spec is not None else None) or ["."]
+        path, how = Path(next(iter(folders))) / _IN_PACKAGE, f"; get it with `{HOW}`"
+    if not path.is_file():
+        raise UnfitModelError(f"there is no file {model}{how}")
+    return path
 
 
 class TurnEndFile:
@@ -34,14 +56,13 @@ class TurnEndFile:
             import onnxruntime
         except ImportError as error:
             raise UnfitModelError(f"the package onnxruntime is missing: {error}") from error
-        if not Path(path).is_file():
-            raise UnfitModelError("there is no such file")
+        file = find_model(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.enable_cpu_mem_arena = False  # it would keep the memory of the largest batch
         options.log_severity_level = 3
         self._session: Any = onnxruntime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"]
+            file, options, providers=["CPUExecutionProvider"]
         )
         self._input: str = self._session.get_inputs()[0].name
         self._output: str = self._session.get_outputs()[0].name

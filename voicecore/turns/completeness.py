@@ -1,30 +1,23 @@
-"""Is what the caller said so far a whole utterance? Judged from the text alone. Pure.
+"""Is what the caller said so far a whole utterance? Judged from its words alone. Pure.
 
-Three things hold a turn open: a word after which something must follow ("and", "my"), a
-hesitation ("um"), and dictation that is not at its end (a number, an e-mail address, a name
-spelled out).
+Punctuation has no part in it: what a full stop is worth depends on who sets it, and is weighed in
+``endpointing.py``. Held open is a turn after a word or phrase that something must follow ("and",
+"my", "the thing is"), a hesitation ("um"), an announced search ("let me see"), a clause that is
+only the first of two ("when I log in"), and dictation that is not at its end.
 """
 
 import re
 from collections.abc import Mapping
-from enum import StrEnum
 from functools import cache
 
 from voicecore.turns.backchannels import Phrase, plain
-
-
-class Completeness(StrEnum):
-    COMPLETE = "complete"
-    OPEN = "open"
-    """Nothing speaks for or against it."""
-    INCOMPLETE = "incomplete"
-
+from voicecore.turns.completeness_levels import Completeness
+from voicecore.turns.dictation import dictation
 
 _HANGING: Mapping[str, str] = {
-    "en": "and, or, but, so, because, cause, if, although, the, a, an, my, your, our, their, "
-    "i m, i d, i ll, i ve, we re, you re, they re, he s, she s, we ll, they ll, um, uh, uhm, er, "
-    "erm, hmm, well, you know, i mean, let me see, let s see, kind of, sort of, let me think, "
-    "hold on, hang on, one second, one moment, just a second",
+    "en": "and, or, but, so, because, cause, if, although, than, the, a, an, my, your, our, their, "
+    "i m, i d, i ll, i ve, we re, you re, they re, he s, she s, we ll, they ll, it s, that s, "
+    "there s, um, uh, uhm, ah, er, erm, hmm, well, you know, i mean, kind of, sort of",
     "de": "und, oder, aber, weil, wenn, dass, ob, der, die, das, den, dem, ein, eine, einen, mein, "
     "meine, zu, mit, von, für, auf, in, an, bei, ich, wir, ist, sind, äh, ähm, also, hm, moment",
     "es": "y, o, pero, porque, si, que, el, la, los, las, un, una, mi, de, a, con, para, por, en, "
@@ -38,23 +31,40 @@ _HANGING: Mapping[str, str] = {
     "nl": "en, of, maar, omdat, als, dat, de, het, een, mijn, te, van, met, voor, op, in, is, "
     "zijn, ik, wij, eh, ehm, dus, even kijken",
 }
-_HANGING_UNPUNCTUATED = (
-    "that, this, these, those, his, her, its, to, of, for, with, at, in, on, from, by, into, "
-    "about, between, near, until, since, is, are, was, were, am, has, have, had, will, would, can, "
-    "could, should, i, we, they, he, she, it, you, not, very, really, like, when, while, which, who"
+_FOLLOWED = (
+    "to, of, for, with, at, from, into, between, until, is, are, was, were, am, has, had, will, "
+    "would, can, could, should, i, we, they, he, she, really, very, which, who, while, when, says, "
+    "was wondering, am wondering, is called"
 )
-"""English words that may end a sentence as well: the speech-to-text's full stop is believed."""
-_NUMBERS = frozenset(
-    "zero oh one two three four five six seven eight nine ten double triple hundred".split()
+"""English words after which something nearly always follows, though a sentence may end there."""
+_OFTEN_FOLLOWED = (
+    "that, this, these, those, his, her, its, in, on, by, about, near, since, have, it, you, not, "
+    "like, said, told me, need, want, around, i think, i guess, i believe, i suppose"
 )
-_AT = re.compile(r"(@|\bat\b)", re.IGNORECASE)
-_DOT = re.compile(r"(\.|\bdot\b)\s*\w+\W*$", re.IGNORECASE)
-_NUMBER_WORDS = re.compile(r"\b(number|phone|code|account|card|reference|zip)\b", re.IGNORECASE)
-_MAIL_WORDS = re.compile(r"\b(e-?mail|address)\b", re.IGNORECASE)
-FEWEST_NUMBER_DIGITS, MOST_NUMBER_DIGITS = 3, 7
-"""Digits at the end of what was said: so many begin a telephone or account number, and so many
-may end one."""
-SPELLED_LETTERS = 2
+_SEARCHING = re.compile(
+    r"\b(hold on|hang on|(one|just a) (second|sec|moment|minute)|no wait"
+    r"|let (me|s) (just )?(see|think|check|look|find)( it| that| this| here| for it| it up)?"
+    r"|what (do you|d you|is it|s it) call(ed)?( it| that)?|even kijken)$"
+)
+"""Whoever says that needs a moment, and says what was looked for."""
+_LEADS_IN = re.compile(
+    r"^(and |but |so |well |yeah |yes |no |okay |um |uh )*"
+    r"(so|and|well|actually|basically|anyway|the thing is|what i need|what happens is"
+    r"|my question is"
+    r"|(do|does|did|can|could|would|will|is|are|have) (you|i|we|it|he|she|they|there|your|my))$"
+)
+"""A whole sentence of the speech-to-text's that only begins one."""
+_ASKS = re.compile(r"^(what|where|who|how|which|when|why) (is|are|was|were|do|does|did|can|s)\b")
+"""Questions may end with a preposition: "What is it for?"."""
+_CLAUSE = re.compile(
+    r"^(and |but |so |well |yeah )*(when|if|once|since|after|before|while|although|unless|whenever"
+    r"|as soon as) (i|we|you|he|she|it|they|the|my|our|there|this|that|somebody)\b"
+)
+MOST_CLAUSE_WORDS = 8
+"""A longer sentence that begins with "when" or "if" probably holds its main clause already."""
+_NUDGES = frozenset(plain(word) for word in ("and", "so", "but", "or", "well", "because"))
+"""Questions, when they are all that was said and were asked: "And?"."""
+_SENTENCE_END = re.compile(r"[.?!]+\s+")
 
 
 def completeness(text: str, language: str = "en") -> Completeness:
@@ -62,54 +72,47 @@ def completeness(text: str, language: str = "en") -> Completeness:
     words = plain(text)
     if not words:
         return Completeness.OPEN
-    if text.rstrip().endswith("?"):  # nobody asks in the middle: "And?" is whole
-        return Completeness.COMPLETE
-    if _hangs(text, words, language) or text.rstrip().endswith((",", "-", "…", "...")):
+    if text.rstrip().endswith("?") and words in _NUDGES:
+        return Completeness.OPEN
+    tongue = language.partition("-")[0].lower()
+    if text.rstrip().endswith(("-", "…", "...")) or _ends_with(words, _phrases(_hanging(tongue))):
         return Completeness.INCOMPLETE
-    if _dictates(text, words):
-        return Completeness.INCOMPLETE
-    return Completeness.COMPLETE if text.rstrip()[-1] in ".?!" else Completeness.OPEN
+    dictated = dictation(text, words)
+    if dictated is not None:
+        return dictated
+    if tongue in _HANGING and tongue != "en":
+        return Completeness.OPEN
+    return _english(text, words)
 
 
-def _hangs(text: str, words: Phrase, language: str) -> bool:
-    hanging = _hanging(language.partition("-")[0].lower(), text.rstrip()[-1] in ".?!")
-    return any(words[-size:] in hanging for size in (1, 2, 3))
+def _english(text: str, words: Phrase) -> Completeness:
+    sentences = [plain(part) for part in _SENTENCE_END.split(text.strip())]
+    last = next((part for part in reversed(sentences) if part), words)
+    spoken = " ".join(last)
+    if _SEARCHING.search(spoken) or _LEADS_IN.match(spoken):
+        return Completeness.INCOMPLETE
+    asks = _ASKS.match(spoken) is not None
+    if not asks and _ends_with(words, _phrases(_FOLLOWED)):
+        return Completeness.HANGING
+    if "either" in last and "or" not in last:
+        return Completeness.HANGING
+    if not asks and _CLAUSE.match(spoken) and len(last) <= MOST_CLAUSE_WORDS:
+        inner = text.strip().rstrip(",.?!")
+        if "," not in inner[-len(spoken) :]:
+            return Completeness.HANGING
+    if not asks and _ends_with(words, _phrases(_OFTEN_FOLLOWED)):
+        return Completeness.DOUBTFUL
+    return Completeness.OPEN
+
+
+def _ends_with(words: Phrase, phrases: frozenset[Phrase]) -> bool:
+    return any(words[-size:] in phrases for size in (1, 2, 3))
+
+
+def _hanging(tongue: str) -> str:
+    return _HANGING.get(tongue, _HANGING["en"])
 
 
 @cache
-def _hanging(language: str, punctuated: bool) -> frozenset[Phrase]:
-    listed = _HANGING.get(language, _HANGING["en"])
-    if language == "en" and not punctuated:
-        listed += ", " + _HANGING_UNPUNCTUATED
+def _phrases(listed: str) -> frozenset[Phrase]:
     return frozenset(plain(phrase) for phrase in listed.split(","))
-
-
-def _dictates(text: str, words: Phrase) -> bool:
-    digits, pieces = _digits_at_end(words)
-    dictated = pieces > 1 or bool(_NUMBER_WORDS.search(text))  # not a price, nor a year
-    if dictated and FEWEST_NUMBER_DIGITS <= digits < MOST_NUMBER_DIGITS:
-        return True
-    letters = 0
-    for word in reversed(words):
-        if len(word) != 1 or not word.isalpha():
-            break
-        letters += 1
-    if letters >= SPELLED_LETTERS:
-        return True
-    # "jane at gmail" lacks its ending.
-    after_at = _AT.split(text)
-    return bool(_MAIL_WORDS.search(text)) and len(after_at) > 1 and not _DOT.search(text)
-
-
-def _digits_at_end(words: Phrase) -> tuple[int, int]:
-    """How many digits the words at the end dictate, in how many pieces."""
-    digits = pieces = 0
-    for word in reversed(words):
-        if word.isdigit():
-            digits += len(word)
-        elif word in _NUMBERS:
-            digits += 1
-        else:
-            break
-        pieces += 1
-    return digits, pieces

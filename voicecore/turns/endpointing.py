@@ -1,24 +1,47 @@
 """How long a pause of the caller must be to end the turn. Pure.
 
-The wait lies between two bounds. Within them it follows the text (a whole sentence ends sooner
-than "my number is"), the speech-to-text's own opinion, a model's that hears how it was said, and
-how long this caller pauses within turns.
+The wait lies between two bounds. Within them it follows the odds that the turn is over, to which
+each sign adds its own: the words ("my number is" goes on), the mark that the speech-to-text puts
+behind them, its own opinion, and a model's that hears how it was said. Besides, it follows how
+long this caller pauses within turns.
 """
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
 
-from voicecore.turns.completeness import Completeness, completeness
+from voicecore.turns.completeness import completeness
+from voicecore.turns.completeness_levels import Completeness
+from voicecore.turns.marks import Marks
 
 REMEMBERED_PAUSES = 6
 PAUSE_MARGIN = 1.25
 """The wait is longer than this caller's pauses by so much."""
+HABIT_TIMES = 2
+"""But, on their account, no longer than so many times the open wait."""
 CUT_OFF_MS = 150
 """Each time the caller was cut off the wait grows by so much, and by half of it less after each
 turn that went well."""
+
+
+TEXT_ODDS: Mapping[Completeness, float] = {
+    Completeness.COMPLETE: 1.0,
+    Completeness.OPEN: 0.0,
+    Completeness.DOUBTFUL: -1.0,
+    Completeness.HANGING: -2.0,
+    Completeness.DICTATING: -2.0,
+    Completeness.INCOMPLETE: -3.0,
+}
+"""What the words are worth, as the logarithm of the odds that the turn is over. At least as much
+as a full stop and the sound together where more follows whatever else there is: who dictates a
+number sounds finished after each group."""
+UNMARKED = frozenset({Completeness.COMPLETE, Completeness.DICTATING})
+"""What follows its own rules: the mark behind it makes no difference."""
+VENDOR_ODDS = 1.0
+"""What it is worth that the speech-to-text takes the turn for over."""
 
 
 class Sounds(StrEnum):
@@ -30,30 +53,12 @@ class Sounds(StrEnum):
     UNFINISHED = "unfinished"
 
 
-class Wait(StrEnum):
-    MIN = "min"
-    OPEN = "open"
-    HALF = "half"
-    """Half of the way from the shortest to the longest."""
-    MAX = "max"
-
-
-# A text that is not whole is believed against any sound: who dictates a number sounds finished
-# after each group. A whole text that sounds unfinished waits half of the way only, because a
-# model errs more often here than the text does.
-WAITS: Mapping[Completeness, Mapping[Sounds, Wait]] = {
-    Completeness.COMPLETE: {
-        Sounds.FINISHED: Wait.MIN,
-        Sounds.UNSURE: Wait.MIN,
-        Sounds.UNFINISHED: Wait.HALF,
-    },
-    Completeness.OPEN: {
-        Sounds.FINISHED: Wait.MIN,
-        Sounds.UNSURE: Wait.OPEN,
-        Sounds.UNFINISHED: Wait.MAX,
-    },
-    Completeness.INCOMPLETE: dict.fromkeys(Sounds, Wait.MAX),
-}
+LEAST_SOUND_ODDS, MOST_SOUND_ODDS = -3.0, 2.0
+"""A model's opinion is worth no more than this. It errs more rarely when it hears that more follows
+than when it hears an end."""
+OVER_FROM, GOES_ON_FROM = 1.0, -2.0
+"""The wait is shortest from these odds on, the open one at 0, and longest up to these; in a line
+between."""
 
 
 class EndpointingPolicy(msgspec.Struct, frozen=True):
@@ -68,9 +73,10 @@ class EndpointingPolicy(msgspec.Struct, frozen=True):
     adapts: bool = True
     language: str = "en"
     finished_from: float = 0.9
-    """A model's probability from which the caller sounds finished."""
+    """A model's probability from which the caller sounds finished: worth as much as a full stop
+    of a vendor that hears ends."""
     unfinished_below: float = 0.5
-    """And below which not."""
+    """And below which not: worth as much against it."""
 
     def sounds(self, probability: float | None) -> Sounds:
         """What a model's probability means; None where there is none."""
@@ -80,6 +86,16 @@ class EndpointingPolicy(msgspec.Struct, frozen=True):
             return Sounds.UNFINISHED
         return Sounds.FINISHED if probability >= self.finished_from else Sounds.UNSURE
 
+    def sound_odds(self, probability: float | None) -> float:
+        """What a model's probability adds to the odds: 1 at ``finished_from``, -1 at
+        ``unfinished_below``, and in a line with its own log odds between and beyond."""
+        if probability is None:
+            return 0.0
+        high, low = _log_odds(self.finished_from), _log_odds(self.unfinished_below)
+        above = _log_odds(probability) - (high + low) / 2
+        odds = above / max((high - low) / 2, _LEAST_SPREAD)
+        return min(max(odds, LEAST_SOUND_ODDS), MOST_SOUND_ODDS)
+
 
 class Endpointing:
     """One caller's endpointing."""
@@ -88,40 +104,71 @@ class Endpointing:
         self._policy = policy
         self._pauses_ms: deque[int] = deque(maxlen=REMEMBERED_PAUSES)
         self._cut_off_ms = 0
+        self._marks = Marks()
+
+    def odds(
+        self, text: str, *, vendor_says_over: bool = False, audio: float | None = None
+    ) -> float:
+        """The logarithm of the odds that a turn of this text is over. ``audio`` is a model's
+        probability that it is, None where there is none."""
+        judged = completeness(text, self._policy.language)
+        odds = TEXT_ODDS[judged] + self._policy.sound_odds(audio)
+        if not text or judged in UNMARKED:
+            return odds
+        mark = self._marks.odds(text)
+        if vendor_says_over and judged is Completeness.OPEN:  # it may go by silence alone
+            mark = max(mark, VENDOR_ODDS)
+        return odds + mark
 
     def wait_ms(
         self, text: str, *, vendor_says_over: bool = False, audio: float | None = None
     ) -> int:
-        """The quiet after which a turn of this text is over. ``audio`` is a model's probability
-        that it is, None where there is none."""
+        """The quiet after which a turn of this text is over."""
         policy = self._policy
         shortest, longest = policy.min_silence_ms, max(policy.max_silence_ms, policy.min_silence_ms)
         if not policy.adapts:
             return shortest
-        judged, sounds = completeness(text, policy.language), policy.sounds(audio)
-        whole = judged is Completeness.OPEN and vendor_says_over
-        wait = WAITS[Completeness.COMPLETE if whole else judged][sounds]
-        wait_ms = {
-            Wait.MIN: shortest,
-            Wait.OPEN: min(max(shortest, policy.open_silence_ms), longest),
-            Wait.HALF: (shortest + longest) // 2,
-            Wait.MAX: longest,
-        }[wait]
-        habit = judged is Completeness.OPEN and sounds is not Sounds.FINISHED
-        if self._pauses_ms and habit:
-            wait_ms = max(wait_ms, round(PAUSE_MARGIN * max(self._pauses_ms)))
+        opened = min(max(shortest, policy.open_silence_ms), longest)
+        odds = self.odds(text, vendor_says_over=vendor_says_over, audio=audio)
+        if odds >= 0:
+            share = min(odds / OVER_FROM, 1.0)
+            wait_ms = round(opened + share * (shortest - opened))
+        else:
+            share = min(odds / GOES_ON_FROM, 1.0)
+            wait_ms = round(opened + share * (longest - opened))
+        if self._pauses_ms and odds < OVER_FROM and audio is None:
+            habit_ms = round(PAUSE_MARGIN * max(self._pauses_ms))
+            wait_ms = max(wait_ms, min(habit_ms, HABIT_TIMES * opened))
         return min(wait_ms + self._cut_off_ms, longest)
 
-    def paused(self, duration_ms: int) -> None:
-        """The caller went on with the turn after a pause."""
+    def paused(self, duration_ms: int, text: str = "") -> None:
+        """The caller went on with the turn after a pause behind this text."""
         if 0 < duration_ms <= self._policy.max_silence_ms:
             self._pauses_ms.append(duration_ms)
+        if text:
+            self._marks.went_on(text)
+
+    def ended(self, text: str) -> None:
+        """A turn of this text was taken for over."""
+        if text:
+            self._marks.ended(text)
 
     def cut_off(self) -> None:
         """The caller went on although the turn had been taken for over."""
         room_ms = self._policy.max_silence_ms - self._policy.min_silence_ms
         self._cut_off_ms = max(min(self._cut_off_ms + CUT_OFF_MS, room_ms), 0)
+        self._marks.last_went_on()
 
     def went_well(self) -> None:
         """The caller heard the answer out, or interrupted it with something new."""
         self._cut_off_ms = max(self._cut_off_ms - CUT_OFF_MS // 2, 0)
+
+
+_LEAST_SPREAD = 0.1
+_SURE = 0.001
+"""No model is surer than this, whatever it says."""
+
+
+def _log_odds(probability: float) -> float:
+    bounded = min(max(probability, _SURE), 1 - _SURE)
+    return math.log(bounded / (1 - bounded))

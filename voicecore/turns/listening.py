@@ -4,9 +4,8 @@ import msgspec
 
 from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, SttResumed
 from voicecore.providers.words import Word
-from voicecore.turns.completeness import Completeness, completeness
 from voicecore.turns.deadlines import Deadlines
-from voicecore.turns.endpointing import Endpointing, Sounds
+from voicecore.turns.endpointing import OVER_FROM, Endpointing, Sounds
 from voicecore.turns.late_final import LATE_FINAL_MS, TakenInterim, without_repeats
 from voicecore.turns.settings import TurnSettings
 
@@ -78,12 +77,11 @@ class Listener:
             return True
         if self.speaking:
             return False
-        policy = self._settings.endpointing
-        judged, sounds = completeness(self.text, policy.language), policy.sounds(self._audio)
-        if judged is Completeness.INCOMPLETE or sounds is Sounds.UNFINISHED:
+        odds = self.endpointing.odds(self.text, audio=self._audio)
+        sounds = self._settings.endpointing.sounds(self._audio)
+        if odds < 0 or sounds is Sounds.UNFINISHED:
             return False
-        known = self._flushed or sounds is Sounds.FINISHED
-        return known or judged is Completeness.COMPLETE
+        return self._flushed or odds >= OVER_FROM
 
     @property
     def text_is_final(self) -> bool:
@@ -113,7 +111,7 @@ class Listener:
         if self._first_ms is None:
             self._first_ms = at_ms
         elif self.text:
-            self.endpointing.paused(at_ms - self.stopped_ms)
+            self.endpointing.paused(at_ms - self.stopped_ms, self.text)
         self._flushed = self._ripe = False
         self._audio = None
         self._deadlines.clear(ENDPOINT, FLUSH)
@@ -217,7 +215,10 @@ class Listener:
             max(self._final_ms, self._first_ms or 0),
         )
         self.reset()
-        return turn if turn.text else None
+        if not turn.text:
+            return None
+        self.endpointing.ended(turn.text)
+        return turn
 
     def reset(self) -> None:
         """Forget the turn. Speech that is going on starts the next."""

@@ -82,13 +82,13 @@ class TestReplay:
         assert decided.delay_ms == 300
 
     def test_a_callers_pauses_are_remembered_for_the_call_only(self) -> None:
-        policy = EndpointingPolicy(min_silence_ms=300, open_silence_ms=300, max_silence_ms=2000)
+        policy = EndpointingPolicy(min_silence_ms=300, open_silence_ms=700, max_silence_ms=2000)
         settings = TurnSettings(endpointing=policy)
         slow = spoken(("and", 1000), ("then we went home.", 0))
         after = spoken(("Tomorrow", 0), number=1)
         same, other = [slow, after], [slow, spoken(("Tomorrow", 0), number=1, call=1)]
         assert replay(same, settings)[1].delay_ms == 1250
-        assert replay(other, settings)[1].delay_ms == 300
+        assert replay(other, settings)[1].delay_ms == 700
 
     def test_no_text_is_no_decision(self) -> None:
         (decided,) = replay([spoken(("", 0))], silence(300))

@@ -1,13 +1,14 @@
 """Model files: which are taken, and what they are given."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.support.onnx_file import DOUBLE, write_model
 from voicecore.local.log_mel import log_mel
-from voicecore.local.turn_end_file import TurnEndFile, UnfitModelError
+from voicecore.local.turn_end_file import HOW, SMART_TURN, TurnEndFile, UnfitModelError, find_model
 
 
 def sound(seed, samples=20_000):
@@ -59,7 +60,7 @@ def test_not_a_number_is_refused(tmp_path):
 
 
 def test_a_file_that_is_not_there_is_said_so(tmp_path):
-    with pytest.raises(UnfitModelError, match="no such file"):
+    with pytest.raises(UnfitModelError, match="there is no file"):
         TurnEndFile(str(tmp_path / "m.onnx"))
 
 
@@ -68,3 +69,24 @@ def test_without_onnxruntime_it_is_said_so(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UnfitModelError, match="package onnxruntime is missing"):
         TurnEndFile(path)
+
+
+def test_a_known_name_is_found_in_its_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "pipecat"
+    file = package / "audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx"
+    file.parent.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('nothing of it is imported')")
+    file.write_bytes(b"model")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "pipecat", raising=False)
+    assert find_model(SMART_TURN) == file
+    file.unlink()
+    with pytest.raises(UnfitModelError, match="pip install --no-deps"):
+        find_model(SMART_TURN)
+
+
+def test_what_make_setup_brings_is_what_is_told() -> None:
+    pinned = (Path(__file__).parents[3] / "constraints.txt").read_text()
+    assert HOW.rpartition(" ")[2] in pinned.splitlines()

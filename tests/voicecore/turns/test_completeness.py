@@ -8,35 +8,57 @@ from voicecore.turns.completeness import Completeness, completeness
 from voicecore.turns.endpointing import Endpointing, EndpointingPolicy
 
 COMPLETE, OPEN, INCOMPLETE = Completeness.COMPLETE, Completeness.OPEN, Completeness.INCOMPLETE
+DOUBTFUL, HANGING, DICTATING = Completeness.DOUBTFUL, Completeness.HANGING, Completeness.DICTATING
 
 
 @pytest.mark.parametrize(
     ("text", "judged"),
     [
-        ("What are your hours?", COMPLETE),
-        ("And?", COMPLETE),
-        ("I would like to book a table for two.", COMPLETE),
-        ("I would like to do that.", COMPLETE),
-        ("It costs 150 dollars.", COMPLETE),
-        ("We moved here in 2019.", COMPLETE),
+        ("What are your hours?", OPEN),
+        ("And?", OPEN),
+        ("I would like to book a table for two.", OPEN),
+        ("I would like to do that.", DOUBTFUL),
+        ("It costs 150 dollars.", OPEN),
+        ("We moved here in 2019.", OPEN),
         ("My number is 555 123 4567.", COMPLETE),
         ("It is jane at gmail dot com.", COMPLETE),
-        ("I need one.", COMPLETE),
+        ("I need one.", OPEN),
         ("what are your hours", OPEN),
         ("yes", OPEN),
         ("", OPEN),
         ("...", OPEN),
-        ("I would like to book a table for", INCOMPLETE),
+        ("I would like to book a table for", HANGING),
+        ("I would like to book a table for.", HANGING),
         ("I want to come on Sunday and.", INCOMPLETE),
         ("Um.", INCOMPLETE),
         ("My name is, um,", INCOMPLETE),
         ("Let me see.", INCOMPLETE),
         ("It's the...", INCOMPLETE),
-        ("My number is 555.", INCOMPLETE),
-        ("five five five one two", INCOMPLETE),
-        ("The code is 4 7 1.", INCOMPLETE),
-        ("My e-mail is jane at gmail.", INCOMPLETE),
-        ("It is spelled S M I", INCOMPLETE),
+        ("My number is 555.", DICTATING),
+        ("five five five one two", DICTATING),
+        ("The code is 4 7 1.", DICTATING),
+        ("My e-mail is jane at gmail.", DICTATING),
+        ("It is spelled S M I", DICTATING),
+        ("It is spelled S M I T H", DOUBTFUL),
+        ("My email is jane dot miller.", DICTATING),
+        ("My zip code is 9 4 1", DICTATING),
+        ("My zip code is 9 4 1 1 0", COMPLETE),
+        ("It ends in four four one two.", COMPLETE),
+        ("What is it for?", OPEN),
+        ("Where are you from", OPEN),
+        ("What I need is.", HANGING),
+        ("So I was wondering.", HANGING),
+        ("The delivery goes to.", HANGING),
+        ("Hold on, let me find it.", INCOMPLETE),
+        ("I need the form. What do you call it?", INCOMPLETE),
+        ("Do you?", INCOMPLETE),
+        ("Okay so.", INCOMPLETE),
+        ("When I log in,", HANGING),
+        ("When I log in, it says no.", OPEN),
+        ("When are you open?", OPEN),
+        ("Either Monday.", HANGING),
+        ("Either Monday or Friday.", OPEN),
+        ("Thursday, I guess.", DOUBTFUL),
     ],
 )
 def test_english(text: str, judged: Completeness) -> None:
@@ -47,7 +69,7 @@ def test_english(text: str, judged: Completeness) -> None:
     ("language", "text", "judged"),
     [
         ("de-DE", "Ich möchte einen Tisch für", INCOMPLETE),
-        ("de", "Ich möchte einen Tisch reservieren.", COMPLETE),
+        ("de", "Ich möchte einen Tisch reservieren.", OPEN),
         ("es", "Quiero una mesa para", INCOMPLETE),
         ("fr", "Je voudrais une table et", INCOMPLETE),
         ("xx", "I want to come on Sunday and", INCOMPLETE),
@@ -60,6 +82,51 @@ def test_other_languages(language: str, text: str, judged: Completeness) -> None
 @given(st.text(max_size=80), st.sampled_from(["en", "de", "es", "tr", ""]))
 def test_any_text_is_judged(text: str, language: str) -> None:
     assert completeness(text, language) in Completeness
+
+
+class TestMarks:
+    """What a full stop is worth."""
+
+    def test_one_is_believed_at_first(self) -> None:
+        endpointing = Endpointing(EndpointingPolicy())
+        assert endpointing.wait_ms("I paid the bill.") == 400
+        assert endpointing.wait_ms("I paid the bill") == 600
+        assert endpointing.wait_ms("I paid the bill,") == 1600
+
+    def test_a_vendor_that_sets_one_after_everything_is_not(self) -> None:
+        endpointing = Endpointing(EndpointingPolicy(open_silence_ms=900))
+        for _ in range(12):
+            endpointing.paused(1, "The delivery goes to.")
+            endpointing.ended("The delivery goes to. Portland.")
+        assert 800 <= endpointing.wait_ms("I paid the bill.") <= 900
+
+    def test_nor_is_its_comma(self) -> None:
+        endpointing = Endpointing(EndpointingPolicy())
+        before_ms = endpointing.wait_ms("I paid the bill,")
+        for _ in range(12):
+            endpointing.ended("Thank you,")
+        assert endpointing.wait_ms("I paid the bill,") < before_ms
+
+    def test_a_vendor_that_hears_ends_is_believed_ever_more(self) -> None:
+        endpointing = Endpointing(EndpointingPolicy())
+        before = endpointing.odds("I paid the bill.")
+        for _ in range(12):
+            endpointing.paused(300, "I paid the")
+            endpointing.ended("I paid the bill.")
+        assert endpointing.odds("I paid the bill.") > before
+
+    def test_a_turn_that_was_none_counts_as_a_pause(self) -> None:
+        endpointing, other = Endpointing(EndpointingPolicy()), Endpointing(EndpointingPolicy())
+        endpointing.ended("I paid the.")
+        endpointing.cut_off()
+        other.paused(0, "I paid the.")
+        assert endpointing.odds("Hi.") == other.odds("Hi.")
+        endpointing.cut_off()
+        assert endpointing.odds("Hi.") == other.odds("Hi."), "once only"
+
+    def test_the_groups_of_a_number_end_in_full_stops_and_go_on(self) -> None:
+        endpointing = Endpointing(EndpointingPolicy())
+        assert endpointing.wait_ms("My number is 5 5 5.") == 1600
 
 
 class TestWait:
@@ -83,7 +150,7 @@ class TestWait:
         endpointing = Endpointing(EndpointingPolicy())
         endpointing.paused(800)
         assert endpointing.wait_ms("what are your hours") == 1000
-        assert endpointing.wait_ms("What are your hours?") == 400, "a whole sentence is one"
+        assert endpointing.wait_ms("What are your hours?") == 400, "a full stop is believed"
         for _ in range(6):
             endpointing.paused(100)
         assert endpointing.wait_ms("what are your hours") == 600

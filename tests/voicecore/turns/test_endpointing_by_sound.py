@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from tests.support.machine_driver import Driver
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
-from voicecore.turns.completeness import Completeness, completeness
-from voicecore.turns.endpointing import WAITS, Endpointing, EndpointingPolicy, Sounds
+from voicecore.turns.completeness_levels import Completeness
+from voicecore.turns.endpointing import TEXT_ODDS, Endpointing, EndpointingPolicy, Sounds
 from voicecore.turns.settings import TurnSettings
 from voicecore.turns.turn_audio import TurnAudio
 
 WHOLE, OPEN, BROKEN = "What are your hours?", "what are your hours", "my number is 5 5 5"
-MIN_MS, OPEN_MS, HALF_MS, MAX_MS = 400, 600, 1000, 1600
-FINISHED, UNSURE, UNFINISHED = 0.95, 0.7, 0.2
+MIN_MS, OPEN_MS, HALF_MS, MAX_MS = 400, 600, 1100, 1600
+FINISHED, UNSURE, UNFINISHED, SURELY_NOT = 0.9, 0.75, 0.5, 0.1
 
 
 def wait_ms(text: str, audio: float | None, **changed: object) -> int:
@@ -26,25 +26,37 @@ def wait_ms(text: str, audio: float | None, **changed: object) -> int:
 
 class TestThePolicy:
     @pytest.mark.parametrize(
-        ("text", "finished", "none", "unfinished"),
+        ("text", "finished", "none", "unfinished", "surely_not"),
         [
-            (WHOLE, MIN_MS, MIN_MS, HALF_MS),
-            (OPEN, MIN_MS, OPEN_MS, MAX_MS),
-            ("", MIN_MS, OPEN_MS, MAX_MS),
-            (BROKEN, MAX_MS, MAX_MS, MAX_MS),
-            ("I would like to", MAX_MS, MAX_MS, MAX_MS),
+            (WHOLE, MIN_MS, MIN_MS, OPEN_MS, MAX_MS),
+            (OPEN, MIN_MS, OPEN_MS, HALF_MS, MAX_MS),
+            ("", MIN_MS, OPEN_MS, HALF_MS, MAX_MS),
+            (BROKEN, HALF_MS, MAX_MS, MAX_MS, MAX_MS),
+            ("I would like to", HALF_MS, MAX_MS, MAX_MS, MAX_MS),
+            ("I would like the", MAX_MS, MAX_MS, MAX_MS, MAX_MS),
         ],
     )
-    def test_by_text_and_sound(self, text: str, finished: int, none: int, unfinished: int) -> None:
-        assert wait_ms(text, FINISHED) == finished
-        assert wait_ms(text, None) == wait_ms(text, UNSURE) == none
-        assert wait_ms(text, UNFINISHED) == unfinished
+    def test_by_text_and_sound(
+        self, text: str, finished: int, none: int, unfinished: int, surely_not: int
+    ) -> None:
+        def about(audio: float | None) -> int:
+            return round(wait_ms(text, audio), -2)
 
-    def test_every_case_is_in_the_table(self) -> None:
-        assert {(text, sounds) for text in Completeness for sounds in Sounds} == {
-            (text, sounds) for text, row in WAITS.items() for sounds in row
-        }
-        assert completeness(OPEN) is Completeness.OPEN
+        assert about(FINISHED) == finished
+        assert about(None) == about(UNSURE) == none
+        assert about(UNFINISHED) == unfinished
+        assert about(SURELY_NOT) == surely_not
+
+    def test_every_text_has_odds(self) -> None:
+        assert set(TEXT_ODDS) == set(Completeness)
+
+    def test_the_odds_grow_with_the_probability_within_bounds(self) -> None:
+        policy = EndpointingPolicy()
+        odds = [policy.sound_odds(percent / 100) for percent in range(101)]
+        assert odds == sorted(odds)
+        assert (odds[0], odds[-1]) == (-3.0, 2.0)
+        same = EndpointingPolicy(finished_from=0.5, unfinished_below=0.5)
+        assert same.sound_odds(0.5) == 0.0
 
     def test_the_thresholds(self) -> None:
         policy = EndpointingPolicy(finished_from=0.8, unfinished_below=0.3)
@@ -54,7 +66,7 @@ class TestThePolicy:
 
     def test_a_vendor_that_says_over_makes_an_open_text_whole(self) -> None:
         assert wait_ms(OPEN, None, vendor_says_over=True) == MIN_MS
-        assert wait_ms(OPEN, UNFINISHED, vendor_says_over=True) == HALF_MS
+        assert wait_ms(OPEN, UNFINISHED, vendor_says_over=True) == OPEN_MS
 
     def test_who_sounds_finished_is_not_held_to_earlier_pauses(self) -> None:
         endpointing = Endpointing(EndpointingPolicy())
@@ -117,10 +129,10 @@ def quiet_ms(driver: Driver) -> int:
 class TestInTurns:
     def test_an_opinion_moves_the_end(self) -> None:
         for text, probability, after_ms in (
-            (WHOLE, UNFINISHED, HALF_MS),
+            (WHOLE, UNFINISHED, OPEN_MS),
             (OPEN, FINISHED, MIN_MS),
-            (OPEN, UNFINISHED, MAX_MS),
-            (BROKEN, FINISHED, MAX_MS),
+            (OPEN, SURELY_NOT, MAX_MS),
+            (BROKEN, UNSURE, MAX_MS),
         ):
             driver = asks(text)
             judged(driver, probability)
@@ -146,7 +158,7 @@ class TestInTurns:
         judged(driver, UNFINISHED)
         driver.pass_ms(100)
         driver.final(WHOLE)
-        assert quiet_ms(driver) == HALF_MS
+        assert quiet_ms(driver) == OPEN_MS
 
     def test_it_does_not_hurry_a_text_that_is_on_its_way(self) -> None:
         driver = Driver(TurnSettings())

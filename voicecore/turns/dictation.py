@@ -1,0 +1,98 @@
+"""Is what the caller dictates at its end? Numbers, e-mail addresses, names spelled out. Pure.
+
+People dictate in groups with pauses between, and each group sounds and reads finished. What is
+known is how much is still to come: a telephone number has at least seven digits, the last digits
+of a card are four, an e-mail address has an ending behind its "at". English words; digits and
+"@" in any language.
+"""
+
+import re
+
+from voicecore.turns.backchannels import Phrase
+from voicecore.turns.completeness_levels import Completeness
+
+_NUMBERS = frozenset(
+    "zero oh one two three four five six seven eight nine ten double triple hundred".split()
+)
+_NUMBER_WORDS = re.compile(
+    r"\b(number|phone|code|account|card|reference|zip|i ?d|invoice|pin|plate|order)\b",
+    re.IGNORECASE,
+)
+_LENGTHS = (
+    (re.compile(r"\b(zip|postal code)\b", re.IGNORECASE), 5),
+    (re.compile(r"\b(ends? in|ending in|last four|pin)\b", re.IGNORECASE), 4),
+)
+"""Numbers whose length everybody knows (the United States' zip codes)."""
+_PHONE = re.compile(r"\b(phone|cell|mobile|fax|reach me|call me)\b", re.IGNORECASE)
+_PHONE_DIGITS = 10
+_MAIL = re.compile(r"\be-?mail\b|\baddress\b", re.IGNORECASE)
+_SPELLED_MAIL = re.compile(r"@|\bdot\b|\bunderscore\b", re.IGNORECASE)
+_AT = re.compile(r"@|\bat\b", re.IGNORECASE)
+_DOT = re.compile(r"(\.|\bdot\b)\s*\w+\W*$", re.IGNORECASE)
+_DOMAIN = re.compile(
+    r"(\.|\bdot\b)\s*(com|org|net|edu|gov|info|io|uk|de|fr|es|it|nl|eu|us)\W*$", re.IGNORECASE
+)
+FEWEST_DIGITS, MOST_DIGITS = 3, 7
+"""Digits at the end of what was said: so many begin a telephone or account number, and so many
+may end one."""
+SPELLED_LETTERS, WHOLE_NAME_LETTERS = 2, 4
+"""So many letters in a row are spelled out, and so many may be a whole name."""
+
+
+def dictation(text: str, words: Phrase) -> Completeness | None:
+    """None: nothing is being dictated."""
+    return _mail(text) or _spelled(words) or _number(text, words)
+
+
+def _mail(text: str) -> Completeness | None:
+    after_at = _AT.split(text)
+    if not _SPELLED_MAIL.search(text) and not (_MAIL.search(text) and len(after_at) > 1):
+        return None
+    if _DOMAIN.search(text) or (len(after_at) > 1 and _DOT.search(after_at[-1])):
+        return Completeness.COMPLETE
+    return Completeness.DICTATING
+
+
+def _spelled(words: Phrase) -> Completeness | None:
+    letters = characters = 0
+    for word in reversed(words):
+        letter = len(word) == 1 and word.isalpha()
+        if not letter and not word.isdigit() and word not in _NUMBERS:
+            break
+        letters += letter
+        characters += len(word) if word.isdigit() else 1
+    if not letters or characters < SPELLED_LETTERS:
+        return None
+    whole = characters >= WHOLE_NAME_LETTERS
+    return Completeness.DOUBTFUL if whole else Completeness.DICTATING
+
+
+def _number(text: str, words: Phrase) -> Completeness | None:
+    digits, pieces = _digits_at_end(words)
+    named = bool(_NUMBER_WORDS.search(text) or _PHONE.search(text))
+    length = next((size for known, size in _LENGTHS if known.search(text)), None)
+    if not digits or not (named or length or pieces > 1):  # a price, a year, "for two"
+        return None
+    if length is not None:
+        return Completeness.COMPLETE if digits >= length else Completeness.DICTATING
+    if digits >= _PHONE_DIGITS:
+        return Completeness.COMPLETE
+    if digits >= MOST_DIGITS:
+        return Completeness.OPEN
+    if digits >= FEWEST_DIGITS or (named and pieces > 1):
+        return Completeness.DICTATING
+    return Completeness.DOUBTFUL if pieces > 1 else None
+
+
+def _digits_at_end(words: Phrase) -> tuple[int, int]:
+    """How many digits the words at the end dictate, in how many pieces."""
+    digits = pieces = 0
+    for word in reversed(words):
+        if word.isdigit():
+            digits += len(word)
+        elif word in _NUMBERS:
+            digits += 1
+        else:
+            break
+        pieces += 1
+    return digits, pieces
