@@ -322,7 +322,7 @@ class Session:
         self._held.append(item)
         if isinstance(item.event, TtsAudio):
             self._held_bytes += len(item.event.payload)
-        if self._held_bytes > HELD_LIMIT_BYTES or len(self._held) > INBOX_LIMIT:
+        if self._held_bytes > HELD_LIMIT_BYTES or len(self._held) > INBOX_LIMIT // 2:
             detail = f"more than {HELD_LIMIT_BYTES} bytes for the beginning of an answer"
             error = VendorError(self.agent.tts.name, "garbage", detail, retryable=False)
             self._step(inputs.SpeechFailed(item.reply, error))

@@ -44,7 +44,7 @@ _FLOOR: Mapping[str, str] = {
 _HOLLOW: Mapping[str, str] = {
     "en": "a, an, the, and, then, but, or, so, i, you, he, she, it, we, they, that, this, is, was, "
     "um, uh, uhm, er, erm, oh, eh, huh, ha, haha, hah, heh, ugh, phew, well, like, just, in, on, "
-    "of, to, for, bye",
+    "of",
     "de": "und, dann, aber, oder, also, ich, du, er, sie, es, wir, das, ist, war, der, die, ein, "
     "äh, ähm, oh, ha, haha, na, tja",
     "es": "y, pero, o, entonces, yo, tú, él, ella, eso, es, la, el, un, eh, em, oh, ja, jaja, pues",
@@ -56,9 +56,9 @@ _HOLLOW: Mapping[str, str] = {
 _HESITATIONS: Mapping[str, str] = {
     "en": "um, umm, uh, uhh, uhm, er, erm, eh, hm, hmm, ah, huh",
     "de": "äh, ähm, öh, hm, hmm, eh",
-    "es": "eh, em, mmm, este",
+    "es": "eh, em, mmm",
     "fr": "euh, heu, hum, hm",
-    "pt": "eh, hum, hm, é",
+    "pt": "eh, hum, hm",
     "it": "eh, ehm, mm, uhm",
     "nl": "eh, ehm, uh, uhm, hm",
 }

@@ -11,7 +11,7 @@ after all. A sound much quieter than the caller usually is comes from somebody e
 
 from voicecore.turns.backchannels import MOST_HOLLOW_WORDS, plain, without
 from voicecore.turns.deadlines import Deadlines
-from voicecore.turns.listening import Listener
+from voicecore.turns.listening import CallerTurn, Listener
 from voicecore.turns.loudness import UsualLoudness
 from voicecore.turns.outputs import Emit, Output, WantInterim
 from voicecore.turns.overlap import OverlapPolicy, Verdict, judge_words, may_be_speech
@@ -56,6 +56,8 @@ class BargeIn:
         self._sustained_ms = 0
         self._above_noise_db = 0.0
         self._loudest_dbfs = 0.0
+        self._turn_dbfs: float | None = None
+        """The loudest moment of the turn's sounds, short ones left out."""
         self._held = False
         """The sound was given the floor; its words are waited for."""
         self._judged = False
@@ -66,9 +68,21 @@ class BargeIn:
         return self._policy.enabled and self._speaker.can_be_interrupted
 
     @property
-    def loudest_dbfs(self) -> float | None:
-        """Of the last sound, as far as it lasted; None of a short one."""
-        return self._loudest_dbfs if self._sustained_ms >= WENT_ON_MS else None
+    def is_away(self) -> bool:
+        """Whether the turn that nobody interrupted was not the caller's after all."""
+        loudest_dbfs = self._turn_dbfs
+        return loudest_dbfs is not None and self.loudness.is_away(
+            loudest_dbfs, self._policy.quieter_db
+        )
+
+    def turn_taken(self) -> None:
+        """The caller's turn was one, so loud as it was."""
+        if self._turn_dbfs is not None:
+            self.loudness.spoke(self._turn_dbfs)
+
+    def turn_over(self) -> None:
+        """The next sound is of another turn."""
+        self._turn_dbfs = None
 
     def speech_started(self) -> None:
         self._sustained_ms = 0
@@ -88,6 +102,8 @@ class BargeIn:
         self._sustained_ms = for_ms
         self._above_noise_db = max(above_noise_db, self._above_noise_db)
         self._loudest_dbfs = loudest_dbfs
+        if for_ms >= WENT_ON_MS:
+            self._turn_dbfs = max(loudest_dbfs, self._turn_dbfs or loudest_dbfs)
         speaker = self._speaker
         if not self.may_interrupt:
             return False
@@ -104,7 +120,7 @@ class BargeIn:
     def words(self, now_ms: int) -> None:
         """More of what the caller says is known."""
         speaker = self._speaker
-        if not (self.may_interrupt and speaker.audible) or self._is_elsewhere:
+        if not (self.may_interrupt and speaker.audible) or self._turn_is_elsewhere:
             return
         if speaker.is_protected(now_ms, self._policy.protected):
             return
@@ -157,8 +173,8 @@ class BargeIn:
         else:
             self._decided(now_ms, Verdict.NOISE)
 
-    def judge(self, now_ms: int, text: str) -> Verdict | None:
-        """What words over the agent amount to."""
+    def judge(self, now_ms: int, text: str, sound_ms: int | None = None) -> Verdict | None:
+        """What words over the agent amount to, by default those of the turn that goes on."""
         since_ms = self._listener.started_ms - ECHO_REACH_MS
         until_ms = self._began_ms if self._speaker.paused else now_ms  # silent since then
         agent = plain(self._speaker.said_between(now_ms, until_ms - since_ms))
@@ -167,32 +183,40 @@ class BargeIn:
             self._policy,
             text,
             agent,
-            sound_ms=listener.sound_ms(now_ms),
+            sound_ms=listener.sound_ms(now_ms) if sound_ms is None else sound_ms,
             over=not listener.speaking,
         )
 
-    def takes_the_floor(self, now_ms: int, text: str) -> bool:
+    def takes_the_floor(self, now_ms: int, turn: CallerTurn) -> bool:
         """Whether speech over the agent, now that it is over and its text is known, interrupts."""
-        if not self.may_interrupt or self._is_elsewhere:
+        if not self.may_interrupt or self._speaker.is_protected(now_ms, self._policy.protected):
             return False
-        if self._speaker.is_protected(now_ms, self._policy.protected):
+        if self._turn_is_elsewhere:
+            self.loudness.ignored()
             return False
-        return self.judge(now_ms, text) is Verdict.INTERRUPTION
+        verdict = self.judge(now_ms, turn.text, turn.sound_ms)
+        if self._speaker.is_silent(now_ms):  # waiting for a tool, or for the model
+            return verdict not in (Verdict.BACKCHANNEL, Verdict.ECHO)
+        return verdict is Verdict.INTERRUPTION
 
-    def let_go_on(self, now_ms: int, text: str) -> None:
+    @property
+    def _turn_is_elsewhere(self) -> bool:
+        if self._turn_dbfs is None:
+            return self._is_elsewhere
+        return self.loudness.quieter_db(self._turn_dbfs) >= self._policy.quieter_db
+
+    def let_go_on(self, now_ms: int, turn: CallerTurn) -> None:
         """The caller's turn is over, and it was none: the agent goes on if it pauses."""
         if self._speaker.paused:
-            verdict = self.judge(now_ms, text)
+            verdict = self.judge(now_ms, turn.text, turn.sound_ms)
             if verdict is None or verdict is Verdict.INTERRUPTION:
                 verdict = Verdict.NOISE
             self._decided(now_ms, verdict)
 
-    def is_murmur(self, now_ms: int, text: str) -> bool:
-        """Whether the last sound was too short for speech, and its text is words that say
-        nothing alone."""
-        sound_ms = self._listener.sound_ms(now_ms)
-        words = plain(text)
-        short = 0 < sound_ms < self._policy.short_ms and len(words) <= MOST_HOLLOW_WORDS
+    def is_murmur(self, turn: CallerTurn) -> bool:
+        """Whether a turn was too short for speech, and is words that say nothing alone."""
+        words = plain(turn.text)
+        short = 0 < turn.sound_ms < self._policy.short_ms and len(words) <= MOST_HOLLOW_WORDS
         return short and not without(words, self._policy.hollow)
 
     @property

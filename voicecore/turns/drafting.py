@@ -160,6 +160,11 @@ class Drafting:
             )
         )
 
+    def turn_ignored(self, now_ms: int) -> None:
+        """What the draft answers was no turn."""
+        self._begun = 0
+        self.drop(now_ms, "turn_ignored")
+
     def _specs(self, reply: Reply) -> tuple[ToolSpec, ...]:
         return self._tool_specs if reply.may_call else ()
 

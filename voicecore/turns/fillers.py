@@ -73,7 +73,7 @@ class Fillers:
             self._deadlines.set(FILLER, now_ms + RETRY_MS)
             return
         left_ms = reply.audio_ms - self._played_ms(now_ms, reply.number)
-        if left_ms > 0:
+        if left_ms >= FRAME_MS:  # less is sent with what follows
             self.expect(now_ms + left_ms)
             return
         self._out.append(SayFiller(reply.number, self._phrases.take()))

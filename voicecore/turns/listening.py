@@ -6,6 +6,7 @@ from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, St
 from voicecore.providers.words import Word
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.endpointing import OVER_FROM, Endpointing, Sounds
+from voicecore.turns.heard import CHARACTER_MS
 from voicecore.turns.late_final import LATE_FINAL_MS, TakenInterim, without_repeats
 from voicecore.turns.settings import TurnSettings
 
@@ -16,6 +17,9 @@ STUCK = "stuck"
 STUCK_MS = 10_000
 """The VAD may hear speech for so long without a new word before the words that are there count
 as the turn: a television, an engine, a line that hums."""
+
+LATE_TEXT_MS = 3000
+"""Text without sound that comes so soon after a sound is that sound's."""
 
 NO_WORDS_MS = 20_000
 """Speech without any word for so long is noise."""
@@ -33,6 +37,8 @@ class CallerTurn(msgspec.Struct, frozen=True):
     end_ms: int
     final_ms: int
     """When the text became final."""
+    sound_ms: int = 0
+    """How long its sounds were together."""
 
 
 class Listener:
@@ -60,7 +66,7 @@ class Listener:
         self._eager = False
         self._finals_before = 0
         """Of the finals so many are of earlier sounds."""
-        self._sound_ms = 0
+        self._sounds_ms = self._last_sounds_ms = 0
 
     @property
     def turn_started_ms(self) -> int | None:
@@ -90,8 +96,8 @@ class Listener:
         return len(self._finals) > self._finals_before or (self._flushed and not self.speaking)
 
     def sound_ms(self, now_ms: int) -> int:
-        """How long the last sound was, as far as it has come."""
-        return now_ms - self.started_ms if self.speaking else self._sound_ms
+        """How long the sounds of this turn were together, as far as they have come."""
+        return self._sounds_ms + (now_ms - self.started_ms if self.speaking else 0)
 
     @property
     def text(self) -> str:
@@ -122,7 +128,7 @@ class Listener:
         self.speaking = False
         self._deadlines.clear(STUCK)
         self.stopped_ms = at_ms
-        self._sound_ms = at_ms - self.started_ms
+        self._sounds_ms += at_ms - self.started_ms
         self._flushed = self._ripe = False
         wait_ms = self._settings.flush_timeout_ms
         if self._settings.vendor_ends_turns:
@@ -197,7 +203,7 @@ class Listener:
         """What sounds like speech has brought no new word for long: take what there is."""
         self.speaking = False
         self.stopped_ms = self._final_ms = now_ms
-        self._sound_ms = now_ms - self.started_ms
+        self._sounds_ms += now_ms - self.started_ms
         self._flushed = self._ripe = True
 
     def decide(self) -> CallerTurn | None:
@@ -213,6 +219,7 @@ class Listener:
             self._first_ms if self._first_ms is not None else self.stopped_ms,
             self.stopped_ms,
             max(self._final_ms, self._first_ms or 0),
+            self._sounds_ms,
         )
         self.reset()
         if not turn.text:
@@ -224,6 +231,7 @@ class Listener:
         """Forget the turn. Speech that is going on starts the next."""
         self._finals.clear()
         self._finals_before = 0
+        self._last_sounds_ms, self._sounds_ms = self._sounds_ms, 0
         self._words.clear()
         self._interim = ""
         self._first_ms = self.started_ms if self.speaking else None
@@ -236,7 +244,9 @@ class Listener:
         if event.text:
             event = self._new_of(now_ms, event)
         if self._first_ms is None and event.text:
-            # The vendor heard what the VAD did not.
+            # The vendor heard what the VAD did not, or is late with what it did.
+            late = now_ms < self.stopped_ms + LATE_TEXT_MS
+            self._sounds_ms = self._last_sounds_ms if late else len(event.text) * CHARACTER_MS
             self._first_ms = self.stopped_ms = now_ms
             self._flushed = True
         if event.text:

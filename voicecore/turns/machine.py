@@ -22,7 +22,7 @@ from voicecore.providers.stt import SttFailed, SttFinal
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
 from voicecore.turns.backchannels import is_hesitation
-from voicecore.turns.barge_in import VERDICT, BargeIn
+from voicecore.turns.barge_in import HOLD_MS, VERDICT, BargeIn
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.fillers import FILLER, Backchannels
 from voicecore.turns.history import History
@@ -60,7 +60,9 @@ from voicecore.turns.stt_watch import SttWatch
 MAX_STT_FAILURES = 2
 EARLY_ANSWER_MS = 2500
 """How long before a question's end it may be answered already."""
-SILENCE, MAX_DURATION = "silence", "max_duration"
+KEYS_RETRY_MS = 200
+"""The agent must not be interrupted: look again then."""
+SILENCE, MAX_DURATION, WENT_ON = "silence", "max_duration", "went_on"
 
 
 class Phase(StrEnum):
@@ -273,20 +275,30 @@ class TurnMachine:
         reply = self._speaker.reply
         answers = reply is not None and reply.kind is ReplyKind.ANSWER
         self._unanswered = self._turn if answers else None
+        self._deadlines.set(WENT_ON, now_ms + HOLD_MS)
         if answers:
             self._listener.endpointing.cut_off()
         self._speaker.cut(now_ms, "caller_went_on")
 
+    def _said_nothing_more(self, now_ms: int) -> None:
+        """What the answer was to wait for has brought no word: a car, a vacuum cleaner."""
+        waiting = self._unanswered is not None and self._speaker.reply is None
+        if waiting and not self._listener.text and self.phase is Phase.TALKING:
+            assert self._unanswered is not None
+            self._answer(now_ms, self._unanswered, again=True)
+
     def _turn_decided(self, now_ms: int, turn: CallerTurn) -> None:
         speaker = self._speaker
         if speaker.audible:
-            if not self._barge_in.takes_the_floor(now_ms, turn.text):
-                self._barge_in.let_go_on(now_ms, turn.text)
+            if not self._barge_in.takes_the_floor(now_ms, turn):
+                self._barge_in.let_go_on(now_ms, turn)
                 self._ignored = turn
                 self._out.append(Emit("speech_ignored", {"text": turn.text}))
                 return
             speaker.cut(now_ms, "interrupted")
-        elif self._says_nothing(now_ms, turn):
+        elif self._says_nothing(turn):
+            self._asks = 0  # somebody is there
+            speaker.drafting.turn_ignored(now_ms)
             self._out.append(Emit("speech_ignored", {"text": turn.text}))
             return
         elif speaker.reply is not None:
@@ -296,8 +308,7 @@ class TurnMachine:
     def _take_turn(self, now_ms: int, turn: CallerTurn) -> None:
         self._asks = 0
         self._ignored = None
-        if (loudest_dbfs := self._barge_in.loudest_dbfs) is not None:
-            self._barge_in.loudness.spoke(loudest_dbfs)
+        self._barge_in.turn_taken()
         self._out.append(
             Emit(
                 "caller_turn",
@@ -315,15 +326,12 @@ class TurnMachine:
         self._turn, self._unanswered = turn, None
         self._speaker.answer(now_ms, turn, again=again)
 
-    def _says_nothing(self, now_ms: int, turn: CallerTurn) -> bool:
+    def _says_nothing(self, turn: CallerTurn) -> bool:
         """Whether what was heard while the agent was silent is no turn: a hesitation, or
         somebody far from the telephone."""
         if is_hesitation(turn.text, self._settings.endpointing.language):
             return True
-        if self._barge_in.is_murmur(now_ms, turn.text):
-            return True
-        loudest_dbfs = self._barge_in.loudest_dbfs
-        return loudest_dbfs is not None and self._barge_in.loudness.is_away(loudest_dbfs)
+        return self._barge_in.is_murmur(turn) or self._barge_in.is_away
 
     def _played(self, now_ms: int, event: ReplyPlayed) -> None:
         reply, ignored = self._speaker.reply, self._ignored
@@ -345,19 +353,23 @@ class TurnMachine:
             return
         if not self._settings.digits_enabled or self.phase is not Phase.TALKING:
             return
-        overlap = self._settings.overlap
-        protected = self._speaker.is_protected(now_ms, overlap.protected)
-        if overlap.keys_interrupt and self._barge_in.may_interrupt and not protected:
+        if self._keys_may_interrupt(now_ms):
             self._speaker.cut(now_ms, "interrupted")
         self._keys.pressed(now_ms, digit)
 
+    def _keys_may_interrupt(self, now_ms: int) -> bool:
+        overlap = self._settings.overlap
+        protected = self._speaker.is_protected(now_ms, overlap.protected)
+        return overlap.keys_interrupt and self._barge_in.may_interrupt and not protected
+
     def _digits_done(self, now_ms: int) -> None:
+        if self._speaker.audible and not self._keys_may_interrupt(now_ms):
+            self._deadlines.set(DIGITS, now_ms + KEYS_RETRY_MS)
+            return
         digits = self._keys.take()
         if not digits:
             return
         text = f"DTMF: {digits}"
-        if self._speaker.audible and not self._speaker.can_be_interrupted:
-            return
         self._speaker.cut(now_ms, "interrupted")
         self._asks = 0
         self._out.append(
@@ -374,6 +386,8 @@ class TurnMachine:
             self._listener.due(now_ms, name)
             if name != ENDPOINT and not self._listener.text:
                 self._barge_in.nothing_was_said(now_ms)
+        elif name == WENT_ON:
+            self._said_nothing_more(now_ms)
         elif name == VERDICT:
             self._barge_in.due(now_ms)
         elif name == FILLER:
@@ -423,6 +437,8 @@ class TurnMachine:
         turn = self._listener.decide()
         if turn is not None and self.phase is Phase.TALKING:
             self._turn_decided(now_ms, turn)
+        if turn is not None:
+            self._barge_in.turn_over()
         quiet = self._speaker.reply is None and self._listener.idle and not self._keys.digits
         if quiet and self._unanswered is not None and self.phase is Phase.TALKING:
             # What made us wait was noise.

@@ -75,7 +75,9 @@ def judge_words(
         return None
     if is_echo(words, agent_words):
         return Verdict.ECHO
-    if len(without(words, policy.always)) < len(words):
+    longer = frozenset(phrase for phrase in policy.never if len(phrase) > 1)
+    rest = without(words, longer)  # "no problem" is no "no"
+    if len(without(rest, policy.always)) < len(rest):
         return Verdict.INTERRUPTION
     said = without(words, policy.never)
     if not said or ((over or len(said) > 1) and is_beginning(said, policy.never)):

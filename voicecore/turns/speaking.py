@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from media.audio.format import FRAME_MS
 from media.audio.tones import dtmf_ms
 from voicecore.providers.errors import VendorError
 from voicecore.providers.words import Word
@@ -81,6 +82,13 @@ class Speaker:
         if reply is None or reply.kind is ReplyKind.BACKCHANNEL:
             return False
         return reply.started_ms is not None
+
+    def is_silent(self, now_ms: int) -> bool:
+        """The live reply has begun, and is waiting for more to say."""
+        reply = self.reply
+        if reply is None or reply.voice_done:
+            return False
+        return reply.audio_ms - self._played_ms(now_ms, reply.number) < FRAME_MS
 
     @property
     def can_be_interrupted(self) -> bool:

@@ -186,7 +186,9 @@ class TestInterruption:
 
 
 class TestBackchannel:
-    @pytest.mark.parametrize("text", ["Mm-hm.", "Okay.", "Right, yeah.", "Uh-huh", "I see. Okay."])
+    @pytest.mark.parametrize(
+        "text", ["Mm-hm.", "Okay.", "Right, yeah.", "Uh-huh", "I see. Okay.", "No problem."]
+    )
     def test_is_ignored_and_the_agent_goes_on(self, text: str) -> None:
         driver, reply = speaking()
         driver.caller_says(text, for_ms=400)
@@ -351,6 +353,78 @@ class TestElsewhere:
         assert len(driver.events("speech_ignored")) == 1
         assert driver.events("caller_turn")[1]["text"] == "And now the weather."
 
+    def test_one_quiet_sound_does_not_take_a_turn_away(self) -> None:
+        driver, reply = speaking()
+        driver.send(inputs.ReplyPlayed(reply, 1600))
+        self.sound(driver, -20.0, "I need it for six people tomorrow")
+        self.sound(driver, -36.0, "")
+        driver.pass_ms(2000)
+        assert driver.events("caller_turn")[-1]["text"] == "I need it for six people tomorrow"
+
+    def test_who_became_softer_interrupts_before_long(self) -> None:
+        driver, reply = speaking()
+        for _ in range(3):
+            self.sound(driver, -31.0, "I want to say something")
+            driver.pass_ms(1500)
+        assert driver.machine.live_reply != reply
+
+    def test_loudness_may_not_matter(self) -> None:
+        driver, _ = speaking(quieter_db=60.0)
+        self.sound(driver, -40.0, "what about Sunday")
+        assert verdicts(driver) == ["interruption"]
+
+
+class TestSounds:
+    def test_bursts_of_one_turn_are_one_speech(self) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(420)
+        driver.caller_stops()
+        driver.pass_ms(30)
+        driver.final("I would like")
+        driver.caller_speaks(450)
+        driver.caller_stops()
+        driver.final("a refund now")
+        assert verdicts(driver) == ["interruption"]
+
+    def test_words_that_the_vad_did_not_hear(self) -> None:
+        driver, _ = speaking()
+        driver.pass_ms(5000)
+        driver.send(inputs.Heard(SttFinal("I would like to speak to a human being please")))
+        assert verdicts(driver) == ["interruption"]
+
+    def test_late_text_of_a_murmur_is_the_murmurs(self) -> None:
+        driver, reply = speaking()
+        driver.caller_speaks(450)
+        driver.caller_stops()
+        driver.pass_ms(1500)
+        assert verdicts(driver) == ["noise"]
+        driver.send(inputs.Heard(SttFinal("Immuchem and more,")))
+        driver.pass_ms(1000)
+        assert driver.machine.live_reply == reply
+
+    def test_a_short_word_counts_while_the_agent_waits_for_a_tool(self) -> None:
+        driver = Driver()
+        reply = driver.caller_turn("Look it up.")
+        driver.model_says(reply, "One moment please.", done=False)
+        driver.model_calls(reply, "lookup", '{"q": "x"}')
+        length_ms = driver.voice_speaks(reply, done=False)
+        driver.heard_ms[reply] = length_ms
+        driver.pass_ms(2000)
+        driver.caller_says("Okay.", for_ms=300)
+        driver.pass_ms(1000)
+        assert driver.machine.live_reply == reply
+        driver.caller_says("Friday.", for_ms=300)
+        driver.pass_ms(1000)
+        assert driver.events("caller_turn")[-1]["text"] == "Friday."
+
+    def test_noise_before_the_answer_keeps_it_back_for_a_while_only(self) -> None:
+        driver = Driver()
+        driver.caller_turn("When?")
+        driver.caller_speaks(300)
+        asked = len(driver.of(out.StartLlm))
+        driver.pass_ms(HOLD_MS)
+        assert len(driver.of(out.StartLlm)) == asked + 1
+
 
 class TestProtected:
     NOTICE = "This call is recorded for quality."
@@ -362,6 +436,16 @@ class TestProtected:
         driver.send(inputs.DigitPressed("1"))
         assert not driver.of(out.PauseReply)
         assert driver.machine.live_reply == reply
+
+    def test_keys_wait_for_its_end(self) -> None:
+        driver, reply = speaking(self.NOTICE + " How can I help?", protected=(plain(self.NOTICE),))
+        driver.send(inputs.DigitPressed("1"))
+        driver.send(inputs.DigitPressed("#"))
+        driver.pass_ms(500)
+        assert driver.machine.live_reply == reply
+        driver.heard_ms[reply] = 900
+        driver.pass_ms(200)
+        assert driver.events("caller_turn")[-1]["text"] == "DTMF: 1"
 
     def test_what_follows_can_be_interrupted(self) -> None:
         driver, reply = speaking(self.NOTICE + " How can I help?", protected=(plain(self.NOTICE),))

@@ -68,6 +68,14 @@ class TestFillers:
             assert call.now_ms < 10_000
         assert not call.of(out.SayFiller), "its speech is there in a moment"
 
+    def test_what_is_less_than_a_frame_is_never_played_and_not_waited_for(self) -> None:
+        call, reply = waiting()
+        call.model_says(reply, "One moment please now. And ", done=False)
+        call.send(inputs.AudioCame(reply, 1229))
+        call.heard_ms[reply] = 1220
+        call.pass_ms(4000)
+        assert call.of(out.SayFiller)
+
     def test_gives_way_after_the_word(self) -> None:
         """Three words of 600 ms, the second of which ends at 360."""
         call, reply = waiting()

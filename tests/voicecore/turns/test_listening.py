@@ -79,7 +79,7 @@ class TestTurns:
         ear.wait(100)
         ear.hears(SttFinal("Hello.", words, flushed=True))
         ear.wait(400)
-        assert ear.turns == [CallerTurn("Hello.", words, 500, 1300, 1600)]
+        assert ear.turns == [CallerTurn("Hello.", words, 500, 1300, 1600, 800)]
 
     def test_finals_follow_one_another(self) -> None:
         ear = Ear()
