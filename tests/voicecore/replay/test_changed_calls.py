@@ -12,6 +12,7 @@ from voicecore.replay.difference import Difference, difference
 from voicecore.replay.outcome import outcome_of
 from voicecore.replay.recorded import read_call
 from voicecore.replay.run import Replayed, replay_call
+from voicecore.turns.endpointing import Endpointing, EndpointingPolicy
 
 STT: dict[str, Any] = {
     "vendor": "scripted",
@@ -267,7 +268,12 @@ def test_an_opinion_is_given_again_and_heeded_otherwise(tmp_path: Path) -> None:
     assert judged.data["probability"] == 0.8
     change_ms = found.turns[0].latency_change_ms
     assert change_ms is not None
-    assert abs(change_ms + 200) <= 30  # from open_silence_ms to min_silence_ms
+    then_ms, now_ms = (
+        Endpointing(policy).wait_ms("It is about my order", audio=0.8)
+        for policy in (EndpointingPolicy(), EndpointingPolicy(finished_from=0.75))
+    )
+    assert now_ms < then_ms - 100
+    assert abs(change_ms - (now_ms - then_ms)) <= 30
     assert replayed.notes == ()
 
 
