@@ -16,6 +16,7 @@ _HEADINGS = {
     "llm_first_token": "LLM first token",
     "first_sentence": "first sentence",
     "tts_first_audio": "TTS first audio",
+    "filler": "filler",
     "first_byte": "first byte to carrier",
 }
 
@@ -69,10 +70,12 @@ class Show:
         """Milliseconds from the end of the caller's speech to each stage."""
         table = Table(title="ms from the end of the caller's speech", title_justify="left")
         table.add_column("reply", justify="right")
-        for stage in STAGES[1:]:
+        fillers = any("filler" in turn for turn in turns)
+        stages = [stage for stage in STAGES[1:] if stage != "filler" or fillers]
+        for stage in stages:
             table.add_column(_HEADINGS[stage], justify="right")
         for turn in turns:
-            cells = [str(turn[stage]) if stage in turn else "-" for stage in STAGES[1:]]
+            cells = [str(turn[stage]) if stage in turn else "-" for stage in stages]
             table.add_row(str(turn["reply"]), *cells)
         self._console.print(table)
 

@@ -12,12 +12,13 @@ from rich.console import Console
 from control.cli import main
 from control.commands.demo import CALLS, FILES, _clear, _collect, watching
 from control.demo.plan import DemoError, Question, faults, judge, load_questions
-from control.demo.show import loading
+from control.demo.show import Show, loading
 from media.phone.line import Interval
 from voicecore.call_files import EVENTS, RECORDING, TRANSCRIPT
 from voicecore.phone.caller import Said
 from voicecore.phone.record import CallRecord
 from voicecore.phone.report import RunReport, run_report
+from voicecore.turns.latency import STAGES
 
 MS = 1000
 QUESTIONS = (
@@ -224,3 +225,13 @@ def test_loading_is_one_line_on_a_terminal() -> None:
         progress("loading stt")
     assert "loading stt ...\n" not in out.getvalue()
     assert "loading" in out.getvalue()
+
+
+@pytest.mark.parametrize("stages", [STAGES, tuple(stage for stage in STAGES if stage != "filler")])
+def test_the_table_has_every_stage_that_a_turn_can_reach(stages: tuple[str, ...]) -> None:
+    out = io.StringIO()
+    turn = {"reply": 2, **{stage: 100 + place for place, stage in enumerate(stages)}}
+    Show(Console(file=out, width=200)).latencies([turn])
+    for place in range(1, len(stages)):
+        assert str(100 + place) in out.getvalue()
+    assert ("filler" in out.getvalue()) == ("filler" in stages)

@@ -10,7 +10,7 @@ from tests.support.onnx_file import write_model
 pytestmark = pytest.mark.e2e
 
 
-@pytest.mark.parametrize(("bias", "at_least_ms", "at_most_ms"), [(9, 1000, 1500), (-9, 1800, 2400)])
+@pytest.mark.parametrize(("bias", "at_least_ms", "at_most_ms"), [(9, 1000, 1500), (-9, 2500, 3200)])
 async def test_the_file_decides_how_long_the_agent_waits(
     tmp_path: Path, bias: float, at_least_ms: int, at_most_ms: int
 ) -> None:
