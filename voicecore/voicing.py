@@ -9,7 +9,16 @@ from msgspec import structs
 from media.audio.convert import Converter
 from media.audio.format import AudioFormat
 from voicecore.providers.stt import Spawn
-from voicecore.providers.tts import Tts, TtsDone, TtsEvent, TtsFailed, TtsReply, TtsSession
+from voicecore.providers.tts import (
+    Tts,
+    TtsAudio,
+    TtsDone,
+    TtsEvent,
+    TtsFailed,
+    TtsReply,
+    TtsSession,
+    TtsWords,
+)
 from voicecore.providers.words import Word
 from voicecore.speech_cache import Speech
 
@@ -62,6 +71,9 @@ class _Piece:
         self.audio_bytes = 0
         self._post = post
         self._over = False
+        self._sounds = False
+        self._early: list[TtsWords] = []
+        """Words that came before any audio: of a piece that is begun anew they come again."""
         self.speech: TtsReply = session.reply(self.take)
 
     @property
@@ -73,9 +85,17 @@ class _Piece:
         self.speech.say(text)
 
     def take(self, event: TtsEvent) -> None:
-        if not self._over:
-            self._over = isinstance(event, TtsDone | TtsFailed)
-            self._post(event)
+        if self._over:
+            return
+        if isinstance(event, TtsWords) and not self._sounds:
+            self._early.append(event)
+            return
+        if isinstance(event, TtsAudio) and event.payload and not self._sounds:
+            self._sounds = True
+            for words in self._early:
+                self._post(words)
+        self._over = isinstance(event, TtsDone | TtsFailed)
+        self._post(event)
 
     def drop(self) -> None:
         """Stop; nothing more is taken, though the vendor may go on."""

@@ -132,6 +132,21 @@ def test_a_piece_that_failed_mute_is_begun_once_more() -> None:
     assert here.done == [1]
 
 
+def test_words_of_a_try_that_made_no_sound_are_not_told() -> None:
+    here = stage(One=b"1" * 800)
+    here.voice.say(1, "One.")
+    told = len(here.words)
+    here.voice.say(1, "Two.")
+    here.voice.finish(1)
+    first = here.vendor.speeches[0]
+    first.sink(TtsWords((Word("Two.", 0, 10),)))
+    first.sink(TtsFailed(ERROR))
+    here.settle()
+    assert here.voice.piece_failed(retryable=True) == (4, True)
+    here.speaks(b"2" * 80)
+    assert [word.text for word in here.words[told:]].count("Two.") == 0, "they come again"
+
+
 def test_one_that_was_done_without_a_sound_too() -> None:
     here = stage(One=b"1" * 800)
     here.voice.say(1, "One.")
