@@ -72,7 +72,8 @@ def _history(world: World, line: Line) -> list[str]:
         said = turn["heard_text"].split()
         if turn["ended"] != "played" and turn["start_ms"] is not None:
             line.word_errors.append(abs(len(heard) - len(said)))
-        if abs(len(heard) - len(said)) > _permitted_words(line, turn, words):
+        permitted = _permitted_words(line, turn, words)
+        if abs(len(heard) - len(said)) > permitted * _cuts(line, turn):
             how = turn["ended"] + (", with tones" if reply in session.with_tones else "")
             count = "all of its words" if len(heard) == len(words) > 1 else f"{len(heard)} words"
             wrong.append(
@@ -110,6 +111,13 @@ def _permitted_words(line: Line, turn: Any, words: list[SpokenWord]) -> int:
     if line.world.live is not None and not _placed(turn, words):
         return max(permitted, len(words) // 2)
     return permitted
+
+
+def _cuts(line: Line, turn: Any) -> int:
+    """In how many places the reply may have been cut: at its end, and in each filler, which gives
+    way to the speech behind it. Of each the server may be off."""
+    fillers = sum(filler["reply"] == turn["reply"] for filler in _of(line, "agent_filler"))
+    return max(fillers + (turn["ended"] != "played"), 1)
 
 
 def _placed(turn: Any, words: list[SpokenWord]) -> bool:
