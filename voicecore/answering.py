@@ -25,7 +25,7 @@ class VadSettings(msgspec.Struct, frozen=True):
     mode: int = 2
     start_ms: int = 60
     sustain_ms: tuple[int, ...] = (200, 300, 600)
-    stop_ms: int = 200
+    stop_ms: int = 160
 
 
 class Conduct(msgspec.Struct, frozen=True):

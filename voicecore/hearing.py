@@ -55,7 +55,7 @@ class Hearing:
         self._turn_end = agent.turn_end
         self._turn_audio: TurnAudio | None = None
         if self._turn_end is not None:
-            self._turn_audio = TurnAudio(agent.conduct.turns.endpointing.max_silence_ms)
+            self._turn_audio = TurnAudio()
         self._question: TurnEndQuestion | None = None
         self._record = record
         self._post = post
@@ -103,7 +103,7 @@ class Hearing:
             self._post(inputs.SpeechStarted(now_ms - edge.ago_ms))
             self._drop_question()
             if self._turn_audio is not None:
-                self._turn_audio.speech_started(now_ms - edge.ago_ms, edge.ago_ms)
+                self._turn_audio.speech_started(edge.ago_ms)
             self._watch_line()
         elif isinstance(edge, SpeechSustained):
             levels = self._vad.levels
@@ -122,7 +122,7 @@ class Hearing:
             self._post(inputs.TurnEndJudged(at_ms, opinion.probability, opinion.took_ms))
 
         self._drop_question()
-        audio = self._turn_audio.speech_stopped(at_ms)
+        audio = self._turn_audio.speech_stopped()
         self._question = self._turn_end.judge(audio, self._line, judged)
 
     def _drop_question(self) -> None:

@@ -13,7 +13,13 @@ from voicecore.speech_cache import SpeechCache, voice_key
 from voicecore.spoken import FixedPhrases, SpokenSentences
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
-from voicecore.turns.backchannels import backchannels, floor_words, hollow_words, plain
+from voicecore.turns.backchannels import (
+    backchannels,
+    floor_words,
+    hollow_words,
+    plain,
+    question_words,
+)
 from voicecore.turns.barge_in import WENT_ON_MS
 from voicecore.turns.endpointing import EndpointingPolicy
 from voicecore.turns.overlap import OverlapPolicy
@@ -43,7 +49,7 @@ def prepare(
     voice = agent.vendor("tts", secrets)[0]
     cache = SpeechCache() if cache is None else cache
     return AnsweringAgent(
-        conduct_of(agent, vendor_ends_turns=stt.ends_turns),
+        conduct_of(agent, vendor_ends_turns=stt.ends_turns, vendor_marks_ends=stt.marks_ends),
         stt=stt,
         llm=make_llm(agent.vendor("llm", secrets)[0], secrets),
         tts=make_tts(voice, secrets),
@@ -89,7 +95,9 @@ def fixed_phrases(agent: Agent) -> FixedPhrases:
     return FixedPhrases(tuple(needed), tuple(wanted))
 
 
-def conduct_of(agent: Agent, *, vendor_ends_turns: bool) -> Conduct:
+def conduct_of(
+    agent: Agent, *, vendor_ends_turns: bool, vendor_marks_ends: bool = True
+) -> Conduct:
     """The engine's view of an agent."""
     taking, limits, phrases = agent.turn_taking, agent.limits, agent.phrases
     overlap = overlap_policy(taking.interruption, agent.language)
@@ -112,6 +120,7 @@ def conduct_of(agent: Agent, *, vendor_ends_turns: bool) -> Conduct:
                 max_silence_ms=taking.endpointing.max_silence_ms,
                 adapts=taking.endpointing.adapts,
                 language=agent.language,
+                marks_ends=vendor_marks_ends,
                 finished_from=taking.endpointing.model_finished_from,
                 unfinished_below=taking.endpointing.model_unfinished_below,
             ),
@@ -166,6 +175,7 @@ def overlap_policy(interruption: Interruption, language: str) -> OverlapPolicy:
         ),
         always=floor_words(language) | {plain(phrase) for phrase in given.always},
         hollow=hollow_words(language),
+        asks=question_words(language),
         never=backchannels(language) | {plain(phrase) for phrase in given.never},
         protected=tuple(plain(phrase) for phrase in given.protected),
         keys_interrupt=given.keys,

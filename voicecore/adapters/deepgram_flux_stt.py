@@ -133,6 +133,7 @@ class DeepgramFluxStt(ListenStt[FluxSettings]):
     """One configured Flux model."""
 
     ends_turns = True
+    marks_ends = True
     path = "/v2/listen"
     stream_type = _FluxStream
 

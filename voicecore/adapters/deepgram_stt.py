@@ -90,6 +90,7 @@ class DeepgramNovaStt(ListenStt[NovaSettings]):
     """One configured Nova model."""
 
     ends_turns = False
+    marks_ends = True
     path = "/v1/listen"
     stream_type = _NovaStream
 

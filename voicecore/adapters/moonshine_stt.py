@@ -58,6 +58,8 @@ class MoonshineStt:
     """Implements ``Stt``."""
 
     ends_turns = False
+    marks_ends = False
+    """It is given what lies between two pauses, and takes it for a sentence."""
 
     def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
         also: list[ConfigProblem] = []

@@ -94,6 +94,7 @@ class ScriptedStt:
 
     name = VENDOR
     ends_turns = False
+    marks_ends = True
 
     def __init__(self, config: VendorConfig, secrets: Mapping[str, str]) -> None:
         self.settings = read_settings(config, SttSettings)

@@ -26,7 +26,7 @@ class Vad(Block):
         "clicks and coughs, lower reacts sooner.",
     )
     stop_ms: StrictInt = Field(
-        default=200,
+        default=160,
         ge=40,
         le=2000,
         description="Silence that makes speech stop and asks the STT vendor for its final text.",
@@ -162,7 +162,7 @@ class Interruption(Block):
         "`sensitivity`: 10, 6 or 3.",
     )
     quieter_db: float = Field(
-        default=9.0,
+        default=12.0,
         ge=0,
         le=60,
         description="Sound that is so much quieter than the caller usually speaks is somebody "

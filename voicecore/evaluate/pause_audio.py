@@ -63,7 +63,7 @@ def join(pieces: Sequence[Samples], pauses_ms: Sequence[int]) -> TurnAudio:
             # The margins that are left on both sides are silence already.
             parts.append(_quiet(max(pauses_ms[index - 1] - 2 * _MARGIN_MS, 0)))
         spoken = trimmed(piece)
-        parts.append(spoken if index == len(pieces) - 1 else _fading(spoken))
+        parts.append(spoken if index == len(pieces) - 1 else dying_away(spoken))
     parts.append(_quiet(60))
     return measured(levelled(telephone_band(np.concatenate(parts))))
 
@@ -98,7 +98,7 @@ def trimmed(samples: Samples) -> Samples:
     return samples[max(int(voiced[0]) * size - margin, 0) : (int(voiced[-1]) + 1) * size + margin]
 
 
-def _fading(samples: Samples) -> Samples:
+def dying_away(samples: Samples) -> Samples:
     """With a soft end: a voice that halts dies away, a cut does not."""
     size = min(RATE_HZ * _FADE_MS // 1000, len(samples))
     return np.concatenate([samples[: len(samples) - size], samples[len(samples) - size :]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from voicecore.evaluate.pause_audio import RATE_HZ, Samples
+from voicecore.evaluate.pause_audio import RATE_HZ, Samples, dying_away, trimmed
 
 _HOP = RATE_HZ // 100
 _WINDOW = RATE_HZ // 40
@@ -35,6 +35,13 @@ def cuts(pieces: Sequence[Samples], whole: Samples) -> tuple[int, ...]:
         near = power[begin : max(middle + _NEAR, begin + 1)]
         found.append(begin + int(np.argmin(near)))
     return tuple(found)
+
+
+def in_pieces(pieces: Sequence[Samples], whole: Samples) -> list[Samples]:
+    """The pieces as they sound in the whole, without the silence around them: all but the last
+    die away as a voice does that halts."""
+    parts = [trimmed(part) for part in np.split(whole, cuts(pieces, whole))]
+    return [*map(dying_away, parts[:-1]), parts[-1]]
 
 
 def _features(samples: Samples) -> Samples:

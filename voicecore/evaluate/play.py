@@ -11,7 +11,7 @@ from media.audio.format import L16_8K
 from media.audio.g711 import encode_mulaw
 from voicecore.evaluate.effects import RATE_HZ, SPEECH_DBFS, Samples, line_noise, sound
 from voicecore.evaluate.scene import TURNS, Scene, SceneEvent
-from voicecore.evaluate.speech import Text
+from voicecore.evaluate.speech import Text, spoken
 from voicecore.phone.caller import Caller
 from voicecore.phone.script import Script, Silence, Step, Utter, UtteranceKind, Wait
 from voicecore.phone.sounds import Frame, Sounds, Wire, make_sounds
@@ -48,11 +48,11 @@ def prepare_play(
     scene: Scene, speech: Mapping[Text, Samples], seed: int, *, greets: bool = True
 ) -> Play:
     """Pure. The same for the same scene, speech and seed. ``greets``: the agent speaks first."""
-    spoken = tuple(
+    said = tuple(
         _spoken(event, speech, scene_seed(scene, seed) + number)
         for number, event in enumerate(scene.events)
     )
-    pcm = {f"file:{_key(number)}": _pcm16(sounds.samples) for number, sounds in enumerate(spoken)}
+    pcm = {f"file:{_key(number)}": _pcm16(sounds.samples) for number, sounds in enumerate(said)}
     noise = line_noise(
         scene.line.noise, NOISE_S, SPEECH_DBFS - scene.line.snr_db, scene_seed(scene, seed)
     )
@@ -61,7 +61,7 @@ def prepare_play(
         return NoisyCaller(noise, *args, **options)
 
     script = Script(_steps(scene, greets), carrier=scene.carrier, timeout_ms=240_000)
-    return Play(scene, script, make_sounds(Wire(L16_8K), pcm), make_caller, spoken)
+    return Play(scene, script, make_sounds(Wire(L16_8K), pcm), make_caller, said)
 
 
 def scene_seed(scene: Scene, seed: int) -> int:
@@ -89,6 +89,7 @@ class NoisyCaller(Caller):
 
 def _spoken(event: SceneEvent, speech: Mapping[Text, Samples], seed: int) -> Spoken:
     gain = 10 ** (event.level_db / 20)
+    said = iter(spoken(event, speech))
     pieces: list[Samples] = []
     pauses: list[tuple[int, int]] = []
     size = 0
@@ -100,7 +101,7 @@ def _spoken(event: SceneEvent, speech: Mapping[Text, Samples], seed: int) -> Spo
         elif part.startswith("["):
             piece = sound(part[1:-1], seed + number) * gain
         else:
-            piece = speech[Text(event.voice, event.speed, part)] * gain
+            piece = next(said) * gain
         pieces.append(piece)
         size += len(piece)
     return Spoken(np.concatenate(pieces), tuple(pauses))

@@ -15,6 +15,8 @@ from media.audio.format import AudioFormat, Encoding
 from voicecore.adapters.registry import VendorConfig, make_tts
 from voicecore.evaluate.effects import RATE_HZ as LINE_HZ
 from voicecore.evaluate.effects import SPEECH_DBFS, Samples, at_level, band_passed
+from voicecore.evaluate.pause_audio import spoken_pieces
+from voicecore.evaluate.pause_cuts import in_pieces
 from voicecore.evaluate.scene import VOICES, Scene, SceneEvent
 from voicecore.phone.speech import speak
 
@@ -41,16 +43,32 @@ class Text(msgspec.Struct, frozen=True):
 
 def texts_of(scenes: Iterable[Scene]) -> list[Text]:
     """All that has to be spoken, each once."""
-    found = {text: None for scene in scenes for event in scene.events for text in _texts(event)}
+    found: dict[Text, None] = {}
+    for event in (event for scene in scenes for event in scene.events):
+        pieces, whole = _texts(event)
+        found |= dict.fromkeys(pieces if whole is None else (*pieces, whole))
     return list(found)
 
 
-def _texts(event: SceneEvent) -> list[Text]:
-    return [
-        Text(event.voice, event.speed, part)
-        for part in event.parts
-        if isinstance(part, str) and not part.startswith("[")
-    ]
+def _texts(event: SceneEvent) -> tuple[tuple[Text, ...], Text | None]:
+    """The pieces of what is said, and all of it if there are several."""
+    parts = [part for part in event.parts if isinstance(part, str) and not part.startswith("[")]
+    pieces = spoken_pieces(parts) if parts else ()
+    texts = tuple(Text(event.voice, event.speed, piece) for piece in pieces)
+    whole = Text(event.voice, event.speed, " ".join(parts)) if len(parts) > 1 else None
+    return texts, whole
+
+
+def spoken(event: SceneEvent, speech: Mapping[Text, Samples]) -> list[Samples]:
+    """The pieces of what is said, as they sound when it is all said in one breath: where a
+    caller is going to go on the voice does not fall as it does at an end."""
+    texts, whole = _texts(event)
+    pieces = [speech[text] for text in texts]
+    if whole is None:
+        return pieces
+    # Measured in units of a 16-bit sample.
+    loud = in_pieces([piece * 32_768 for piece in pieces], speech[whole] * 32_768)
+    return [piece / 32_768 for piece in loud]
 
 
 async def prepare_speech(

@@ -81,6 +81,9 @@ class Stt(Protocol):
     """The vendor itself tells when the caller has finished (``SttFinal.end_of_turn``), from
     more than silence, and is to be believed."""
 
+    marks_ends: bool
+    """Its full stops stand where sentences end, not behind whatever came before a pause."""
+
     def accepts(self, offered: AudioFormat) -> AudioFormat:
         """The format to push for a line that offers ``offered``: the same where the vendor
         takes it, else what it must be converted to."""

@@ -246,19 +246,22 @@ class _Replay:
 
     def _prepare(self, agent: Agent, recorded: Conduct | None) -> AnsweringAgent:
         call = self._call
-        stt = self._make("stt", agent)
-        # Whether the vendor ends turns is the configured one's, recorded or not.
-        ends_turns = cast(Stt, stt).ends_turns
+        configured = cast(Stt, self._make("stt", agent))
+        stt: object = configured
         if self._sources.stt == "recorded":
             stt = RecordedStt(
-                call.facts, self._watch, self._time, self._position_ms, ends_turns=ends_turns
+                call.facts, self._watch, self._time, self._position_ms, like=configured
             )
         llm: object = RecordedLlm(call.facts, self._watch, self._time)
         if self._sources.llm == "agent":
             llm = self._make("llm", agent)
-        conduct = conduct_of(agent, vendor_ends_turns=ends_turns)
+        conduct = conduct_of(
+            agent,
+            vendor_ends_turns=configured.ends_turns,
+            vendor_marks_ends=configured.marks_ends,
+        )
         tts, spoken = self._voice(agent, recorded or conduct)
-        if agent.turn_taking.endpointing.model and not ends_turns:
+        if agent.turn_taking.endpointing.model and not configured.ends_turns:
             self._turn_end = RecordedTurnEnd(call.facts, self._watch)
         return AnsweringAgent(
             conduct,

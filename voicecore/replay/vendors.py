@@ -9,7 +9,7 @@ from media.audio.format import AudioFormat
 from media.clock import Clock
 from voicecore.providers.errors import VendorError
 from voicecore.providers.llm import LlmDone, LlmEvent, LlmRequest, LlmText, LlmToolCall
-from voicecore.providers.stt import Spawn, SttEvent, SttFailed, SttFinal
+from voicecore.providers.stt import Spawn, Stt, SttEvent, SttFailed, SttFinal
 from voicecore.providers.tts import TtsAudio, TtsDone, TtsEvent, TtsWords
 from voicecore.providers.words import Word
 from voicecore.replay.answers import NOTHING_CAME, Answers, Chosen, Round
@@ -47,9 +47,9 @@ class RecordedStt:
         time: CallClock,
         position_ms: Callable[[], int],
         *,
-        ends_turns: bool,
+        like: Stt,
     ) -> None:
-        self.ends_turns = ends_turns
+        self.ends_turns, self.marks_ends = like.ends_turns, like.marks_ends
         self.watch = watch
         self.time = time
         self.position_ms = position_ms

@@ -32,7 +32,8 @@ _FLOOR: Mapping[str, str] = {
     "en": "stop, wait, hold on, hang on, excuse me, one second, one moment, sorry, no, actually, "
     "hello, help, operator, representative, slow down, say again, repeat that, never mind, "
     "what time, what day, what about, how about, how much, how many, how long, how far, which one, "
-    "what is, where is, when is, who is, why not, what if",
+    "what is, where is, when is, who is, why not, what if, that s wrong, that is wrong, that s not, "
+    "that is not, listen, let me, not that, enough, stop it, go back, cancel",
     "de": "stopp, stop, halt, warte, warten sie, moment, einen moment, entschuldigung, nein",
     "es": "para, pare, espera, espere, un momento, perdón, perdone, no",
     "fr": "stop, arrêtez, attendez, attends, un moment, pardon, excusez moi, non",
@@ -61,6 +62,15 @@ _HESITATIONS: Mapping[str, str] = {
     "pt": "eh, hum, hm",
     "it": "eh, ehm, mm, uhm",
     "nl": "eh, ehm, uh, uhm, hm",
+}
+_QUESTION_WORDS: Mapping[str, str] = {
+    "en": "what, which, when, where, who, whose, why, how",
+    "de": "was, welche, welcher, welches, wann, wo, wer, wem, warum, wie, wieso",
+    "es": "qué, cuál, cuándo, dónde, quién, cuánto, cuántos, cómo",
+    "fr": "que, quoi, quel, quelle, quand, où, qui, combien, pourquoi, comment",
+    "pt": "que, qual, quando, onde, quem, quanto, como",
+    "it": "che, cosa, quale, quando, dove, chi, quanto, come, perché",
+    "nl": "wat, welke, wanneer, waar, wie, waarom, hoe, hoeveel",
 }
 MOST_HOLLOW_WORDS = 3
 
@@ -92,6 +102,11 @@ def is_hesitation(text: str, language: str) -> bool:
     """Whether a text is nothing but "um"."""
     words = plain(text)
     return bool(words) and not without(words, _hesitations(language))
+
+
+def question_words(language: str) -> frozenset[Phrase]:
+    """Words that a question begins with."""
+    return _phrases(_QUESTION_WORDS, language)
 
 
 @cache

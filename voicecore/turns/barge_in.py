@@ -22,9 +22,11 @@ HOLD_MS = 5000
 """How long the floor is left to speech of which no word comes."""
 SPEECH_MS = 1200
 """From here on words are believed though the sound goes on and they are a guess."""
-GAP_MS = 640
+GAP_MS = 600
 """So long the agent is silent for a short sound, though it is over: people say "no", or "okay", and
 take a breath."""
+AGAIN_MS = 200
+"""Who makes a second sound in the same pause is perhaps about to go on: so much longer."""
 LAST_WORDS_MS = 300
 """When a longer sound is over, its words are waited for so long."""
 WENT_ON_MS = 300
@@ -52,10 +54,15 @@ class BargeIn:
         self._speaker = speaker
         self._deadlines = deadlines
         self._out = out
-        self._began_ms = 0
+        self._began_ms = self._stopped_ms = 0
+        """When the agent was paused, and when the last sound since was over."""
+        self._sounds = 0
+        """How many there were since it was paused."""
         self._sustained_ms = 0
         self._above_noise_db = 0.0
         self._loudest_dbfs = 0.0
+        self._paused_dbfs = 0.0
+        """The loudest moment since the agent was paused, which a later sound need not reach."""
         self._turn_dbfs: float | None = None
         """The loudest moment of the turn's sounds, short ones left out."""
         self._held = False
@@ -87,6 +94,7 @@ class BargeIn:
     def speech_started(self) -> None:
         self._sustained_ms = 0
         self._above_noise_db = 0.0
+        self._sounds += 1
         self._judged = False
 
     def reply_started(self, now_ms: int) -> None:
@@ -105,6 +113,8 @@ class BargeIn:
         if for_ms >= WENT_ON_MS:
             self._turn_dbfs = max(loudest_dbfs, self._turn_dbfs or loudest_dbfs)
         speaker = self._speaker
+        if speaker.paused:
+            self._paused_dbfs = max(loudest_dbfs, self._paused_dbfs)
         if not self.may_interrupt:
             return False
         if not speaker.audible:
@@ -124,14 +134,17 @@ class BargeIn:
             return
         if speaker.is_protected(now_ms, self._policy.protected):
             return
-        verdict = self.judge(now_ms, self._listener.text)
-        known = self._listener.text_is_final
-        if verdict is Verdict.INTERRUPTION:
-            lasts = now_ms >= self._listener.started_ms + SPEECH_MS
-            if known or not speaker.paused or (self._held and lasts):
-                self._decided(now_ms, verdict)
-            elif self._held:
-                self._deadlines.set(VERDICT, self._listener.started_ms + SPEECH_MS)
+        listener = self._listener
+        verdict, known = self.judge(now_ms, listener.text), listener.text_is_final
+        if verdict is not Verdict.INTERRUPTION:
+            if known and not listener.speaking:
+                self._deadlines.bring_forward(VERDICT, self._gap_ends_ms(now_ms))
+            return
+        lasts_ms = listener.started_ms + SPEECH_MS
+        if known or not speaker.paused or (self._held and now_ms >= lasts_ms):
+            self._decided(now_ms, verdict)
+        elif self._held:
+            self._deadlines.set(VERDICT, lasts_ms)
 
     def nothing_was_said(self, now_ms: int) -> None:
         """The speech is over, and there was no word in it."""
@@ -142,8 +155,16 @@ class BargeIn:
         """The sound is over: its words are on their way, and perhaps more is said."""
         if not self._speaker.paused or VERDICT not in self._deadlines:
             return
-        until_ms = now_ms + LAST_WORDS_MS if self._held else self._began_ms + GAP_MS
-        self._deadlines.set(VERDICT, until_ms)
+        self._stopped_ms = now_ms
+        gap_ends_ms = self._gap_ends_ms(now_ms)
+        known = self.judge(now_ms, self._listener.text) in (Verdict.BACKCHANNEL, Verdict.ECHO)
+        waits = self._held and not known
+        self._deadlines.set(VERDICT, now_ms + LAST_WORDS_MS if waits else gap_ends_ms)
+
+    def _gap_ends_ms(self, now_ms: int) -> int:
+        """How long the agent is silent for sounds that are over."""
+        again_ms = AGAIN_MS if self._sounds > 1 else 0
+        return max(self._began_ms + GAP_MS, self._stopped_ms + again_ms, now_ms)
 
     def due(self, now_ms: int) -> None:
         """It has to be decided now, or it has to be said why not."""
@@ -225,7 +246,8 @@ class BargeIn:
         if not self._sustained_ms:
             return False
         margin_db = 0.0 if self._sustained_ms >= WENT_ON_MS else ONSET_DB
-        quieter_db = self.loudness.quieter_db(self._loudest_dbfs)
+        loudest_dbfs = self._paused_dbfs if self._speaker.paused else self._loudest_dbfs
+        quieter_db = self.loudness.quieter_db(loudest_dbfs)
         return quieter_db >= self._policy.quieter_db + margin_db
 
     def _words_suffice(self) -> bool:
@@ -236,7 +258,9 @@ class BargeIn:
             return
         if self._speaker.is_protected(now_ms, self._policy.protected):
             return
-        self._began_ms = now_ms
+        self._began_ms = self._stopped_ms = now_ms
+        self._sounds = 1
+        self._paused_dbfs = self._loudest_dbfs
         self._held = False
         self._speaker.pause(now_ms)
         self._deadlines.set(VERDICT, now_ms + self._policy.verdict_ms)

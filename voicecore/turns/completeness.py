@@ -2,15 +2,15 @@
 
 Punctuation has no part in it: what a full stop is worth depends on who sets it, and is weighed in
 ``endpointing.py``. Held open is a turn after a word or phrase that something must follow ("and",
-"my", "the thing is"), a hesitation ("um"), an announced search ("let me see"), a clause that is
-only the first of two ("when I log in"), and dictation that is not at its end.
+"my", "the thing is"), a hesitation ("um"), an announced search ("let me see"), a mere greeting, a
+clause that is only the first of two ("when I log in"), and dictation that is not at its end.
 """
 
 import re
 from collections.abc import Mapping
 from functools import cache
 
-from voicecore.turns.backchannels import Phrase, plain
+from voicecore.turns.backchannels import Phrase, plain, without
 from voicecore.turns.completeness_levels import Completeness
 from voicecore.turns.dictation import dictation
 
@@ -31,6 +31,24 @@ _HANGING: Mapping[str, str] = {
     "nl": "en, of, maar, omdat, als, dat, de, het, een, mijn, te, van, met, voor, op, in, is, "
     "zijn, ik, wij, eh, ehm, dus, even kijken",
 }
+_GREETINGS: Mapping[str, str] = {
+    "en": "hello, hi, hey, hi there, hello there, good morning, good afternoon, good evening",
+    "de": "hallo, guten tag, guten morgen, guten abend, grüß gott, servus, moin",
+    "es": "hola, buenas, buenos días, buenas tardes, buenas noches",
+    "fr": "bonjour, bonsoir, salut, allô",
+    "pt": "olá, oi, bom dia, boa tarde, boa noite",
+    "it": "ciao, salve, buongiorno, buonasera, pronto",
+    "nl": "hallo, hoi, goedemorgen, goedemiddag, goedenavond, dag",
+}
+"""Whoever says no more than that is about to say what the call is for."""
+_ACKNOWLEDGED = frozenset(
+    plain(phrase)
+    for phrase in (
+        "good, great, okay, ok, all right, alright, right, fine, perfect, excellent, thanks, "
+        "thank you, i see, got it, sorry, excuse me, please, listen, look, so, now"
+    ).split(",")
+)
+"""What people begin an answer with, and sometimes leave it at. No "yes" and no "no"."""
 _FOLLOWED = (
     "to, of, for, with, at, from, into, between, until, is, are, was, were, am, has, had, will, "
     "would, can, could, should, i, we, they, he, she, really, very, which, who, while, when, says, "
@@ -80,6 +98,11 @@ def completeness(text: str, language: str = "en") -> Completeness:
     dictated = dictation(text, words)
     if dictated is not None:
         return dictated
+    if not text.rstrip().endswith("?"):  # "Hello?" asks
+        if not without(words, _phrases(_GREETINGS.get(tongue, _GREETINGS["en"]))):
+            return Completeness.HANGING
+        if not without(words, _ACKNOWLEDGED):
+            return Completeness.DOUBTFUL
     if tongue in _HANGING and tongue != "en":
         return Completeness.OPEN
     return _english(text, words)

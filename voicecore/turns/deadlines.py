@@ -10,6 +10,11 @@ class Deadlines:
     def set(self, name: str, at_ms: int) -> None:
         self._at_ms[name] = at_ms
 
+    def bring_forward(self, name: str, at_ms: int) -> None:
+        """Make a deadline that is set come sooner; never later."""
+        if name in self._at_ms:
+            self._at_ms[name] = min(self._at_ms[name], at_ms)
+
     def clear(self, *names: str) -> None:
         for name in names:
             self._at_ms.pop(name, None)

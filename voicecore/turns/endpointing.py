@@ -72,6 +72,8 @@ class EndpointingPolicy(msgspec.Struct, frozen=True):
     """After a text that is not."""
     adapts: bool = True
     language: str = "en"
+    marks_ends: bool = True
+    """The speech-to-text's full stops stand where sentences end."""
     finished_from: float = 0.9
     """A model's probability from which the caller sounds finished: worth as much as a full stop
     of a vendor that hears ends."""
@@ -104,7 +106,7 @@ class Endpointing:
         self._policy = policy
         self._pauses_ms: deque[int] = deque(maxlen=REMEMBERED_PAUSES)
         self._cut_off_ms = 0
-        self._marks = Marks()
+        self._marks = Marks(believed=policy.marks_ends)
 
     def odds(
         self, text: str, *, vendor_says_over: bool = False, audio: float | None = None

@@ -1,9 +1,9 @@
-"""What a speech-to-text's full stops and commas are worth, learned in the call. Pure.
+"""What a speech-to-text's marks are worth, learned in the call. Pure.
 
 One vendor hears where a sentence ends. Another puts a full stop behind whatever came before a
-pause, and a comma behind whatever did not sound like an end: it says nothing. So it is counted how
-often each mark stood where the caller went on, and where the turn was over, beginning with what a
-vendor that hears ends does. A text without punctuation says nothing ever.
+pause, and a comma behind what did not sound like an end: its full stop says nothing. So it is
+counted how often each mark stood where the caller went on, and where the turn was over, beginning
+with what is known of the vendor. A text without punctuation says nothing ever.
 """
 
 import math
@@ -12,29 +12,36 @@ from enum import StrEnum
 
 class Mark(StrEnum):
     STOP = "stop"
+    QUESTION = "question"
     COMMA = "comma"
     NONE = "none"
 
 
-_WENT_ON = {Mark.STOP: 0.2, Mark.COMMA: 0.4, Mark.NONE: 0.4}
-_ENDED = {Mark.STOP: 0.55, Mark.COMMA: 0.05, Mark.NONE: 0.4}
+_WENT_ON = {Mark.STOP: 0.2, Mark.QUESTION: 0.05, Mark.COMMA: 0.4, Mark.NONE: 0.35}
+_ENDED = {Mark.STOP: 0.55, Mark.QUESTION: 0.15, Mark.COMMA: 0.05, Mark.NONE: 0.25}
+_GUESSED_WENT_ON = {Mark.STOP: 0.7, Mark.QUESTION: 0.05, Mark.COMMA: 0.2, Mark.NONE: 0.05}
+_GUESSED_ENDED = {Mark.STOP: 0.7, Mark.QUESTION: 0.2, Mark.COMMA: 0.05, Mark.NONE: 0.05}
 BELIEVED_AS_MUCH_AS = 4
 """How many pauses, and turns, of this call weigh as much as what is believed of all vendors."""
 
 
 def mark_of(text: str) -> Mark:
     last = text.rstrip()[-1:]
-    if last and last in ".?!":
+    if last == "?":
+        return Mark.QUESTION
+    if last and last in ".!":
         return Mark.STOP
     return Mark.COMMA if last == "," else Mark.NONE
 
 
 class Marks:
-    """Those of one call."""
+    """Those of one call. ``believed``: the vendor's full stops stand where sentences end."""
 
-    def __init__(self) -> None:
-        self._went_on = {mark: BELIEVED_AS_MUCH_AS * share for mark, share in _WENT_ON.items()}
-        self._ended = {mark: BELIEVED_AS_MUCH_AS * share for mark, share in _ENDED.items()}
+    def __init__(self, *, believed: bool = True) -> None:
+        went_on = _WENT_ON if believed else _GUESSED_WENT_ON
+        ended = _ENDED if believed else _GUESSED_ENDED
+        self._went_on = {mark: BELIEVED_AS_MUCH_AS * share for mark, share in went_on.items()}
+        self._ended = {mark: BELIEVED_AS_MUCH_AS * share for mark, share in ended.items()}
         self._last: Mark | None = None
         """Behind the last turn that was taken for over."""
 

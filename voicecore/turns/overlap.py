@@ -17,6 +17,7 @@ from voicecore.turns.backchannels import (
     hollow_words,
     is_beginning,
     plain,
+    question_words,
     without,
 )
 
@@ -53,9 +54,12 @@ class OverlapPolicy(msgspec.Struct, frozen=True):
     """Quieter speech, measured from the line's noise, does not interrupt by its length."""
     always: frozenset[Phrase] = floor_words("en")
     never: frozenset[Phrase] = backchannels("en")
+    asks: frozenset[Phrase] = question_words("en")
+    """Words that a question begins with: with a question mark behind two words or more they
+    interrupt, be they ever so short."""
     hollow: frozenset[Phrase] = hollow_words("en")
     """Words that are no evidence of speech while there are no others."""
-    quieter_db: float = 9.0
+    quieter_db: float = 12.0
     """Sound that is quieter than the caller usually speaks by so much is somebody else."""
     protected: tuple[Phrase, ...] = ()
     """Sentences of the agent that are said to their end."""
@@ -82,6 +86,8 @@ def judge_words(
     said = without(words, policy.never)
     if not said or ((over or len(said) > 1) and is_beginning(said, policy.never)):
         return Verdict.BACKCHANNEL
+    if over and text.rstrip().endswith("?") and len(set(said)) > 1 and said[:1] in policy.asks:
+        return Verdict.INTERRUPTION
     if sound_ms < policy.short_ms:
         return None
     if len(said) <= MOST_HOLLOW_WORDS and not without(said, policy.hollow):

@@ -1,4 +1,9 @@
-"""The sound of the caller's turn so far, for a model that hears ends of turns. Pure."""
+"""The sound of the caller, for a model that hears ends of turns. Pure.
+
+A voice falls at the end of what it says, but from where it usually is: a model hears that better
+if it is given what the same caller said before, in this turn and in earlier ones, than if it has
+to judge a first word by itself.
+"""
 
 from collections import deque
 
@@ -6,31 +11,32 @@ from media.audio.format import FRAME_MS
 
 WINDOW_MS = 8000
 """What such models hear at most."""
-BEFORE_MS = 500
+BEFORE_MS = 200
 """From before the first voiced frame: a word begins before the VAD is sure of it."""
+_LONGEST_START_MS = 500
+"""No VAD notices speech later."""
 
 
 class TurnAudio:
-    """Keeps the frames of the line since the caller's turn began, the last 8 s of them. A pause
-    longer than ``longest_pause_ms`` ends a turn, whatever became of it."""
+    """Keeps the frames of the caller's speech, the last 8 s of them; of a silence what the VAD
+    needed to notice it, and ``BEFORE_MS``."""
 
-    def __init__(self, longest_pause_ms: int) -> None:
-        self._longest_pause_ms = longest_pause_ms
-        self._frames: deque[bytes] = deque(maxlen=WINDOW_MS // FRAME_MS)
-        self._stopped_ms: int | None = None
-        self.add = self._frames.append
+    def __init__(self) -> None:
+        self._speech: deque[bytes] = deque(maxlen=WINDOW_MS // FRAME_MS)
+        self._silence: deque[bytes] = deque(maxlen=(_LONGEST_START_MS + BEFORE_MS) // FRAME_MS)
+        self.add = self._silence.append
         """Take a frame; what the event loop pays for it is this append."""
 
-    def speech_started(self, at_ms: int, ago_ms: int) -> None:
-        """Speech began at ``at_ms``, ``ago_ms`` before the end of the last frame."""
-        stopped_ms = self._stopped_ms
-        if stopped_ms is not None and at_ms - stopped_ms <= self._longest_pause_ms:
-            return
-        keep = (ago_ms + BEFORE_MS) // FRAME_MS
-        for _ in range(len(self._frames) - keep):
-            self._frames.popleft()
+    def speech_started(self, ago_ms: int) -> None:
+        """Speech began ``ago_ms`` before the end of the last frame."""
+        silence = self._silence
+        for _ in range(len(silence) - (ago_ms + BEFORE_MS) // FRAME_MS):
+            silence.popleft()
+        self._speech.extend(silence)
+        silence.clear()
+        self.add = self._speech.append
 
-    def speech_stopped(self, at_ms: int) -> bytes:
-        """The turn so far."""
-        self._stopped_ms = at_ms
-        return b"".join(self._frames)
+    def speech_stopped(self) -> bytes:
+        """What the caller said, up to the last frame."""
+        self.add = self._silence.append
+        return b"".join(self._speech)

@@ -15,7 +15,7 @@ from voicecore.evaluate.effects import (
 )
 from voicecore.evaluate.play import ANSWER_TIMEOUT_MS, Play, prepare_play, scene_seed
 from voicecore.evaluate.scene import Kind, Scene, SceneEvent, SceneLine
-from voicecore.evaluate.speech import Text
+from voicecore.evaluate.speech import texts_of
 from voicecore.phone.script import Silence, Step, Utter, Wait
 
 
@@ -27,13 +27,19 @@ def tone(ms: int, hz: float = 1000.0) -> Samples:
     return at_level(np.sin(2 * np.pi * hz * np.arange(ms * 8) / RATE_HZ), SPEECH_DBFS)
 
 
+def voice(text: str) -> Samples:
+    """Half a second for each word, each at its own pitch."""
+    words = text.replace(",", "").split()
+    return np.concatenate([tone(500, 500.0 * (1 + ord(word[0]) % 5)) for word in words])
+
+
 def event(kind: Kind, *parts: str | int, **more: object) -> SceneEvent:
     return SceneEvent(kind, parts, "joe", **more)  # type: ignore[arg-type]
 
 
 def play(*events: SceneEvent, line: SceneLine | None = None, **options: bool) -> Play:
     scene = Scene("a", "g", "A", events, line=line or SceneLine("none"))
-    speech = {Text("joe", 1.0, part): tone(500) for one in events for part in one.parts if part}
+    speech = {text: voice(text.text) for text in texts_of([scene])}
     return prepare_play(scene, speech, 1, **options)  # type: ignore[arg-type]
 
 
@@ -67,9 +73,20 @@ def test_an_agent_that_does_not_greet() -> None:
 def test_pauses_are_where_they_were_asked_for() -> None:
     made = play(event("turn", "a", 700, "b", after_agent_ms=700))
     (spoken,) = made.spoken
-    assert len(spoken.samples) == 1700 * 8
-    assert spoken.pauses_ms == ((500, 1200),)
-    assert not spoken.samples[500 * 8 : 1200 * 8].any()
+    ((from_ms, to_ms),) = spoken.pauses_ms
+    assert to_ms - from_ms == 700
+    assert not spoken.samples[(from_ms + 1) * 8 : to_ms * 8].any()
+    assert from_ms == pytest.approx(500, abs=50)
+    assert len(spoken.samples) / 8 - to_ms == pytest.approx(500, abs=50)
+
+
+def test_who_halts_says_it_in_one_breath() -> None:
+    (spoken,) = play(event("turn", "a", 300, "b", 300, "[click]", "c", after_agent_ms=700)).spoken
+    whole = np.concatenate([voice("a"), voice("b"), voice("c")])
+    assert np.corrcoef(spoken.samples[:3000], whole[:3000])[0, 1] > 0.9
+    first_end = spoken.pauses_ms[0][0] * 8
+    assert dbfs(spoken.samples[first_end - 80 : first_end]) < SPEECH_DBFS - 10, "it dies away"
+    assert len(spoken.pauses_ms) == 2
 
 
 def test_level() -> None:

@@ -51,7 +51,7 @@ class TestPause:
         driver, reply = speaking()
         driver.caller_speaks(200)
         driver.caller_stops()
-        driver.pass_ms(399)
+        driver.pass_ms(359)
         assert not driver.of(out.ResumeReply)
         driver.pass_ms(1)
         assert driver.of(out.ResumeReply) == [out.ResumeReply(reply, 530)]
@@ -327,7 +327,7 @@ class TestElsewhere:
 
     def test_somebody_behind_does_not_even_pause_the_agent(self) -> None:
         driver, reply = speaking()
-        self.sound(driver, -35.0, "stop it and come to dinner")
+        self.sound(driver, -38.0, "stop it and come to dinner")
         driver.pass_ms(2000)
         assert not driver.of(out.PauseReply)
         assert driver.machine.live_reply == reply
@@ -335,7 +335,7 @@ class TestElsewhere:
 
     def test_the_caller_turned_away_only_pauses_it(self) -> None:
         driver, reply = speaking()
-        self.sound(driver, -30.0, "one second honey")
+        self.sound(driver, -33.0, "one second honey")
         assert verdicts(driver) == ["noise"]
         assert driver.last(out.ResumeReply).reply == reply
 
@@ -348,7 +348,7 @@ class TestElsewhere:
         driver, reply = speaking()
         driver.send(inputs.ReplyPlayed(reply, 1600))
         for _ in range(6):
-            self.sound(driver, -36.0, "And now the weather.")
+            self.sound(driver, -39.0, "And now the weather.")
             driver.pass_ms(1000)
         assert len(driver.events("speech_ignored")) == 1
         assert driver.events("caller_turn")[1]["text"] == "And now the weather."
@@ -357,14 +357,14 @@ class TestElsewhere:
         driver, reply = speaking()
         driver.send(inputs.ReplyPlayed(reply, 1600))
         self.sound(driver, -20.0, "I need it for six people tomorrow")
-        self.sound(driver, -36.0, "")
+        self.sound(driver, -39.0, "")
         driver.pass_ms(2000)
         assert driver.events("caller_turn")[-1]["text"] == "I need it for six people tomorrow"
 
     def test_who_became_softer_interrupts_before_long(self) -> None:
         driver, reply = speaking()
         for _ in range(3):
-            self.sound(driver, -31.0, "I want to say something")
+            self.sound(driver, -34.0, "I want to say something")
             driver.pass_ms(1500)
         assert driver.machine.live_reply != reply
 

@@ -59,6 +59,14 @@ DOUBTFUL, HANGING, DICTATING = Completeness.DOUBTFUL, Completeness.HANGING, Comp
         ("Either Monday.", HANGING),
         ("Either Monday or Friday.", OPEN),
         ("Thursday, I guess.", DOUBTFUL),
+        ("Hello.", HANGING),
+        ("Hi, good morning!", HANGING),
+        ("Hello?", OPEN),
+        ("Okay, thank you.", DOUBTFUL),
+        ("Yes.", OPEN),
+        ("It is spelled bee and row.", DOUBTFUL),
+        ("That is B as in Berlin.", DOUBTFUL),
+        ("I can spell it for you at the desk.", DOUBTFUL),
     ],
 )
 def test_english(text: str, judged: Completeness) -> None:
@@ -73,6 +81,8 @@ def test_english(text: str, judged: Completeness) -> None:
         ("es", "Quiero una mesa para", INCOMPLETE),
         ("fr", "Je voudrais une table et", INCOMPLETE),
         ("xx", "I want to come on Sunday and", INCOMPLETE),
+        ("de", "Guten Tag.", HANGING),
+        ("es", "¡Hola!", HANGING),
     ],
 )
 def test_other_languages(language: str, text: str, judged: Completeness) -> None:
@@ -99,6 +109,12 @@ class TestMarks:
             endpointing.paused(1, "The delivery goes to.")
             endpointing.ended("The delivery goes to. Portland.")
         assert 800 <= endpointing.wait_ms("I paid the bill.") <= 900
+
+    def test_nor_is_that_of_a_vendor_known_for_it(self) -> None:
+        endpointing = Endpointing(EndpointingPolicy(marks_ends=False))
+        assert endpointing.wait_ms("I paid the bill.") == 600
+        assert endpointing.wait_ms("What do I owe?") == 400, "a question mark says something"
+        assert endpointing.wait_ms("I paid the bill,") > 1200
 
     def test_nor_is_its_comma(self) -> None:
         endpointing = Endpointing(EndpointingPolicy())
@@ -159,12 +175,12 @@ class TestWait:
         endpointing = Endpointing(EndpointingPolicy())
         endpointing.cut_off()
         endpointing.cut_off()
-        assert endpointing.wait_ms("Hi.") == 700
+        assert endpointing.wait_ms("Yes.") == 700
         endpointing.went_well()
-        assert endpointing.wait_ms("Hi.") == 625
+        assert endpointing.wait_ms("Yes.") == 625
         for _ in range(10):
             endpointing.went_well()
-        assert endpointing.wait_ms("Hi.") == 400
+        assert endpointing.wait_ms("Yes.") == 400
 
     @given(
         st.lists(

@@ -12,7 +12,7 @@ from voicecore.turns.endpointing import TEXT_ODDS, Endpointing, EndpointingPolic
 from voicecore.turns.settings import TurnSettings
 from voicecore.turns.turn_audio import TurnAudio
 
-WHOLE, OPEN, BROKEN = "What are your hours?", "what are your hours", "my number is 5 5 5"
+WHOLE, OPEN, BROKEN = "I paid the bill.", "what are your hours", "my number is 5 5 5"
 MIN_MS, OPEN_MS, HALF_MS, MAX_MS = 400, 600, 1100, 1600
 FINISHED, UNSURE, UNFINISHED, SURELY_NOT = 0.9, 0.75, 0.5, 0.1
 
@@ -205,43 +205,43 @@ def frames(first: int, count: int) -> list[bytes]:
 
 
 class TestTurnAudio:
-    def heard(self, audio: TurnAudio, number: int, first: int = 0) -> None:
-        for frame in frames(first, number):
+    def hear(self, audio: TurnAudio, count: int, first: int = 0) -> None:
+        for frame in frames(first, count):
             audio.add(frame)
 
-    def test_it_begins_half_a_second_before_the_speech(self) -> None:
-        audio = TurnAudio(1600)
-        self.heard(audio, 100)
-        audio.speech_started(1940, 60)
-        self.heard(audio, 50, 100)
-        assert audio.speech_stopped(2900) == b"".join(frames(72, 78))
+    def test_it_begins_shortly_before_the_speech(self) -> None:
+        audio = TurnAudio()
+        self.hear(audio, 100)
+        audio.speech_started(60)
+        self.hear(audio, 50, 100)
+        assert audio.speech_stopped() == b"".join(frames(87, 63))
 
     def test_a_call_that_begins_with_speech_has_no_more(self) -> None:
-        audio = TurnAudio(1600)
-        self.heard(audio, 3)
-        audio.speech_started(0, 60)
-        assert audio.speech_stopped(60) == b"".join(frames(0, 3))
+        audio = TurnAudio()
+        self.hear(audio, 3)
+        audio.speech_started(60)
+        assert audio.speech_stopped() == b"".join(frames(0, 3))
 
-    def test_a_pause_within_the_turn_is_part_of_it(self) -> None:
-        audio = TurnAudio(1600)
-        self.heard(audio, 10)
-        audio.speech_started(0, 200)
-        assert len(audio.speech_stopped(200)) == 10 * 160
-        self.heard(audio, 80, 10)
-        audio.speech_started(1800, 60)
-        assert audio.speech_stopped(1800) == b"".join(frames(0, 90))
+    def test_what_was_said_before_stays_and_the_silence_between_goes(self) -> None:
+        audio = TurnAudio()
+        self.hear(audio, 10)
+        audio.speech_started(200)
+        audio.speech_stopped()
+        self.hear(audio, 500, 10)
+        audio.speech_started(60)
+        assert audio.speech_stopped() == b"".join(frames(0, 10) + frames(497, 13))
 
-    def test_a_longer_one_begins_another_turn(self) -> None:
-        audio = TurnAudio(1600)
-        self.heard(audio, 10)
-        audio.speech_started(0, 200)
-        audio.speech_stopped(200)
-        self.heard(audio, 90, 10)
-        audio.speech_started(1820, 60)
-        assert audio.speech_stopped(1900) == b"".join(frames(72, 28))
+    def test_a_short_silence_stays(self) -> None:
+        audio = TurnAudio()
+        self.hear(audio, 10)
+        audio.speech_started(200)
+        audio.speech_stopped()
+        self.hear(audio, 6, 10)
+        audio.speech_started(60)
+        assert audio.speech_stopped() == b"".join(frames(0, 16))
 
     def test_eight_seconds_are_kept(self) -> None:
-        audio = TurnAudio(1600)
-        audio.speech_started(0, 60)
-        self.heard(audio, 1000)
-        assert audio.speech_stopped(20_000) == b"".join(frames(600, 400))
+        audio = TurnAudio()
+        audio.speech_started(60)
+        self.hear(audio, 1000)
+        assert audio.speech_stopped() == b"".join(frames(600, 400))
