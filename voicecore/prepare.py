@@ -95,9 +95,7 @@ def fixed_phrases(agent: Agent) -> FixedPhrases:
     return FixedPhrases(tuple(needed), tuple(wanted))
 
 
-def conduct_of(
-    agent: Agent, *, vendor_ends_turns: bool, vendor_marks_ends: bool = True
-) -> Conduct:
+def conduct_of(agent: Agent, *, vendor_ends_turns: bool, vendor_marks_ends: bool = True) -> Conduct:
     """The engine's view of an agent."""
     taking, limits, phrases = agent.turn_taking, agent.limits, agent.phrases
     overlap = overlap_policy(taking.interruption, agent.language)

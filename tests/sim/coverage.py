@@ -32,6 +32,7 @@ REQUIRED = (
     "filler",
     "backchannel",
     "from the cache",
+    "end heard",
 )
 """Every run of some length has all of these."""
 
@@ -40,6 +41,7 @@ _EVENTS = {
     "draft_used": "draft used",
     "draft_dropped": "draft dropped",
     "agent_filler": "filler",
+    "turn_end_judged": "end heard",
 }
 SLOW_TOKEN_MS = 800
 LATE_MARK_MS = 100

@@ -122,6 +122,8 @@ class Plan(msgspec.Struct, frozen=True):
     """When a second caller like the first rings."""
     limit: int
     taking: Taking = Taking()
+    opinions: tuple[tuple[float, int | None], ...] = ()
+    """Of a model that hears ends of turns: how sure it is, and after how long; None: never."""
     live: LivePlan | None = None
     """With Deepgram's adapters in place of the scripted speech vendors."""
 
@@ -178,6 +180,7 @@ def draw_plan(seed: int) -> Plan:
         neighbour_ms=house.between(0, 5000) if house.chance(6) else None,
         limit=house.choice((1, 4)),
         taking=_taking(part("taking")),
+        opinions=_opinions(part("opinions")),
         live=draw_live(live) if agent != "vendor" and live.chance(10) else None,
     )
 
@@ -189,6 +192,13 @@ def _taking(draw: _Draw) -> Taking:
         filler_after_ms=draw.choice((0, 200, 700, 2000)),
         backchannel_after_ms=draw.choice((0, 0, 800, 3000)),
     )
+
+
+def _opinions(draw: _Draw) -> tuple[tuple[float, int | None], ...]:
+    if draw.chance(60):
+        return ()
+    delays_ms = (0, 60, 60, 150, 900, None)
+    return tuple((draw.random(), draw.choice(delays_ms)) for _ in range(draw.between(1, 5)))
 
 
 def _net(draw: _Draw, carrier: str) -> Net:

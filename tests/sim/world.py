@@ -16,6 +16,7 @@ from tests.sim.checks import WatchedSession
 from tests.sim.deepgram import Vendor
 from tests.sim.ear import PATTERN_BYTES, SpokenWord
 from tests.sim.loop import SimClock, SimLoop
+from tests.sim.opinions import Opinions
 from tests.sim.phone import KINDS, Phone, codec_settings
 from tests.sim.plan import Plan, Taking
 from tests.sim.vendors import WatchedLlm, WatchedTts, make_stt
@@ -321,6 +322,8 @@ class World:
         agent.tts = self.tts = WatchedTts(
             plan.tts, self._vendor, first_code=10_000, whose=self._whose
         )
+        if plan.opinions and not agent.stt.ends_turns:
+            agent.turn_end = Opinions(self.loop, plan.opinions)
         self.live: Vendor | None = None
         self.made: dict[bytes, SpokenWord] = {}
         """Words of a live voice."""

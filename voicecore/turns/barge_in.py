@@ -25,8 +25,10 @@ SPEECH_MS = 1200
 GAP_MS = 600
 """So long the agent is silent for a short sound, though it is over: people say "no", or "okay", and
 take a breath."""
-AGAIN_MS = 200
-"""Who makes a second sound in the same pause is perhaps about to go on: so much longer."""
+LONGEST_GAP_MS = 680
+"""So long if the short sound's words are still on their way."""
+LATE_GAP_MS, AGAIN_MS = 720, 200
+"""Who is then still making a second sound is perhaps about to go on: so much longer."""
 LAST_WORDS_MS = 300
 """When a longer sound is over, its words are waited for so long."""
 WENT_ON_MS = 300
@@ -34,7 +36,8 @@ WENT_ON_MS = 300
 ECHO_REACH_MS = 600
 """An echo comes at most so much after what was said."""
 ONSET_DB = 4.0
-"""The first moment of speech may be so much quieter than the loudest."""
+ONSET_MS = 500
+"""The beginning of speech, so long, may be so much quieter than the loudest moment."""
 
 
 class BargeIn:
@@ -65,8 +68,8 @@ class BargeIn:
         """The loudest moment since the agent was paused, which a later sound need not reach."""
         self._turn_dbfs: float | None = None
         """The loudest moment of the turn's sounds, short ones left out."""
-        self._held = False
-        """The sound was given the floor; its words are waited for."""
+        self._held_until_ms: int | None = None
+        """Sound was given the floor; until then its words are waited for while it goes on."""
         self._judged = False
         """The sound that goes on was judged: only words make it more."""
 
@@ -163,7 +166,8 @@ class BargeIn:
 
     def _gap_ends_ms(self, now_ms: int) -> int:
         """How long the agent is silent for sounds that are over."""
-        again_ms = AGAIN_MS if self._sounds > 1 else 0
+        again = self._sounds > 1 and self._stopped_ms > self._began_ms + LATE_GAP_MS
+        again_ms = AGAIN_MS if again else 0
         return max(self._began_ms + GAP_MS, self._stopped_ms + again_ms, now_ms)
 
     def due(self, now_ms: int) -> None:
@@ -173,7 +177,11 @@ class BargeIn:
         verdict = self.judge(now_ms, self._listener.text)
         lasts_ms = self._listener.started_ms + SPEECH_MS
         if not self._listener.speaking:
-            self._decided(now_ms, verdict or Verdict.NOISE)
+            late_ms = self._began_ms + LONGEST_GAP_MS
+            if now_ms < late_ms and not self._listener.text_is_final:
+                self._deadlines.set(VERDICT, late_ms)
+            else:
+                self._decided(now_ms, verdict or Verdict.NOISE)
         elif verdict is Verdict.INTERRUPTION and now_ms < lasts_ms:
             self._deadlines.set(VERDICT, lasts_ms)
         elif verdict in (Verdict.INTERRUPTION, Verdict.ECHO):
@@ -186,11 +194,11 @@ class BargeIn:
         policy, sound_ms = self._policy, now_ms - self._listener.started_ms
         if sound_ms < policy.min_speech_ms and not policy.min_words:
             self._deadlines.set(VERDICT, self._listener.started_ms + policy.min_speech_ms)
-        elif not self._held and may_be_speech(
-            policy, sound_ms=sound_ms, above_noise_db=self._above_noise_db
+        elif may_be_speech(policy, sound_ms=sound_ms, above_noise_db=self._above_noise_db) and (
+            self._held_until_ms is None or now_ms < self._held_until_ms
         ):
-            self._held = True
-            self._deadlines.set(VERDICT, now_ms + HOLD_MS)
+            self._held_until_ms = self._held_until_ms or now_ms + HOLD_MS
+            self._deadlines.set(VERDICT, self._held_until_ms)
         else:
             self._decided(now_ms, Verdict.NOISE)
 
@@ -241,11 +249,15 @@ class BargeIn:
         return short and not without(words, self._policy.hollow)
 
     @property
+    def _held(self) -> bool:
+        return self._held_until_ms is not None
+
+    @property
     def _is_elsewhere(self) -> bool:
         """Whether the sound is too quiet to be the caller's."""
         if not self._sustained_ms:
             return False
-        margin_db = 0.0 if self._sustained_ms >= WENT_ON_MS else ONSET_DB
+        margin_db = 0.0 if self._sustained_ms >= ONSET_MS else ONSET_DB
         loudest_dbfs = self._paused_dbfs if self._speaker.paused else self._loudest_dbfs
         quieter_db = self.loudness.quieter_db(loudest_dbfs)
         return quieter_db >= self._policy.quieter_db + margin_db
@@ -261,7 +273,7 @@ class BargeIn:
         self._began_ms = self._stopped_ms = now_ms
         self._sounds = 1
         self._paused_dbfs = self._loudest_dbfs
-        self._held = False
+        self._held_until_ms = None
         self._speaker.pause(now_ms)
         self._deadlines.set(VERDICT, now_ms + self._policy.verdict_ms)
         self._out.append(WantInterim())

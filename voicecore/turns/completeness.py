@@ -74,6 +74,12 @@ _LEADS_IN = re.compile(
 """A whole sentence of the speech-to-text's that only begins one."""
 _ASKS = re.compile(r"^(what|where|who|how|which|when|why) (is|are|was|were|do|does|did|can|s)\b")
 """Questions may end with a preposition: "What is it for?"."""
+_BORN = re.compile(
+    r"\b(born|birth)\b.*\b((january|february|march|april|may|june|july|august|september|october"
+    r"|november|december)|\w+(st|nd|rd|th))\W*$",
+    re.IGNORECASE,
+)
+"""A date of birth less its year."""
 _CLAUSE = re.compile(
     r"^(and |but |so |well |yeah )*(when|if|once|since|after|before|while|although|unless|whenever"
     r"|as soon as) (i|we|you|he|she|it|they|the|my|our|there|this|that|somebody)\b"
@@ -117,7 +123,7 @@ def _english(text: str, words: Phrase) -> Completeness:
     asks = _ASKS.match(spoken) is not None
     if not asks and _ends_with(words, _phrases(_FOLLOWED)):
         return Completeness.HANGING
-    if "either" in last and "or" not in last:
+    if ("either" in last and "or" not in last) or _BORN.search(text):
         return Completeness.HANGING
     if not asks and _CLAUSE.match(spoken) and len(last) <= MOST_CLAUSE_WORDS:
         inner = text.strip().rstrip(",.?!")

@@ -13,6 +13,7 @@ WINDOW_MS = 8000
 """What such models hear at most."""
 BEFORE_MS = 200
 """From before the first voiced frame: a word begins before the VAD is sure of it."""
+FRAMES = WINDOW_MS // FRAME_MS
 _LONGEST_START_MS = 500
 """No VAD notices speech later."""
 
@@ -22,7 +23,7 @@ class TurnAudio:
     needed to notice it, and ``BEFORE_MS``."""
 
     def __init__(self) -> None:
-        self._speech: deque[bytes] = deque(maxlen=WINDOW_MS // FRAME_MS)
+        self._speech: deque[bytes] = deque(maxlen=FRAMES)
         self._silence: deque[bytes] = deque(maxlen=(_LONGEST_START_MS + BEFORE_MS) // FRAME_MS)
         self.add = self._silence.append
         """Take a frame; what the event loop pays for it is this append."""
@@ -37,6 +38,8 @@ class TurnAudio:
         self.add = self._speech.append
 
     def speech_stopped(self) -> bytes:
-        """What the caller said, up to the last frame."""
+        """What the caller said, up to the last frame; what is short comes twice, so that there is
+        something before it."""
         self.add = self._silence.append
-        return b"".join(self._speech)
+        said = b"".join(self._speech)
+        return said + said if 2 * len(self._speech) <= FRAMES else said

@@ -75,7 +75,7 @@ def test_defaults() -> None:
         "vendor": "webrtcvad",
         "mode": 2,
         "start_ms": 60,
-        "stop_ms": 200,
+        "stop_ms": 160,
     }
     assert (agent.turn_taking.playout.lead_ms, agent.turn_taking.playout.chunk_ms) == (200, 60)
     assert agent.limits.max_duration_s == 1800

@@ -48,7 +48,7 @@ def small_grid(monkeypatch: pytest.MonkeyPatch) -> None:
 def taken(out: Path, name: str, *answers_ms: int, failure: str = "") -> tuple[TakenCall, ...]:
     turns = (
         spoken(("My number is", 500), ("five.", 0), number=0),
-        spoken(("Hello.", 0), number=1),
+        spoken(("We paid.", 0), number=1),
     )
     folder = out / "pauses" / name
     folder.mkdir(parents=True, exist_ok=True)

@@ -51,7 +51,7 @@ class TestPause:
         driver, reply = speaking()
         driver.caller_speaks(200)
         driver.caller_stops()
-        driver.pass_ms(359)
+        driver.pass_ms(439)
         assert not driver.of(out.ResumeReply)
         driver.pass_ms(1)
         assert driver.of(out.ResumeReply) == [out.ResumeReply(reply, 530)]
@@ -107,7 +107,7 @@ class TestInterruption:
         driver, _ = speaking()
         driver.caller_speaks(200)
         driver.caller_stops()
-        driver.pass_ms(400)
+        driver.pass_ms(440)
         assert verdicts(driver) == ["noise"]
         driver.final("No, on Sunday.")
         assert verdicts(driver) == ["noise", "interruption"]

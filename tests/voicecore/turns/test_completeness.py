@@ -59,6 +59,8 @@ DOUBTFUL, HANGING, DICTATING = Completeness.DOUBTFUL, Completeness.HANGING, Comp
         ("Either Monday.", HANGING),
         ("Either Monday or Friday.", OPEN),
         ("Thursday, I guess.", DOUBTFUL),
+        ("I was born on the. Fourteenth of March.", HANGING),
+        ("I was born on March the fourth 1986.", OPEN),
         ("Hello.", HANGING),
         ("Hi, good morning!", HANGING),
         ("Hello?", OPEN),
@@ -113,7 +115,7 @@ class TestMarks:
     def test_nor_is_that_of_a_vendor_known_for_it(self) -> None:
         endpointing = Endpointing(EndpointingPolicy(marks_ends=False))
         assert endpointing.wait_ms("I paid the bill.") == 600
-        assert endpointing.wait_ms("What do I owe?") == 400, "a question mark says something"
+        assert endpointing.wait_ms("What do I owe?") < 500, "a question mark says something"
         assert endpointing.wait_ms("I paid the bill,") > 1200
 
     def test_nor_is_its_comma(self) -> None:

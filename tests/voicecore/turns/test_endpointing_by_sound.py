@@ -79,6 +79,14 @@ class TestThePolicy:
         endpointing.cut_off()
         assert endpointing.wait_ms(WHOLE, audio=FINISHED) == 550
 
+    def test_words_of_pieces_count_for_less_beside_a_sound(self) -> None:
+        def found(marks_ends: bool, audio: float | None) -> int:
+            policy = EndpointingPolicy(marks_ends=marks_ends)
+            return Endpointing(policy).wait_ms("I would like to", audio=audio)
+
+        assert found(True, None) == found(False, None) == MAX_MS
+        assert found(False, FINISHED) < found(True, FINISHED)
+
     def test_a_fixed_wait_is_fixed(self) -> None:
         endpointing = Endpointing(EndpointingPolicy(adapts=False))
         assert endpointing.wait_ms(WHOLE, audio=UNFINISHED) == MIN_MS
@@ -214,13 +222,13 @@ class TestTurnAudio:
         self.hear(audio, 100)
         audio.speech_started(60)
         self.hear(audio, 50, 100)
-        assert audio.speech_stopped() == b"".join(frames(87, 63))
+        assert audio.speech_stopped() == b"".join(frames(87, 63) * 2)
 
     def test_a_call_that_begins_with_speech_has_no_more(self) -> None:
         audio = TurnAudio()
         self.hear(audio, 3)
         audio.speech_started(60)
-        assert audio.speech_stopped() == b"".join(frames(0, 3))
+        assert audio.speech_stopped() == b"".join(frames(0, 3) * 2), "twice, as it is short"
 
     def test_what_was_said_before_stays_and_the_silence_between_goes(self) -> None:
         audio = TurnAudio()
@@ -229,7 +237,7 @@ class TestTurnAudio:
         audio.speech_stopped()
         self.hear(audio, 500, 10)
         audio.speech_started(60)
-        assert audio.speech_stopped() == b"".join(frames(0, 10) + frames(497, 13))
+        assert audio.speech_stopped() == b"".join((frames(0, 10) + frames(497, 13)) * 2)
 
     def test_a_short_silence_stays(self) -> None:
         audio = TurnAudio()
@@ -238,7 +246,7 @@ class TestTurnAudio:
         audio.speech_stopped()
         self.hear(audio, 6, 10)
         audio.speech_started(60)
-        assert audio.speech_stopped() == b"".join(frames(0, 16))
+        assert audio.speech_stopped() == b"".join(frames(0, 16) * 2)
 
     def test_eight_seconds_are_kept(self) -> None:
         audio = TurnAudio()
