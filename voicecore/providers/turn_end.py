@@ -42,5 +42,5 @@ class EndOfTurnModel(Protocol):
         self, audio: bytes, line: AudioFormat, answer: Callable[[TurnEndOpinion], None]
     ) -> TurnEndQuestion:
         """Ask about a pause; ``audio`` is what the caller said of late, in the line's format, up to
-        and with the beginning of the pause. Returns at once. ``answer`` is called from the event loop, at most
-        once: not at all if the model fails, is too busy or too late."""
+        and with the beginning of the pause. Returns at once. ``answer`` is called from the event
+        loop, at most once: not at all if the model fails, is too busy or too late."""

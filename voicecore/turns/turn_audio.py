@@ -25,12 +25,15 @@ class TurnAudio:
     def __init__(self) -> None:
         self._speech: deque[bytes] = deque(maxlen=FRAMES)
         self._silence: deque[bytes] = deque(maxlen=(_LONGEST_START_MS + BEFORE_MS) // FRAME_MS)
+        self._spoke_before = False
+        """There is something of an earlier time: the caller was silent for a while since."""
         self.add = self._silence.append
         """Take a frame; what the event loop pays for it is this append."""
 
     def speech_started(self, ago_ms: int) -> None:
         """Speech began ``ago_ms`` before the end of the last frame."""
         silence = self._silence
+        self._spoke_before |= bool(self._speech) and len(silence) == silence.maxlen
         for _ in range(len(silence) - (ago_ms + BEFORE_MS) // FRAME_MS):
             silence.popleft()
         self._speech.extend(silence)
@@ -38,8 +41,8 @@ class TurnAudio:
         self.add = self._speech.append
 
     def speech_stopped(self) -> bytes:
-        """What the caller said, up to the last frame; what is short comes twice, so that there is
-        something before it."""
+        """What the caller said, up to the last frame. The first words of a call come twice, so
+        that there is something before them too."""
         self.add = self._silence.append
         said = b"".join(self._speech)
-        return said + said if 2 * len(self._speech) <= FRAMES else said
+        return said if self._spoke_before or 2 * len(self._speech) > FRAMES else said + said
