@@ -162,7 +162,7 @@ class Interruption(Block):
         "`sensitivity`: 10, 6 or 3.",
     )
     quieter_db: float = Field(
-        default=12.0,
+        default=11.0,
         ge=0,
         le=60,
         description="Sound that is so much quieter than the caller usually speaks is somebody "

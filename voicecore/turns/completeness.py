@@ -72,6 +72,11 @@ _LEADS_IN = re.compile(
     r"|(do|does|did|can|could|would|will|is|are|have) (you|i|we|it|he|she|they|there|your|my))$"
 )
 """A whole sentence of the speech-to-text's that only begins one."""
+_ANNOUNCES = re.compile(
+    r"\b(i (have|ve got|got) (a|one|another) (quick |short |small )?question( (about|on) .+)?"
+    r"|i (want|wanted|would like|d like) to ask (you )?(something|a question|about .+))$"
+)
+"""A question is announced; it mostly follows."""
 _ASKS = re.compile(r"^(what|where|who|how|which|when|why) (is|are|was|were|do|does|did|can|s)\b")
 """Questions may end with a preposition: "What is it for?"."""
 _BORN = re.compile(
@@ -129,7 +134,7 @@ def _english(text: str, words: Phrase) -> Completeness:
         inner = text.strip().rstrip(",.?!")
         if "," not in inner[-len(spoken) :]:
             return Completeness.HANGING
-    if not asks and _ends_with(words, _phrases(_OFTEN_FOLLOWED)):
+    if _ANNOUNCES.search(spoken) or (not asks and _ends_with(words, _phrases(_OFTEN_FOLLOWED))):
         return Completeness.DOUBTFUL
     return Completeness.OPEN
 

@@ -32,7 +32,7 @@ _DOT = re.compile(r"(\.|\bdot\b)\s*\w+\W*$", re.IGNORECASE)
 _DOMAIN = re.compile(
     r"(\.|\bdot\b)\s*(com|org|net|edu|gov|info|io|uk|de|fr|es|it|nl|eu|us)\W*$", re.IGNORECASE
 )
-_SPELLS = re.compile(r"\b(spell|spelled|spelt|spelling)\b|\b\w as in \w+\W*$", re.IGNORECASE)
+_SPELLS = re.compile(r"\b(spell|spelled|spelt|spelling)\b|\bas in \w+\W*$", re.IGNORECASE)
 """Whoever announces that goes on for a while, whatever is understood of it."""
 FEWEST_DIGITS, MOST_DIGITS = 3, 7
 """Digits at the end of what was said: so many begin a telephone or account number, and so many
@@ -64,7 +64,7 @@ def _spelled(text: str, words: Phrase) -> Completeness | None:
         letters += letter
         characters += len(word) if word.isdigit() else 1
     if not letters or characters < SPELLED_LETTERS:
-        return Completeness.DOUBTFUL if _SPELLS.search(text) else None
+        return Completeness.DICTATING if _SPELLS.search(text) else None
     whole = characters >= WHOLE_NAME_LETTERS
     return Completeness.DOUBTFUL if whole else Completeness.DICTATING
 

@@ -10,7 +10,7 @@ quieter."""
 AWAY_MORE_DB = 5.0
 """Speech that much quieter still than what does not interrupt is not a turn of the caller's, though
 nobody else speaks: but only once in a row."""
-UNLEARNED_DB = 3.0
+UNLEARNED_DB = 1.5
 """How much the usual loudness falls with each turn that was not taken."""
 NO_LIMIT_DB = 60.0
 

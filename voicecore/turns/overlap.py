@@ -59,7 +59,7 @@ class OverlapPolicy(msgspec.Struct, frozen=True):
     interrupt, be they ever so short."""
     hollow: frozenset[Phrase] = hollow_words("en")
     """Words that are no evidence of speech while there are no others."""
-    quieter_db: float = 12.0
+    quieter_db: float = 11.0
     """Sound that is quieter than the caller usually speaks by so much is somebody else."""
     protected: tuple[Phrase, ...] = ()
     """Sentences of the agent that are said to their end."""

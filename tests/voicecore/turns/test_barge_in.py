@@ -364,7 +364,7 @@ class TestElsewhere:
     def test_who_became_softer_interrupts_before_long(self) -> None:
         driver, reply = speaking()
         for _ in range(3):
-            self.sound(driver, -34.0, "I want to say something")
+            self.sound(driver, -33.0, "I want to say something")
             driver.pass_ms(1500)
         assert driver.machine.live_reply != reply
 

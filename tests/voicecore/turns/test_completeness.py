@@ -66,9 +66,11 @@ DOUBTFUL, HANGING, DICTATING = Completeness.DOUBTFUL, Completeness.HANGING, Comp
         ("Hello?", OPEN),
         ("Okay, thank you.", DOUBTFUL),
         ("Yes.", OPEN),
-        ("It is spelled bee and row.", DOUBTFUL),
-        ("That is B as in Berlin.", DOUBTFUL),
-        ("I can spell it for you at the desk.", DOUBTFUL),
+        ("It is spelled bee and row.", DICTATING),
+        ("That is B as in Berlin.", DICTATING),
+        ("I have a question about my bill.", DOUBTFUL),
+        ("I wanted to ask you something.", DOUBTFUL),
+        ("I have a question about my bill that I got on Monday morning.", DOUBTFUL),
     ],
 )
 def test_english(text: str, judged: Completeness) -> None:
