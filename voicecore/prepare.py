@@ -20,7 +20,7 @@ from voicecore.turns.backchannels import (
     plain,
     question_words,
 )
-from voicecore.turns.barge_in import WENT_ON_MS
+from voicecore.turns.barge_in import ONSET_MS, WENT_ON_MS
 from voicecore.turns.endpointing import EndpointingPolicy
 from voicecore.turns.overlap import OverlapPolicy
 from voicecore.turns.settings import (
@@ -95,7 +95,7 @@ def fixed_phrases(agent: Agent) -> FixedPhrases:
     return FixedPhrases(tuple(needed), tuple(wanted))
 
 
-def conduct_of(agent: Agent, *, vendor_ends_turns: bool, vendor_marks_ends: bool = True) -> Conduct:
+def conduct_of(agent: Agent, *, vendor_ends_turns: bool, vendor_marks_ends: bool) -> Conduct:
     """The engine's view of an agent."""
     taking, limits, phrases = agent.turn_taking, agent.limits, agent.phrases
     overlap = overlap_policy(taking.interruption, agent.language)
@@ -147,7 +147,7 @@ def conduct_of(agent: Agent, *, vendor_ends_turns: bool, vendor_marks_ends: bool
             vendor=taking.vad.vendor,
             mode=taking.vad.mode,
             start_ms=taking.vad.start_ms,
-            sustain_ms=(overlap.pause_ms, WENT_ON_MS, overlap.min_speech_ms),
+            sustain_ms=(overlap.pause_ms, WENT_ON_MS, ONSET_MS, overlap.min_speech_ms),
             stop_ms=taking.vad.stop_ms,
         ),
         lead_ms=taking.playout.lead_ms,

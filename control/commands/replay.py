@@ -151,7 +151,7 @@ def _replay(args: argparse.Namespace, path: Path, recorded: Agent, agent: Agent)
     replayed = replay_call(
         call,
         agent,
-        recorded=conduct_of(recorded, vendor_ends_turns=False),
+        recorded=conduct_of(recorded, vendor_ends_turns=False, vendor_marks_ends=True),
         sources=Sources(args.stt, args.llm, args.tts),
         secrets=secrets,
         out=args.out / path.resolve().name if args.out is not None else None,

@@ -6,6 +6,7 @@ from typing import Any
 from media.audio.format import AudioFormat
 from tests.sim.loop import SimLoop
 from voicecore.providers.turn_end import TurnEndOpinion
+from voicecore.turns.turn_audio import WINDOW_MS
 
 
 class Question:
@@ -39,7 +40,7 @@ class Opinions:
     def judge(
         self, audio: bytes, line: AudioFormat, answer: Callable[[TurnEndOpinion], None]
     ) -> Question:
-        assert len(audio) % line.frame_bytes == 0
+        assert 0 < line.duration_ms(len(audio)) <= WINDOW_MS
         probability, after_ms = self._plan[self._asked % len(self._plan)]
         self._asked += 1
         question = Question()

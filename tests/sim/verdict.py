@@ -73,7 +73,7 @@ def _history(world: World, line: Line) -> list[str]:
         if turn["ended"] != "played" and turn["start_ms"] is not None:
             line.word_errors.append(abs(len(heard) - len(said)))
         permitted = _permitted_words(line, turn, words)
-        if abs(len(heard) - len(said)) > permitted * _cuts(line, turn):
+        if abs(len(heard) - len(said)) > permitted + _cuts(line, turn) - 1:
             how = turn["ended"] + (", with tones" if reply in session.with_tones else "")
             count = "all of its words" if len(heard) == len(words) > 1 else f"{len(heard)} words"
             wrong.append(
@@ -115,7 +115,7 @@ def _permitted_words(line: Line, turn: Any, words: list[SpokenWord]) -> int:
 
 def _cuts(line: Line, turn: Any) -> int:
     """In how many places the reply may have been cut: at its end, and in each filler, which gives
-    way to the speech behind it. Of each the server may be off."""
+    way to the speech behind it. Of each the server may be a word off."""
     fillers = sum(filler["reply"] == turn["reply"] for filler in _of(line, "agent_filler"))
     return max(fillers + (turn["ended"] != "played"), 1)
 

@@ -143,8 +143,9 @@ class Interruption(Block):
         default=None,
         ge=0,
         le=5000,
-        description="A shorter sound interrupts only by words that always do: STT vendors make "
-        "words of coughs and murmurs too. By `sensitivity`: 700, 550 or 350.",
+        description="A shorter sound interrupts only by words that always do and by a short "
+        "question: STT vendors make words of coughs and murmurs too. By `sensitivity`: 700, 550 "
+        "or 350.",
     )
     min_speech_ms: StrictInt | None = Field(
         default=None,
@@ -172,8 +173,9 @@ class Interruption(Block):
         default=500,
         ge=100,
         le=2000,
-        description="How long after the pause it is decided at the latest, unless the caller "
-        "speaks on.",
+        description="How long after the pause a sound that goes on is judged first. One that is "
+        "over is judged 600 ms after the pause, or 680 if its words are late; nothing is waited "
+        "for longer than 5 s.",
     )
     min_words: StrictInt = Field(
         default=0,

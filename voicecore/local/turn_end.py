@@ -8,6 +8,7 @@ rather than late for all.
 """
 
 import asyncio
+import contextlib
 import math
 import os
 import sys
@@ -191,7 +192,10 @@ def _stand_back() -> None:
     """Let a speech-to-text on this machine go first: its text is needed sooner than the opinion.
     On Linux the priority is a thread's own; elsewhere it is the process's, and stays."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        thread = threading.get_native_id()
+        nice = max(NICE, os.getpriority(os.PRIO_PROCESS, thread))
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread, nice)
 
 
 def _work(judge: TurnEndJudge, batch: Sequence[_Question]) -> tuple[list[float], float]:

@@ -19,7 +19,8 @@ from voicecore.turns.speaking import Speaker
 
 VERDICT = "verdict"
 HOLD_MS = 5000
-"""How long the floor is left to speech of which no word comes."""
+"""No pause is longer, whatever is heard: so long the floor is left to speech of which no word
+comes."""
 SPEECH_MS = 1200
 """From here on words are believed though the sound goes on and they are a guess."""
 GAP_MS = 600
@@ -28,7 +29,8 @@ take a breath."""
 LONGEST_GAP_MS = 680
 """So long if the short sound's words are still on their way."""
 LATE_GAP_MS, AGAIN_MS = 720, 200
-"""Who is then still making a second sound is perhaps about to go on: so much longer."""
+"""Whose second sound in a pause ends later than ``LATE_GAP_MS`` into it is perhaps about to go on,
+and gets so much longer."""
 LAST_WORDS_MS = 300
 """When a longer sound is over, its words are waited for so long."""
 WENT_ON_MS = 300
@@ -68,8 +70,8 @@ class BargeIn:
         """The loudest moment since the agent was paused, which a later sound need not reach."""
         self._turn_dbfs: float | None = None
         """The loudest moment of the turn's sounds, short ones left out."""
-        self._held_until_ms: int | None = None
-        """Sound was given the floor; until then its words are waited for while it goes on."""
+        self._held = False
+        """Sound was given the floor; its words are waited for."""
         self._judged = False
         """The sound that goes on was judged: only words make it more."""
 
@@ -147,7 +149,7 @@ class BargeIn:
         if known or not speaker.paused or (self._held and now_ms >= lasts_ms):
             self._decided(now_ms, verdict)
         elif self._held:
-            self._deadlines.set(VERDICT, lasts_ms)
+            self._wait_until(lasts_ms)
 
     def nothing_was_said(self, now_ms: int) -> None:
         """The speech is over, and there was no word in it."""
@@ -160,9 +162,11 @@ class BargeIn:
             return
         self._stopped_ms = now_ms
         gap_ends_ms = self._gap_ends_ms(now_ms)
-        known = self.judge(now_ms, self._listener.text) in (Verdict.BACKCHANNEL, Verdict.ECHO)
-        waits = self._held and not known
-        self._deadlines.set(VERDICT, now_ms + LAST_WORDS_MS if waits else gap_ends_ms)
+        waits = self._held and not self._listener.text_is_final
+        self._wait_until(now_ms + LAST_WORDS_MS if waits else gap_ends_ms)
+
+    def _wait_until(self, at_ms: int) -> None:
+        self._deadlines.set(VERDICT, min(at_ms, self._began_ms + HOLD_MS))
 
     def _gap_ends_ms(self, now_ms: int) -> int:
         """How long the agent is silent for sounds that are over."""
@@ -176,14 +180,16 @@ class BargeIn:
             return
         verdict = self.judge(now_ms, self._listener.text)
         lasts_ms = self._listener.started_ms + SPEECH_MS
-        if not self._listener.speaking:
+        if now_ms >= self._began_ms + HOLD_MS:
+            self._decided(now_ms, verdict or Verdict.NOISE)
+        elif not self._listener.speaking:
             late_ms = self._began_ms + LONGEST_GAP_MS
             if now_ms < late_ms and not self._listener.text_is_final:
-                self._deadlines.set(VERDICT, late_ms)
+                self._wait_until(late_ms)
             else:
                 self._decided(now_ms, verdict or Verdict.NOISE)
         elif verdict is Verdict.INTERRUPTION and now_ms < lasts_ms:
-            self._deadlines.set(VERDICT, lasts_ms)
+            self._wait_until(lasts_ms)
         elif verdict in (Verdict.INTERRUPTION, Verdict.ECHO):
             self._decided(now_ms, verdict)
         else:
@@ -193,12 +199,10 @@ class BargeIn:
         """A sound goes on, and what is known of it says little."""
         policy, sound_ms = self._policy, now_ms - self._listener.started_ms
         if sound_ms < policy.min_speech_ms and not policy.min_words:
-            self._deadlines.set(VERDICT, self._listener.started_ms + policy.min_speech_ms)
-        elif may_be_speech(policy, sound_ms=sound_ms, above_noise_db=self._above_noise_db) and (
-            self._held_until_ms is None or now_ms < self._held_until_ms
-        ):
-            self._held_until_ms = self._held_until_ms or now_ms + HOLD_MS
-            self._deadlines.set(VERDICT, self._held_until_ms)
+            self._wait_until(self._listener.started_ms + policy.min_speech_ms)
+        elif may_be_speech(policy, sound_ms=sound_ms, above_noise_db=self._above_noise_db):
+            self._held = True
+            self._wait_until(self._began_ms + HOLD_MS)
         else:
             self._decided(now_ms, Verdict.NOISE)
 
@@ -249,10 +253,6 @@ class BargeIn:
         return short and not without(words, self._policy.hollow)
 
     @property
-    def _held(self) -> bool:
-        return self._held_until_ms is not None
-
-    @property
     def _is_elsewhere(self) -> bool:
         """Whether the sound is too quiet to be the caller's."""
         if not self._sustained_ms:
@@ -273,7 +273,7 @@ class BargeIn:
         self._began_ms = self._stopped_ms = now_ms
         self._sounds = 1
         self._paused_dbfs = self._loudest_dbfs
-        self._held_until_ms = None
+        self._held = False
         self._speaker.pause(now_ms)
         self._deadlines.set(VERDICT, now_ms + self._policy.verdict_ms)
         self._out.append(WantInterim())

@@ -33,14 +33,14 @@ _HANGING: Mapping[str, str] = {
 }
 _GREETINGS: Mapping[str, str] = {
     "en": "hello, hi, hey, hi there, hello there, good morning, good afternoon, good evening",
-    "de": "hallo, guten tag, guten morgen, guten abend, grüß gott, servus, moin",
-    "es": "hola, buenas, buenos días, buenas tardes, buenas noches",
-    "fr": "bonjour, bonsoir, salut, allô",
-    "pt": "olá, oi, bom dia, boa tarde, boa noite",
-    "it": "ciao, salve, buongiorno, buonasera, pronto",
-    "nl": "hallo, hoi, goedemorgen, goedemiddag, goedenavond, dag",
+    "de": "hallo, guten tag, guten morgen, guten abend, grüß gott, moin",
+    "es": "hola, buenas, buenos días, buenas tardes",
+    "fr": "bonjour, bonsoir, allô",
+    "pt": "olá, oi, bom dia, boa tarde",
+    "it": "salve, buongiorno, buonasera",
+    "nl": "hallo, hoi, goedemorgen, goedemiddag, goedenavond",
 }
-"""Whoever says no more than that is about to say what the call is for."""
+"""Whoever says no more than that is about to say what the call is for. None that also parts."""
 _ACKNOWLEDGED = frozenset(
     plain(phrase)
     for phrase in (
@@ -73,17 +73,19 @@ _LEADS_IN = re.compile(
 )
 """A whole sentence of the speech-to-text's that only begins one."""
 _ANNOUNCES = re.compile(
-    r"\b(i (have|ve got|got) (a|one|another) (quick |short |small )?question( (about|on) .+)?"
-    r"|i (want|wanted|would like|d like) to ask (you )?(something|a question|about .+))$"
+    r"\b(i (have|ve got|got) (a|one|another) (quick |short |small )?question"
+    r"( (about|on)( \w+){1,4})?"
+    r"|i (want|wanted|would like|d like) to ask (you )?(something|a question))$"
 )
 """A question is announced; it mostly follows."""
 _ASKS = re.compile(r"^(what|where|who|how|which|when|why) (is|are|was|were|do|does|did|can|s)\b")
 """Questions may end with a preposition: "What is it for?"."""
-_BORN = re.compile(
-    r"\b(born|birth)\b.*\b((january|february|march|april|may|june|july|august|september|october"
-    r"|november|december)|\w+(st|nd|rd|th))\W*$",
-    re.IGNORECASE,
+_MONTH = "(january|february|march|april|may|june|july|august|september|october|november|december)"
+_DAY = (
+    r"(\d+(st|nd|rd|th)?|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh"
+    r"|twelfth|\w+teenth|twentieth|thirtieth|(twenty|thirty) (first|second|third|\w+th))"
 )
+_BORN = re.compile(rf"\b(born|birth)( \w+){{0,5}} ({_DAY} (of )?{_MONTH}|{_MONTH} (the )?{_DAY})$")
 """A date of birth less its year."""
 _CLAUSE = re.compile(
     r"^(and |but |so |well |yeah )*(when|if|once|since|after|before|while|although|unless|whenever"
@@ -109,11 +111,9 @@ def completeness(text: str, language: str = "en") -> Completeness:
     dictated = dictation(text, words)
     if dictated is not None:
         return dictated
-    if not text.rstrip().endswith("?"):  # "Hello?" asks
-        if not without(words, _phrases(_GREETINGS.get(tongue, _GREETINGS["en"]))):
-            return Completeness.HANGING
-        if not without(words, _ACKNOWLEDGED):
-            return Completeness.DOUBTFUL
+    greets = not without(words, _phrases(_GREETINGS.get(tongue, _GREETINGS["en"])))
+    if greets and not text.rstrip().endswith("?"):  # "Hello?" asks
+        return Completeness.HANGING
     if tongue in _HANGING and tongue != "en":
         return Completeness.OPEN
     return _english(text, words)
@@ -128,13 +128,16 @@ def _english(text: str, words: Phrase) -> Completeness:
     asks = _ASKS.match(spoken) is not None
     if not asks and _ends_with(words, _phrases(_FOLLOWED)):
         return Completeness.HANGING
-    if ("either" in last and "or" not in last) or _BORN.search(text):
+    if ("either" in last and "or" not in last) or _BORN.search(" ".join(words)):
         return Completeness.HANGING
     if not asks and _CLAUSE.match(spoken) and len(last) <= MOST_CLAUSE_WORDS:
         inner = text.strip().rstrip(",.?!")
         if "," not in inner[-len(spoken) :]:
             return Completeness.HANGING
-    if _ANNOUNCES.search(spoken) or (not asks and _ends_with(words, _phrases(_OFTEN_FOLLOWED))):
+    alone = _ANNOUNCES.search(spoken) or not without(words, _ACKNOWLEDGED)
+    if alone and not text.rstrip().endswith("?"):
+        return Completeness.DOUBTFUL
+    if not asks and _ends_with(words, _phrases(_OFTEN_FOLLOWED)):
         return Completeness.DOUBTFUL
     return Completeness.OPEN
 

@@ -32,7 +32,10 @@ _DOT = re.compile(r"(\.|\bdot\b)\s*\w+\W*$", re.IGNORECASE)
 _DOMAIN = re.compile(
     r"(\.|\bdot\b)\s*(com|org|net|edu|gov|info|io|uk|de|fr|es|it|nl|eu|us)\W*$", re.IGNORECASE
 )
-_SPELLS = re.compile(r"\b(spell|spelled|spelt|spelling)\b|\bas in \w+\W*$", re.IGNORECASE)
+_SPELLS = re.compile(
+    r"\b(it is|it's|that's|name is|is) (spelled|spelt)\b(\W+\w+){0,4}\W*$|\b[a-z] as in \w+\W*$",
+    re.IGNORECASE,
+)
 """Whoever announces that goes on for a while, whatever is understood of it."""
 FEWEST_DIGITS, MOST_DIGITS = 3, 7
 """Digits at the end of what was said: so many begin a telephone or account number, and so many
@@ -43,7 +46,8 @@ SPELLED_LETTERS, WHOLE_NAME_LETTERS = 2, 4
 
 def dictation(text: str, words: Phrase) -> Completeness | None:
     """None: nothing is being dictated."""
-    return _mail(text) or _spelled(text, words) or _number(text, words)
+    spells = Completeness.DICTATING if _SPELLS.search(text) else None
+    return _mail(text) or _spelled(words) or _number(text, words) or spells
 
 
 def _mail(text: str) -> Completeness | None:
@@ -55,7 +59,7 @@ def _mail(text: str) -> Completeness | None:
     return Completeness.DICTATING
 
 
-def _spelled(text: str, words: Phrase) -> Completeness | None:
+def _spelled(words: Phrase) -> Completeness | None:
     letters = characters = 0
     for word in reversed(words):
         letter = len(word) == 1 and word.isalpha()
@@ -64,7 +68,7 @@ def _spelled(text: str, words: Phrase) -> Completeness | None:
         letters += letter
         characters += len(word) if word.isdigit() else 1
     if not letters or characters < SPELLED_LETTERS:
-        return Completeness.DICTATING if _SPELLS.search(text) else None
+        return None
     whole = characters >= WHOLE_NAME_LETTERS
     return Completeness.DOUBTFUL if whole else Completeness.DICTATING
 

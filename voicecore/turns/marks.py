@@ -22,7 +22,7 @@ _ENDED = {Mark.STOP: 0.55, Mark.QUESTION: 0.15, Mark.COMMA: 0.05, Mark.NONE: 0.2
 _GUESSED_WENT_ON = {Mark.STOP: 0.68, Mark.QUESTION: 0.1, Mark.COMMA: 0.18, Mark.NONE: 0.04}
 _GUESSED_ENDED = {Mark.STOP: 0.68, Mark.QUESTION: 0.2, Mark.COMMA: 0.05, Mark.NONE: 0.07}
 BELIEVED_AS_MUCH_AS = 4
-"""How many pauses, and turns, of this call weigh as much as what is believed of all vendors."""
+"""How many pauses, and turns, of this call weigh as much as what is believed of the vendor."""
 
 
 def mark_of(text: str) -> Mark:

@@ -24,6 +24,8 @@ from voicecore.turns.backchannels import (
 ECHO_WORDS = 3
 """So many words in a row, the agent's own, are its echo. Fewer may be agreement or a question."""
 ECHO_SHARE = 0.7
+FEWEST_ASKED_WORDS = 2
+"""Of a short question; "what?" alone is what a speech-to-text makes of a murmur."""
 LONGEST_WORDS = 60
 """Of a text, so many of its last words are judged."""
 
@@ -42,12 +44,12 @@ class OverlapPolicy(msgspec.Struct, frozen=True):
     pause_ms: int = 200
     """Speech after which the agent's audio pauses."""
     verdict_ms: int = 500
-    """How long after the pause it is decided at the latest."""
+    """How long after the pause a sound that goes on is judged first."""
     min_speech_ms: int = 600
     """Speech of this length interrupts though no word of it is known."""
     short_ms: int = 550
-    """A shorter sound interrupts only by words of ``always``: of a murmur a speech-to-text makes
-    any word."""
+    """A shorter sound interrupts only by words of ``always`` and by a short question: of a murmur
+    a speech-to-text makes any word."""
     min_words: int = 0
     """Words, backchannels aside, that interrupt. 0: one does, and speech without words too."""
     min_above_noise_db: float = 6.0
@@ -86,7 +88,8 @@ def judge_words(
     said = without(words, policy.never)
     if not said or ((over or len(said) > 1) and is_beginning(said, policy.never)):
         return Verdict.BACKCHANNEL
-    if over and text.rstrip().endswith("?") and len(set(said)) > 1 and said[:1] in policy.asks:
+    asks = over and text.rstrip().endswith("?") and words[:1] in policy.asks
+    if asks and len(set(words)) >= FEWEST_ASKED_WORDS and len(said) >= policy.min_words:
         return Verdict.INTERRUPTION
     if sound_ms < policy.short_ms:
         return None

@@ -14,8 +14,8 @@ WINDOW_MS = 8000
 BEFORE_MS = 200
 """From before the first voiced frame: a word begins before the VAD is sure of it."""
 FRAMES = WINDOW_MS // FRAME_MS
-_LONGEST_START_MS = 500
-"""No VAD notices speech later."""
+_LONGEST_START_MS = 2000
+"""No VAD can be set to notice speech later."""
 
 
 class TurnAudio:

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 import sys
 import threading
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import voicecore.local.turn_end
 from media.audio.convert import convert_all
 from media.audio.format import L16_8K, L16_16K, MULAW_8K
 from tests.support.onnx_file import write_model
-from voicecore.local.turn_end import MAX_BATCH, MAX_WAITING, TurnEndModel
+from voicecore.local.turn_end import MAX_BATCH, MAX_WAITING, NICE, TurnEndModel
 from voicecore.local.turn_end_file import TurnEndFile
 from voicecore.providers.errors import VendorError
 
@@ -43,6 +44,7 @@ class Judge:
 
     def probabilities(self, turns):
         self.threads.add(threading.current_thread())
+        self.nice = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
         self.batches.append([len(turn) / 32_000 for turn in turns])
         self.begun.release()
         assert self.held_up.wait(PATIENCE_S)
@@ -229,6 +231,18 @@ def test_nothing_comes_after_the_stop():
         assert calls.judge.batches == [[0.001]]
 
     with_calls(main)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a thread has no priority")
+async def test_its_thread_stands_back_and_no_other() -> None:
+    judge, before = Judge(), os.getpriority(os.PRIO_PROCESS, 0)
+    calls = Calls(judge)
+    await calls.model.start()
+    calls.ask(0.5)
+    await calls.answered(1)
+    await calls.model.stop()
+    assert judge.nice == max(NICE, before)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
 async def test_a_real_file_judges_lines_of_any_format(tmp_path):

@@ -61,7 +61,7 @@ def compared(out: Path, behave: Any, before: Any, after: Any) -> tuple[Differenc
     replayed = replay_call(
         call,
         agent_of(**{**BASE, **after}),
-        recorded=conduct_of(old, vendor_ends_turns=False),
+        recorded=conduct_of(old, vendor_ends_turns=False, vendor_marks_ends=True),
     )
     return difference(outcome_of(call.facts), outcome_of(replayed.facts)), replayed
 

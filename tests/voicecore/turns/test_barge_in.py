@@ -162,7 +162,7 @@ class TestInterruption:
 
     def test_noise_without_an_end_has_it_for_a_while(self) -> None:
         driver, reply = speaking()
-        driver.caller_speaks(160 + 500 + HOLD_MS - 1)
+        driver.caller_speaks(160 + HOLD_MS - 1)
         assert not driver.of(out.ResumeReply)
         driver.pass_ms(1)
         assert driver.last(out.ResumeReply).reply == reply
@@ -474,3 +474,67 @@ def test_the_history_has_what_was_heard_before_the_pause() -> None:
     driver.send(inputs.Heard(SttFinal("No, stop.")))
     assert [m.text for m in driver.history.messages()][-1] == "We are open from nine to"
     assert driver.events("agent_turn")[-1]["reply"] == reply
+
+
+class TestWithinOnePause:
+    """Several sounds, one silence of the agent's."""
+
+    def test_sounds_that_never_end_do_not_silence_the_agent_for_ever(self) -> None:
+        driver, _ = speaking()
+        for _ in range(20):
+            driver.caller_speaks(300)
+            driver.caller_stops()
+            driver.final("")
+            driver.pass_ms(40)
+            if verdicts(driver):
+                break
+        assert verdicts(driver) == ["noise"]
+        paused_ms = driver.events("overlap_judged")[0]["paused_ms"]
+        assert paused_ms <= 5000
+
+    def test_a_second_sound_that_ends_late_gets_a_moment_more(self) -> None:
+        driver, _ = speaking()
+        driver.caller_says("Perfect.", for_ms=300)
+        driver.caller_says("Thank you.", for_ms=500)
+        assert not verdicts(driver)
+        driver.pass_ms(100)
+        driver.caller_says("Can I bring my daughter?", for_ms=900)
+        driver.pass_ms(500)
+        assert verdicts(driver) == ["interruption"]
+        assert not driver.of(out.ResumeReply)
+
+    def test_words_that_are_there_end_the_pause_sooner(self) -> None:
+        def paused_ms(text: str | None) -> int:
+            driver, _ = speaking()
+            driver.caller_speaks(300)
+            driver.caller_stops()
+            if text is not None:
+                driver.final(text)
+            driver.pass_ms(1000)
+            found: int = driver.events("overlap_judged")[0]["paused_ms"]
+            return found
+
+        assert paused_ms("Okay.") == 600
+        assert paused_ms(None) == 680
+
+    def test_a_guess_at_its_beginning_does_not_end_a_long_sound(self) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(700)
+        interim(driver, "Yeah")
+        driver.pass_ms(1000)
+        driver.caller_stops()
+        driver.pass_ms(80)
+        driver.final("Yeah but I was asking for Sunday")
+        assert verdicts(driver) == ["interruption"]
+
+    def test_the_loudest_sound_of_a_pause_counts_for_all(self) -> None:
+        driver, _ = speaking()
+        for loudest_dbfs in (-20.0, -34.0):
+            driver.send(inputs.SpeechStarted(driver.now_ms))
+            for for_ms, wait_ms in ((200, 200), (300, 100), (600, 300)):
+                driver.pass_ms(wait_ms)
+                driver.send(
+                    inputs.SpeechSustained(for_ms, above_noise_db=20, loudest_dbfs=loudest_dbfs)
+                )
+            driver.caller_stops()
+        assert not verdicts(driver)

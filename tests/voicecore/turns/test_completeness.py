@@ -70,7 +70,18 @@ DOUBTFUL, HANGING, DICTATING = Completeness.DOUBTFUL, Completeness.HANGING, Comp
         ("That is B as in Berlin.", DICTATING),
         ("I have a question about my bill.", DOUBTFUL),
         ("I wanted to ask you something.", DOUBTFUL),
-        ("I have a question about my bill that I got on Monday morning.", DOUBTFUL),
+        ("I have a question about my bill, why is it so high?", OPEN),
+        ("I have a question about my bill, it seems to be too high.", OPEN),
+        ("I wanted to ask about your opening hours on Sunday.", OPEN),
+        ("Can you spell your name for me?", OPEN),
+        ("There is a spelling mistake on my invoice.", OPEN),
+        ("You spelled my name wrong.", OPEN),
+        ("I want the same room as in June.", OPEN),
+        ("That's spelled S-M-I-T-H. My phone number is 555 123 4567.", COMPLETE),
+        ("My baby was born last month.", OPEN),
+        ("My date of birth is wrong on my insurance card.", OPEN),
+        ("I was born in 1980, and I lost my card.", OPEN),
+        ("I was born in Fort Worth.", OPEN),
     ],
 )
 def test_english(text: str, judged: Completeness) -> None:
@@ -87,6 +98,8 @@ def test_english(text: str, judged: Completeness) -> None:
         ("xx", "I want to come on Sunday and", INCOMPLETE),
         ("de", "Guten Tag.", HANGING),
         ("es", "¡Hola!", HANGING),
+        ("it", "Ciao.", OPEN),
+        ("de", "Okay.", OPEN),
     ],
 )
 def test_other_languages(language: str, text: str, judged: Completeness) -> None:
