@@ -95,3 +95,15 @@ def test_any_transcript_can_be_cleaned(text, voiced_ms):
     cleaned = clean(text, voiced_ms)
     assert cleaned == " ".join(cleaned.split())
     assert len(cleaned.split()) <= max(4 + 7 * voiced_ms / 1000, 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["Thank you for listening.", "Thanks for watching!", "We'll see you in the next video."]
+)
+def test_stock_phrases_of_the_model_are_no_words(text: str) -> None:
+    assert clean(text, 3000) == ""
+
+
+def test_thanks_are_words() -> None:
+    for text in ("Thank you.", "Thank you for your help.", "I am listening to you"):
+        assert clean(text, 3000) == text

@@ -11,11 +11,20 @@ _FREE_WORDS = 4
 _WORD = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*")
 _LONGEST_PHRASE = 8
 _MOST_REPEATS = 3
+_STOCK = re.compile(
+    r"(thank you( so much| very much)?|thanks) for (watching|listening)"
+    r"|please (like and )?subscribe|(we'll|i'll) see you in the next (video|one)",
+    re.IGNORECASE,
+)
+"""The ends of the videos that such models learned from: nobody says them to an agent."""
 
 
 def clean(text: str, voiced_ms: int) -> str:
-    """``text`` as one line without loops; empty where it cannot be speech of ``voiced_ms``."""
+    """``text`` as one line without loops; empty where it cannot be speech of ``voiced_ms`` or
+    is a stock phrase."""
     words = " ".join(text.replace("\ufffd", " ").split()).split(" ")
+    if _STOCK.fullmatch(" ".join(words).strip(" .,!")):
+        return ""
     if not any(_WORD.search(word) for word in words):
         return ""
     words = _without_loops(words)
