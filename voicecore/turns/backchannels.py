@@ -33,7 +33,7 @@ _FLOOR: Mapping[str, str] = {
     "hello, help, operator, representative, slow down, say again, repeat that, never mind, "
     "what time, what day, what about, how about, how much, how many, how long, how far, which one, "
     "what is, where is, when is, who is, why not, what if, that s wrong, that is wrong, "
-    "listen, stop it, go back",
+    "listen, stop it, go back, let me speak, let me talk, let me say, let me finish",
     "de": "stopp, stop, halt, warte, warten sie, moment, einen moment, entschuldigung, nein",
     "es": "para, pare, espera, espere, un momento, perdón, perdone, no",
     "fr": "stop, arrêtez, attendez, attends, un moment, pardon, excusez moi, non",

@@ -33,7 +33,8 @@ _DOMAIN = re.compile(
     r"(\.|\bdot\b)\s*(com|org|net|edu|gov|info|io|uk|de|fr|es|it|nl|eu|us)\W*$", re.IGNORECASE
 )
 _SPELLS = re.compile(
-    r"\b(it is|it's|that's|name is|is) (spelled|spelt)\b(\W+\w+){0,4}\W*$|\b[a-z] as in \w+\W*$",
+    r"\b(it is|it's|that's|name is|is) (spelled|spelt)\b(\W+\w+){0,4}\W*$"
+    r"|(\b[a-z]|(^|[.,?!] )\w+) as in \w+\W*$",
     re.IGNORECASE,
 )
 """Whoever announces that goes on for a while, whatever is understood of it."""

@@ -77,6 +77,7 @@ DOUBTFUL, HANGING, DICTATING = Completeness.DOUBTFUL, Completeness.HANGING, Comp
         ("There is a spelling mistake on my invoice.", OPEN),
         ("You spelled my name wrong.", OPEN),
         ("I want the same room as in June.", OPEN),
+        ("Yes. Are as in Rome.", DICTATING),
         ("That's spelled S-M-I-T-H. My phone number is 555 123 4567.", COMPLETE),
         ("My baby was born last month.", OPEN),
         ("My date of birth is wrong on my insurance card.", OPEN),

@@ -27,6 +27,7 @@ def judged(text: str, *, over: bool = True, language: str = "en", min_words: int
         ("¿Qué día?", "es"),
         ("That's wrong.", "en"),
         ("Listen.", "en"),
+        ("Let me speak", "en"),
     ],
 )
 def test_interrupts(text: str, language: str) -> None:
