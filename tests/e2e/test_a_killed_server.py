@@ -120,7 +120,8 @@ async def test_a_killed_server_loses_less_than_a_second(tmp_path: Path) -> None:
         sound, rate_hz = soundfile.read(folder / "recording.wav", dtype="int16")
         assert rate_hz == 8000
         recorded_ms = len(sound) // 8
-        assert begins(sound[:, 0], samples(caller.said)) == 0
+        # A first frame that came late lies where it came.
+        assert begins(sound[:, 0], samples(caller.said)) < 500
         assert begins(sound[:, 1], samples(caller.heard)) < 500, "the greeting has begun"
         lost_ms["caller"].append(len(caller.said) // 8 - recorded_ms)
         lost_ms["agent"].append(talked_ms[number] - recorded_ms)

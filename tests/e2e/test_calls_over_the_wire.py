@@ -181,7 +181,8 @@ async def test_a_call_that_fails_says_so(tmp_path: Path) -> None:
         {"play": speech_file(tmp_path)},
         {"wait": "call_ended"},
     ]
-    async with answering(tmp_path, llm=llm) as server:
+    no_draft = {"preemptive": {"enabled": False}}  # of which a failure is made good
+    async with answering(tmp_path, llm=llm, turn_taking=no_draft) as server:
         result = await call(server, steps)
     assert result.report.ended_by == {"server": 1}
     assert server.of("call_ended") == [{"reason": "llm_failed"}]
