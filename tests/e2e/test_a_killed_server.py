@@ -28,6 +28,7 @@ APART_MS = 130
 """Each call begins a little after another, so that they are at different points when all die."""
 TALK_MS = 2700
 LOST_LIMIT_MS = 1000
+LATE_LIMIT_MS = 100
 
 QUIET = [code for code in range(256) if code & 0x7F > 0x77 and code & 0x7F != 0x7F]
 """Very soft samples: no frame is like the one before, and none is taken for speech."""
@@ -120,9 +121,10 @@ async def test_a_killed_server_loses_less_than_a_second(tmp_path: Path) -> None:
         sound, rate_hz = soundfile.read(folder / "recording.wav", dtype="int16")
         assert rate_hz == 8000
         recorded_ms = len(sound) // 8
-        # A first frame that came late lies where it came.
-        assert begins(sound[:, 0], samples(caller.said)) < 500
+        # A first frame that came late, on a busy machine, lies where it came.
+        late_ms = begins(sound[:, 0], samples(caller.said))
+        assert late_ms < LATE_LIMIT_MS
         assert begins(sound[:, 1], samples(caller.heard)) < 500, "the greeting has begun"
-        lost_ms["caller"].append(len(caller.said) // 8 - recorded_ms)
+        lost_ms["caller"].append(len(caller.said) // 8 - (recorded_ms - late_ms))
         lost_ms["agent"].append(talked_ms[number] - recorded_ms)
     assert max(lost_ms["caller"] + lost_ms["agent"]) < LOST_LIMIT_MS, lost_ms
