@@ -194,8 +194,11 @@ class Session:
 
     def _on_timer(self) -> None:
         self._timer = None
+        if not self.leg.is_open:
+            self._drain()  # the end of the line is in there: nothing is decided for nobody
         try:
-            self._act(self._machine.on_deadline(self.leg.now_ms()))
+            if not self._over.done():
+                self._act(self._machine.on_deadline(self.leg.now_ms()))
             self._arm()
         except Exception as error:
             self._crash(error)

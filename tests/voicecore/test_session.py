@@ -121,6 +121,31 @@ class TestTurns:
 
         virtual(main)
 
+    def test_a_hang_up_that_waits_beside_a_late_timer_goes_first(self) -> None:
+        async def main() -> None:
+            loop: Any = asyncio.get_running_loop()
+            async with house() as home:
+                call = home.ring()
+                asked_ms = await first_turn(call)
+                await call.until_audible(after_ms=asked_ms, within_ms=5000)
+                await call.wait_ms(600)
+                call.speaks(300)
+                while not home.of("agent_paused"):
+                    await call.wait_ms(20)
+
+                def busy() -> None:
+                    loop.jumping.now_s += 6.0  # the verdict's timer is due in the same turn
+
+                loop.call_soon(busy)
+                loop.call_later(0.001, call.hangs_up)
+                await call.until_over()
+            assert not home.of("overlap_judged")
+            assert not home.of("agent_resumed")
+            assert home.of("agent_turn")[1]["ended"] == "call_ended"
+            assert_ended_well(home, "caller_hangup")
+
+        virtual(main)
+
     def test_a_murmur_pauses_the_agent_and_loses_nothing(self) -> None:
         stt = {"vendor": "scripted", "settings": {"utterances": ["What are your hours?", "Mm-hm."]}}
 
