@@ -159,6 +159,11 @@ class Hearing:
         if self._stt is not None:
             self._stt.finalize()
 
+    def turn_over(self) -> None:
+        """The text so far was taken for the caller's turn."""
+        if self._stt is not None:
+            self._stt.turn_over()
+
     def close(self) -> None:
         if self._watch is not None:
             self._watch.cancel()

@@ -258,6 +258,8 @@ class Session:
                 self._hearing.want_interim()
             case outputs.FinalizeStt():
                 self._hearing.finalize()
+            case outputs.TurnOver():
+                self._hearing.turn_over()
             case outputs.ReopenStt():
                 self._hearing.open(self._tasks.spawn)
             case outputs.RunHttpTool():

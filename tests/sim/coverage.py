@@ -33,6 +33,7 @@ REQUIRED = (
     "backchannel",
     "from the cache",
     "end heard",
+    "text revised",
 )
 """Every run of some length has all of these."""
 
@@ -93,6 +94,8 @@ def _in_the_call(line: Line) -> set[str]:
             seen.add("backchannel")
         elif type_ == "tts_usage" and data["cached_characters"]:
             seen.add("from the cache")
+        elif type_ == "stt_result" and data.get("revises"):
+            seen.add("text revised")
         elif type_ in _EVENTS:
             seen.add(_EVENTS[type_])
     kinds = [type_ for _, type_, _ in line.events]

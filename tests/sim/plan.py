@@ -169,7 +169,7 @@ def draw_plan(seed: int) -> Plan:
         hangup_ms=end.between(0, 60_000) if end.chance(40) else None,
         hangup_in=moment.choice(MOMENTS) if moment.chance(10) else "",
         end=end.choice(("hangup",) * 5 + ("drop", "drop", "vanish", "mute")),
-        stt=_stt(part("stt"), agent, sounds),
+        stt=_revising(part("revisions"), _stt(part("stt"), agent, sounds)),
         llm=_llm(part("llm")),
         tts=_tts(part("tts")),
         cold=house.chance(8),
@@ -305,6 +305,11 @@ def _stt(draw: _Draw, agent: str, sounds: tuple[str, ...]) -> dict[str, Any]:
         settings["eager_after_ms"] = draw.between(100, 1500)
         settings["resumed_after_ms"] = draw.between(100, 2500)
     return _with_faults(settings, _faults(draw, 15))
+
+
+def _revising(draw: _Draw, vendor: dict[str, Any]) -> dict[str, Any]:
+    """Of some vendors each final has all of the turn's text."""
+    return {**vendor, "revises": True} if draw.chance(30) else vendor
 
 
 def _llm(draw: _Draw) -> dict[str, Any]:

@@ -97,8 +97,8 @@ def _heard_words(
 
 
 def _permitted_words(line: Line, turn: Any, words: list[SpokenWord]) -> int:
-    """How many words the server may be off: one, or as many as begin and end within what it
-    cannot know. A clear travels like the audio before it, so that only jitter counts. That the
+    """How many words the server may be off: one, or as many as have their middle, from which on
+    they count as heard, within what it cannot know. A clear travels like the audio before it, so that only jitter counts. That the
     caller is gone is news one way, and tells nothing of the other but by the marks."""
     plan, net = line.world.plan, line.world.plan.net
     unknown_ms = net.jitter_ms
@@ -107,7 +107,7 @@ def _permitted_words(line: Line, turn: Any, words: list[SpokenWord]) -> int:
         if net.marks != "kept" or not line.phone.delay_told:
             unknown_ms += net.down_ms + net.up_ms
     shortest_ms = min((word.duration_ms for word in words), default=100)
-    permitted = max(1, -(-unknown_ms // shortest_ms))
+    permitted = unknown_ms // shortest_ms + 1
     if line.world.live is not None and not _placed(turn, words):
         return max(permitted, len(words) // 2)
     return permitted

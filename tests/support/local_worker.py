@@ -65,9 +65,11 @@ class FakeEngine:
         yield {"from_ms": 10, "until_ms": length_ms - 10}, audio.silence(length_ms)
 
     def _hear(self, args: dict[str, Any], body: bytes) -> Iterator[Result]:
-        """The text is the audio's size, and its first byte."""
+        """The text is the audio's size, and its first byte; of silence, and of more than
+        ``deaf_from`` bytes, there is none."""
         audio = AudioFormat(Encoding(args["encoding"]), args["rate_hz"])
-        text = f"{len(body)} bytes from {body[0]}" if body and body[0] != 0xFF else ""
+        deaf = not body or body[0] == 0xFF or len(body) > self.settings.get("deaf_from", len(body))
+        text = "" if deaf else f"{len(body)} bytes from {body[0]}"
         yield {"text": text, "from_ms": 20, "until_ms": audio.duration_ms(len(body))}, b""
 
     def do_echo(self, args: dict[str, Any], body: bytes) -> Iterator[Result]:

@@ -16,6 +16,8 @@ from voicecore.providers.words import join_words, spread_words
 
 SPEECH = b"\x10" * 160
 SILENCE = b"\xff" * 160
+ALONE = {"context_ms": 0}
+"""Each part of a turn is understood by itself."""
 
 
 def never_spawn(coroutine: Any) -> object:
@@ -97,7 +99,7 @@ async def test_finalize_without_speech_is_answered_empty_and_not_within_the_call
 
 
 async def test_every_finalize_is_answered_in_order(make, tmp_path):
-    line = Line(await make(hold=str(tmp_path / "hold")))
+    line = Line(await make(ALONE, hold=str(tmp_path / "hold")))
     line.say(10)
     line.stream.finalize()
     line.say(20)
@@ -108,7 +110,7 @@ async def test_every_finalize_is_answered_in_order(make, tmp_path):
 
 
 async def test_speech_resumed_after_finalize_is_a_second_utterance(make):
-    line = Line(await make())
+    line = Line(await make(ALONE))
     line.say(10)
     for _ in range(3):
         line.stream.push(SPEECH)
@@ -116,8 +118,58 @@ async def test_speech_resumed_after_finalize_is_a_second_utterance(make):
     assert [(await line.final()).text for _ in range(2)] == [text(10), text(23)]
 
 
+async def test_a_part_of_a_turn_is_understood_with_what_went_before(make):
+    line = Line(await make())
+    line.say(10)
+    assert await line.final() == SttFinal(text(10), spread_words(text(10), 20, 200), flushed=True)
+    for _ in range(30):
+        line.stream.push(SILENCE)
+    line.say(20)
+    final = await line.final()  # 600 ms of silence, of which 200 are the second's pre-roll
+    assert final.text == text(10 + 10 + 20)
+    assert final.revises
+    assert (final.words[0].start_ms, final.words[-1].end_ms) == (20, 1200)
+    line.stream.turn_over()
+    line.say(5)
+    assert await line.final() == SttFinal(text(5), spread_words(text(5), 1220, 1300), flushed=True)
+
+
+async def test_words_that_were_taken_for_a_turn_are_not_told_again(make, tmp_path):
+    line = Line(await make(hold=str(tmp_path / "hold")))
+    line.say(10)
+    line.say(20)
+    line.stream.turn_over()
+    (tmp_path / "hold").touch()
+    first, second = await line.final(), await line.final()
+    assert first.text == text(10)
+    assert not second.revises
+    assert text(30).endswith(second.text)
+    assert 0 < len(second.text) < len(text(30))
+    assert min(word.start_ms for word in second.words) >= 200
+
+
+async def test_a_turn_that_grows_long_is_understood_from_its_middle_on(make):
+    line = Line(await make({"context_ms": 1000}))
+    finals = []
+    for frames in (30, 30, 10):
+        line.say(frames)
+        finals.append(await line.final())
+    assert [final.text for final in finals] == [text(30), text(60), text(10)]
+    assert [final.revises for final in finals] == [False, True, False]
+
+
+async def test_a_part_without_words_leaves_the_text_before(make):
+    line = Line(await make(deaf_from=15 * 160))
+    line.say(10)
+    line.say(10)
+    assert [(await line.final()).text for _ in range(2)] == [text(10), ""]
+    line.stream.turn_over()
+    line.say(10)
+    assert not (await line.final()).revises
+
+
 async def test_long_speech_is_understood_in_parts_and_only_the_last_is_flushed(make):
-    line = Line(await make({"max_utterance_ms": 2000}))
+    line = Line(await make({"max_utterance_ms": 2000} | ALONE))
     line.say(250)
     finals = [await line.final()]
     while not finals[-1].flushed:
@@ -169,7 +221,7 @@ async def test_an_interim_on_its_way_does_not_come_after_the_final(make, tmp_pat
 
 
 async def test_a_crash_loses_no_text(make, tmp_path):
-    stt = await make(crash_once=str(tmp_path / "crashed"))
+    stt = await make(ALONE, crash_once=str(tmp_path / "crashed"))
     line = Line(stt)
     line.say(10)
     line.say(20)

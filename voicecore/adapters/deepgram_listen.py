@@ -173,6 +173,9 @@ class ListenStream(ABC, Generic[S, T, M]):
     def want_interim(self) -> None:
         """The vendor sends interims all along."""
 
+    def turn_over(self) -> None:
+        """Finals are final."""
+
     def finalize(self) -> None:
         if self._link.closed:
             return

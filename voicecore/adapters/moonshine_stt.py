@@ -1,8 +1,10 @@
 """Speech-to-text on this machine: Moonshine's English model in a worker process.
 
 The model hears whole utterances. Our VAD says where they begin and end; at the end the audio
-goes to the worker, which answers in a tenth of the utterance's length. Interim texts are the
-same work done early, about once a second while the worker has nothing else to do.
+goes to the worker, which answers in a tenth of the utterance's length. What was said earlier in
+the same turn is heard again with it: alone, the model makes "for one five" of "four one five".
+Interim texts are the same work done early, about once a second while the worker has nothing else
+to do.
 
 The model gives no word times; words are spread over the part of the utterance with voice.
 """
@@ -18,6 +20,7 @@ from media.audio.format import AudioFormat
 from voicecore.adapters.registry import ConfigProblem, VendorConfig
 from voicecore.adapters.settings import read_settings
 from voicecore.local.lanes import Lanes
+from voicecore.local.turn_speech import TurnPart, TurnSpeech
 from voicecore.local.utterances import Utterance, Utterances
 from voicecore.local.worker import (
     WorkerEvent,
@@ -28,7 +31,7 @@ from voicecore.local.worker import (
 )
 from voicecore.providers.errors import VendorError
 from voicecore.providers.stt import Spawn, SttEvent, SttFailed, SttFinal, SttInterim
-from voicecore.providers.words import spread_words
+from voicecore.providers.words import Word
 
 VENDOR = "moonshine"
 _INTERIM_LAST_MS = 8000
@@ -46,6 +49,9 @@ class MoonshineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """How far they are apart."""
     max_utterance_ms: Annotated[int, msgspec.Meta(ge=2000, le=30_000)] = 12_000
     """Longer speech is understood in parts of this length."""
+    context_ms: Annotated[int, msgspec.Meta(ge=0, le=20_000)] = 6000
+    """So much of the turn's earlier speech is heard again with each new part of it; 0: none. It
+    makes the text much better, and takes the time that its length takes."""
     parallel: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     """How many utterances are understood at a time, at 100 MB each."""
     nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 5
@@ -97,12 +103,13 @@ class MoonshineStt:
 
 
 class _Pending:
-    """An utterance on its way. ``flushes`` is how many ``finalize()`` it answers."""
+    """Speech on its way. ``flushes`` is how many ``finalize()`` it answers."""
 
-    def __init__(self, start_ms: int, flushes: int) -> None:
-        self.start_ms = start_ms
+    def __init__(self, speech: TurnPart, flushes: int) -> None:
+        self.speech = speech
         self.flushes = flushes
-        self.final = SttFinal("")
+        self.text = ""
+        self.words: tuple[Word, ...] = ()
 
 
 class MoonshineStream:
@@ -119,6 +126,7 @@ class MoonshineStream:
         self._lanes = lanes
         self._sink: Callable[[SttEvent], None] | None = sink
         self._speech = Utterances(audio, max_ms=settings.max_utterance_ms)
+        self._turn = TurnSpeech(audio, context_ms=settings.context_ms)
         self._args = {"encoding": audio.encoding.value, "rate_hz": audio.rate_hz}
         self._finals = lanes.lane()
         self._interims = lanes.lane()
@@ -155,6 +163,9 @@ class MoonshineStream:
         else:
             asyncio.get_running_loop().call_soon(self._emit, SttFinal("", flushed=True))
 
+    def turn_over(self) -> None:
+        self._turn.over()
+
     def close(self) -> None:
         self._sink = None
         self._finals.clear()
@@ -165,23 +176,23 @@ class MoonshineStream:
     def _submit(self, utterance: Utterance, *, flushes: int) -> None:
         self._interims.clear()
         self._interim_at_ms = self._settings.interim_ms
-        pending = _Pending(utterance.start_ms, flushes)
+        pending = _Pending(self._turn.add(utterance), flushes)
         self._pending.append(pending)
         if self._overdue is None:
             self._watch()
         try:
             self._finals.submit(
-                self._args, utterance.audio, lambda event: self._on_final(pending, event)
+                self._args, pending.speech.audio, lambda event: self._on_final(pending, event)
             )
         except VendorError as error:
             asyncio.get_running_loop().call_soon(self._fail, error)
 
     def _on_final(self, pending: _Pending, event: WorkerEvent) -> None:
         if isinstance(event, WorkerOutput):
-            text = str(event.facts["text"])
-            start_ms = pending.start_ms + int(event.facts["from_ms"])
-            end_ms = pending.start_ms + int(event.facts["until_ms"])
-            pending.final = SttFinal(text, spread_words(text, start_ms, end_ms))
+            facts = event.facts
+            pending.text = str(facts["text"])
+            from_ms, until_ms = int(facts["from_ms"]), int(facts["until_ms"])
+            pending.words = pending.speech.words(pending.text, from_ms, until_ms)
         elif isinstance(event, WorkerFailed):
             self._fail(event.error)
         else:
@@ -201,7 +212,7 @@ class MoonshineStream:
             self._overdue = loop.call_later(_FINAL_TIMEOUT_S, self._fail, error)
 
     def _deliver(self, pending: _Pending) -> None:
-        final = pending.final
+        final = pending.speech.final(pending.text, pending.words)
         if final.text or pending.flushes:
             self._emit(msgspec.structs.replace(final, flushed=pending.flushes > 0))
         for _ in range(pending.flushes - 1):

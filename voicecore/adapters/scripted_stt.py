@@ -64,6 +64,8 @@ class SttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From the end of the caller's speech to the final text; 0: at once."""
     end_of_turn: bool = False
     """Whether finals carry the vendor's opinion that the caller has finished."""
+    revises: bool = False
+    """Whether each final has all of the turn's text, instead of the one before."""
     eager_after_ms: DelayMs | None = None
     """An early end of turn with the whole utterance, this long after speech began; empty:
     none."""
@@ -146,6 +148,7 @@ class ScriptedSttStream:
         self._speaking = False
         self._turn = 0
         self._interims = 0
+        self._told: SttFinal | None = None
         self._due = 0.0
         self._speech_timers: list[asyncio.TimerHandle] = []
         self._interim_timer: asyncio.TimerHandle | None = None
@@ -183,6 +186,9 @@ class ScriptedSttStream:
     def want_interim(self) -> None:
         """Interims come every ``interim_every_ms``."""
 
+    def turn_over(self) -> None:
+        self._told = None
+
     def finalize(self) -> None:
         if self._closed:
             return
@@ -194,9 +200,9 @@ class ScriptedSttStream:
             self._turn += 1
             final = self._final(utterance.text)
         if self._settings.final_ms:
-            self._loop.call_later(self._settings.final_ms / 1000, self._emit, final)
+            self._loop.call_later(self._settings.final_ms / 1000, self._tell, final)
         else:
-            self._loop.call_soon(self._emit, final)
+            self._loop.call_soon(self._tell, final)
 
     def close(self) -> None:
         if self._closed:
@@ -214,6 +220,17 @@ class ScriptedSttStream:
             text = f"heard {end_ms - start_ms} ms"
         words = spread_words(text, start_ms, end_ms)
         return SttFinal(text, words, self._settings.end_of_turn, flushed=True)
+
+    def _tell(self, final: SttFinal) -> None:
+        told = self._told
+        if told is not None and final.text:
+            words = told.words + final.words
+            final = msgspec.structs.replace(
+                final, text=f"{told.text} {final.text}", words=words, revises=True
+            )
+        if self._settings.revises and final.text:
+            self._told = final
+        self._emit(final)
 
     def _next_interim(self) -> None:
         self._due += self._settings.interim_every_ms / 1000

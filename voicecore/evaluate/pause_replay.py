@@ -158,7 +158,7 @@ class _Ear:
 
     def __init__(self, settings: TurnSettings, memory: Endpointing) -> None:
         self._deadlines = Deadlines()
-        self.listener = Listener(settings, self._deadlines)
+        self.listener = Listener(settings, self._deadlines, [])
         self.listener.endpointing = deepcopy(memory)
         self.decides = False
         self.decided_ms: int | None = None

@@ -20,16 +20,20 @@ class SttInterim(msgspec.Struct, frozen=True):
 
 
 class SttFinal(msgspec.Struct, frozen=True):
-    """Text that will not change any more; follows the earlier finals of the turn.
+    """Text that will not change any more, but by one that ``revises`` it; follows the earlier
+    finals of the turn.
 
     ``end_of_turn`` is the vendor's own opinion that the caller has finished (Deepgram's
     ``speech_final``, Flux' ``EndOfTurn``). ``flushed`` marks the answer to ``finalize()``: no
-    more text is on its way for the audio pushed before it. ``text`` may be empty then."""
+    more text is on its way for the audio pushed before it. ``text`` may be empty then.
+    ``revises``: it is instead of the turn's last final that had text, whose sound was understood
+    anew together with what followed. Never of a turn that is over."""
 
     text: str
     words: tuple[Word, ...] = ()
     end_of_turn: bool = False
     flushed: bool = False
+    revises: bool = False
 
 
 class SttEager(msgspec.Struct, frozen=True):
@@ -67,6 +71,10 @@ class SttStream(Protocol):
 
     def finalize(self) -> None:
         """Our VAD heard speech end: send what you have as an ``SttFinal(flushed=True)``."""
+
+    def turn_over(self) -> None:
+        """The caller's turn was decided, with the finals so far, or was noise. What follows is
+        another; nothing for a vendor that never revises."""
 
     def close(self) -> None:
         """End the stream and its tasks. Nothing reaches the sink afterwards. Idempotent."""

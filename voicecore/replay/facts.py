@@ -51,6 +51,7 @@ class SttResult(msgspec.Struct, frozen=True):
     words: tuple[Word, ...] = ()
     end_of_turn: bool = False
     flushed: bool = False
+    revises: bool = False
 
 
 class CallerTurn(msgspec.Struct, frozen=True):

@@ -54,7 +54,7 @@ class _Asked:
         """When that reaches the session."""
 
     def answer(self, at_ms: int, result: SttResult) -> None:
-        self.final = SttFinal(result.text, result.words, result.end_of_turn, flushed=True)
+        self.final = _final(result, flushed=True)
         self.words = result.words or spread_words(result.text, self.start_ms, self.end_ms)
         self.delay_ms = max(at_ms - self.asked_ms, 0)
 
@@ -81,6 +81,8 @@ class Transcripts:
         self._first = 0
         """Those before it have nothing more to say."""
         self._speaking = False
+        self._told = False
+        """Some of the turn that goes on now: so much may be revised."""
         self.spontaneous: list[Spontaneous] = []
         self._read(facts)
         delays = [one.delay_ms for one in self._asked if one.final is not None]
@@ -130,6 +132,7 @@ class Transcripts:
             at_ms = now_ms + parts[-1][0].delay_ms
             for one, _ in parts:
                 one.told_ms = at_ms
+            self._told = True
             return at_ms, _joined([part for _, part in parts])
         if self._unanswered(end_ms) or not self._answers:
             return None
@@ -150,18 +153,28 @@ class Transcripts:
                 due.append(one)
         return due
 
+    def turn_over(self) -> None:
+        """The text so far was taken for a turn: what revises it has only its own words to say."""
+        self._told = False
+
     def _part(self, one: _Asked, end_ms: int) -> SttFinal | None:
         assert one.final is not None
+        revises = one.final.revises and self._told and not one.taken
+        if one.final.revises and not (self._told or one.taken):
+            one.taken = one.until(one.start_ms - _SPOKEN_MS)
         if one.end_ms <= end_ms + SAME_END_MS:
             one.given = True
             if not one.taken:
-                return one.final
+                return msgspec.structs.replace(one.final, revises=revises)
             words = one.words[one.taken :]
             one.taken = len(one.words)
-            return msgspec.structs.replace(one.final, text=join_words(words), words=words)
+            text = join_words(words)
+            return msgspec.structs.replace(one.final, text=text, words=words, revises=False)
         upto = one.until(end_ms)
         words, one.taken = one.words[one.taken : upto], max(upto, one.taken)
-        return SttFinal(join_words(words), words, flushed=True) if words else None
+        if not words:
+            return None
+        return SttFinal(join_words(words), words, flushed=True, revises=revises)
 
     def _unanswered(self, end_ms: int) -> bool:
         """Whether the call asked here too and was left without an answer."""
@@ -172,6 +185,8 @@ class Transcripts:
         """The event as it is to be said now: a guess does not repeat words that were given
         already."""
         event = item.event
+        if isinstance(event, SttFinal):
+            return self._by_now(event, item.before)
         if not isinstance(event, SttInterim | SttEager) or item.before >= len(self._asked):
             return event
         asked = self._asked[item.before]
@@ -182,6 +197,15 @@ class Transcripts:
         rest = event.text.split()[asked.taken :]
         return msgspec.structs.replace(event, text=" ".join(rest)) if rest else None
 
+    def _by_now(self, final: SttFinal, before: int) -> SttFinal:
+        """A final that nobody asked for, as it is to be said now."""
+        revises, self._told = final.revises and self._told, self._told or bool(final.text)
+        if revises or not (final.revises and before):
+            return msgspec.structs.replace(final, revises=revises)
+        told_ms = self._asked[before - 1].end_ms
+        words = tuple(word for word in final.words if word.end_ms > told_ms + _SPOKEN_MS)
+        return msgspec.structs.replace(final, text=join_words(words), words=words, revises=False)
+
 
 def _event(result: SttResult) -> SttEvent:
     match result.kind:
@@ -191,7 +215,11 @@ def _event(result: SttResult) -> SttEvent:
             return SttEager(result.text)
         case "resumed":
             return SttResumed()
-    return SttFinal(result.text, result.words, result.end_of_turn, result.flushed)
+    return _final(result, flushed=result.flushed)
+
+
+def _final(result: SttResult, *, flushed: bool) -> SttFinal:
+    return SttFinal(result.text, result.words, result.end_of_turn, flushed, result.revises)
 
 
 def _has_failed(what: object) -> TypeGuard[VendorFailed]:
@@ -206,11 +234,17 @@ def _error(failed: VendorFailed) -> VendorError:
 
 
 def _joined(parts: list[SttFinal]) -> SttFinal:
-    if len(parts) == 1:
-        return parts[0]
+    made: list[SttFinal] = []
+    for part in parts:
+        if part.revises and made:
+            part = msgspec.structs.replace(part, revises=made.pop().revises)
+        made.append(part)
+    if len(made) == 1:
+        return made[0]
     return SttFinal(
-        " ".join(part.text for part in parts if part.text),
-        tuple(word for part in parts for word in part.words),
+        " ".join(part.text for part in made if part.text),
+        tuple(word for part in made for word in part.words),
         parts[-1].end_of_turn,
         flushed=True,
+        revises=made[0].revises,
     )

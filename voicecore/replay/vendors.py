@@ -5,6 +5,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from heapq import heappop, heappush
 
+from msgspec import structs
+
 from media.audio.format import AudioFormat
 from media.clock import Clock
 from voicecore.providers.errors import VendorError
@@ -107,6 +109,9 @@ class RecordedSttStream:
             heappush(self._answers, (at_ms, self._count, final))
             self._arm()
 
+    def turn_over(self) -> None:
+        self._vendor.transcripts.turn_over()
+
     def close(self) -> None:
         self._sink = None
         if self._timer is not None:
@@ -158,7 +163,7 @@ class RecordedSttStream:
         by_ms = self._from_ms or 0
         if isinstance(event, SttFinal) and by_ms:
             words = tuple(Word(w.text, w.start_ms - by_ms, w.end_ms - by_ms) for w in event.words)
-            event = SttFinal(event.text, words, event.end_of_turn, event.flushed)
+            event = structs.replace(event, words=words)
         self._sink(event)
 
 

@@ -8,6 +8,7 @@ from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.endpointing import OVER_FROM, Endpointing, Sounds
 from voicecore.turns.heard import CHARACTER_MS
 from voicecore.turns.late_final import LATE_FINAL_MS, TakenInterim, without_repeats
+from voicecore.turns.outputs import Output, TurnOver
 from voicecore.turns.settings import TurnSettings
 
 ENDPOINT = "endpoint"
@@ -44,18 +45,18 @@ class CallerTurn(msgspec.Struct, frozen=True):
 class Listener:
     """Fed with VAD edges and transcripts; ``decide`` tells when the turn is over."""
 
-    def __init__(self, settings: TurnSettings, deadlines: Deadlines) -> None:
+    def __init__(self, settings: TurnSettings, deadlines: Deadlines, out: list[Output]) -> None:
         self.speaking = False
         self.started_ms = 0
         self.stopped_ms = 0
         self.endpointing = Endpointing(settings.endpointing)
         self._settings = settings
         self._deadlines = deadlines
+        self._out = out
         self._vendor_says_over = False
         self._audio: float | None = None
         """A model's probability that the pause at ``stopped_ms`` ends the turn."""
-        self._finals: list[str] = []
-        self._words: list[Word] = []
+        self._finals: list[SttFinal] = []
         self._interim = ""
         self._first_ms: int | None = None
         self._final_ms = 0
@@ -64,8 +65,8 @@ class Listener:
         self._ripe = False
         self._taken: TakenInterim | None = None
         self._eager = False
-        self._finals_before = 0
-        """Of the finals so many are of earlier sounds."""
+        self._has_final = False
+        """The last sound has one."""
         self._sounds_ms = self._last_sounds_ms = 0
 
     @property
@@ -93,7 +94,7 @@ class Listener:
     def text_is_final(self) -> bool:
         """The text of the last sound is no guess: the vendor has made it final, or nothing more
         of it comes."""
-        return len(self._finals) > self._finals_before or (self._flushed and not self.speaking)
+        return self._has_final or (self._flushed and not self.speaking)
 
     def sound_ms(self, now_ms: int) -> int:
         """How long the sounds of this turn were together, as far as they have come."""
@@ -102,7 +103,8 @@ class Listener:
     @property
     def text(self) -> str:
         """Everything understood of this turn so far."""
-        return " ".join(part for part in (*self._finals, self._interim) if part)
+        parts = [final.text for final in self._finals]
+        return " ".join((*parts, self._interim) if self._interim else parts)
 
     @property
     def idle(self) -> bool:
@@ -113,7 +115,7 @@ class Listener:
     def speech_started(self, at_ms: int) -> None:
         self.speaking = True
         self.started_ms = at_ms
-        self._finals_before = len(self._finals)
+        self._has_final = False
         if self._first_ms is None:
             self._first_ms = at_ms
         elif self.text:
@@ -195,8 +197,12 @@ class Listener:
             self._take_interim(now_ms)
 
     def _take_interim(self, now_ms: int) -> None:
-        self._finals.append(self._interim)
+        self._add(now_ms, SttFinal(self._interim))
         self._interim = ""
+
+    def _add(self, now_ms: int, final: SttFinal) -> None:
+        self._finals.append(final)
+        self._has_final = True
         self._final_ms = now_ms
 
     def _noise_goes_on(self, now_ms: int) -> None:
@@ -215,7 +221,7 @@ class Listener:
             return None
         turn = CallerTurn(
             self.text,
-            tuple(self._words),
+            tuple(word for final in self._finals for word in final.words),
             self._first_ms if self._first_ms is not None else self.stopped_ms,
             self.stopped_ms,
             max(self._final_ms, self._first_ms or 0),
@@ -229,10 +235,11 @@ class Listener:
 
     def reset(self) -> None:
         """Forget the turn. Speech that is going on starts the next."""
+        if self._finals or self._first_ms is not None:
+            self._out.append(TurnOver())
         self._finals.clear()
-        self._finals_before = 0
+        self._has_final = False
         self._last_sounds_ms, self._sounds_ms = self._sounds_ms, 0
-        self._words.clear()
         self._interim = ""
         self._first_ms = self.started_ms if self.speaking else None
         self._flushed = self._vendor_ended = self._ripe = self._vendor_says_over = False
@@ -250,9 +257,9 @@ class Listener:
             self._first_ms = self.stopped_ms = now_ms
             self._flushed = True
         if event.text:
-            self._finals.append(event.text)
-            self._words.extend(event.words)
-            self._final_ms = now_ms
+            if event.revises and self._finals:
+                self._finals.pop()
+            self._add(now_ms, event)
         self._interim = ""
         if event.flushed and not self.speaking:
             self._flushed = True
@@ -267,7 +274,8 @@ class Listener:
         taken, self._taken = self._taken, None
         if taken is None:
             return event
-        if self._finals[-1:] == [taken.text] and now_ms < taken.at_ms + LATE_FINAL_MS:
-            self._finals.pop()  # the turn is not decided yet: better text for it
+        undecided = bool(self._finals) and self._finals[-1].text == taken.text
+        if undecided and (event.revises or now_ms < taken.at_ms + LATE_FINAL_MS):
+            self._finals.pop()  # better text for it
             return event
         return without_repeats(taken, now_ms, event)

@@ -87,7 +87,7 @@ class TurnMachine:
         self._settings = settings
         self._deadlines = Deadlines()
         self._out: list[Output] = []
-        self._listener = Listener(settings, self._deadlines)
+        self._listener = Listener(settings, self._deadlines, self._out)
         self._speaker = Speaker(
             settings, history, tools, guard, self._deadlines, self._out, played_ms
         )

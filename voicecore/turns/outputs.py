@@ -108,6 +108,10 @@ class FinalizeStt(msgspec.Struct, frozen=True):
     """The caller stopped: have the speech-to-text finish its text."""
 
 
+class TurnOver(msgspec.Struct, frozen=True):
+    """The caller's turn was decided, or was noise: its text is not revised any more."""
+
+
 class ReopenStt(msgspec.Struct, frozen=True):
     """The speech-to-text died: open another stream."""
 
@@ -156,6 +160,7 @@ Output = (
     | ResumeReply
     | WantInterim
     | FinalizeStt
+    | TurnOver
     | ReopenStt
     | RunHttpTool
     | PlayTones

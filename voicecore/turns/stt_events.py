@@ -25,6 +25,7 @@ def stt_result(heard: SttInterim | SttFinal | SttEager | SttResumed) -> Emit:
                 "words": heard.words,
                 "end_of_turn": heard.end_of_turn,
                 "flushed": heard.flushed,
+                "revises": heard.revises,
             }
         case _:
             assert_never(heard)

@@ -24,6 +24,7 @@ STT: dict[str, Any] = {
         ]
     },
 }
+REVISES: dict[str, Any] = {**STT, "settings": {**STT["settings"], "revises": True}}
 LLM: dict[str, Any] = {
     "vendor": "scripted",
     "settings": {"replies": ["Certainly, for how many of you?", "Four it is.", "We have one."]},
@@ -66,12 +67,13 @@ def compared(out: Path, behave: Any, before: Any, after: Any) -> tuple[Differenc
     return difference(outcome_of(call.facts), outcome_of(replayed.facts)), replayed
 
 
-def test_more_patience_merges_turns(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stt", [STT, REVISES])
+def test_more_patience_merges_turns(stt: dict[str, Any], tmp_path: Path) -> None:
     found, replayed = compared(
         tmp_path / "call",
         two_parts,
-        endpointing(min_silence_ms=300, open_silence_ms=300),
-        endpointing(min_silence_ms=1000, open_silence_ms=1000),
+        endpointing(min_silence_ms=300, open_silence_ms=300) | {"stt": stt},
+        endpointing(min_silence_ms=1000, open_silence_ms=1000) | {"stt": stt},
     )
     assert len(found.before.turns) == 2
     (pair,) = found.turns
@@ -83,12 +85,15 @@ def test_more_patience_merges_turns(tmp_path: Path) -> None:
     assert found.after.cut_off < found.before.cut_off or found.before.interrupted
 
 
-def test_less_patience_splits_turns_and_divides_their_text(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stt", [STT, REVISES])
+def test_less_patience_splits_turns_and_divides_their_text(
+    stt: dict[str, Any], tmp_path: Path
+) -> None:
     found, _ = compared(
         tmp_path / "call",
         two_parts,
-        endpointing(min_silence_ms=1200, open_silence_ms=1200),
-        endpointing(min_silence_ms=300, open_silence_ms=300),
+        endpointing(min_silence_ms=1200, open_silence_ms=1200) | {"stt": stt},
+        endpointing(min_silence_ms=300, open_silence_ms=300) | {"stt": stt},
     )
     (pair,) = found.turns
     assert pair.change == "split"

@@ -18,6 +18,7 @@ from voicecore.turns.listening import (
     CallerTurn,
     Listener,
 )
+from voicecore.turns.outputs import Output, TurnOver
 from voicecore.turns.settings import TurnSettings
 
 RETRYABLE = VendorError("x", "disconnected", "", retryable=True)
@@ -29,7 +30,8 @@ class Ear:
     def __init__(self, **settings: int | bool) -> None:
         self.now_ms = 0
         self.deadlines = Deadlines()
-        self.listener = Listener(TurnSettings(**settings), self.deadlines)  # type: ignore[arg-type]
+        self.out: list[Output] = []
+        self.listener = Listener(TurnSettings(**settings), self.deadlines, self.out)  # type: ignore[arg-type]
         self.turns: list[CallerTurn] = []
 
     def settle(self) -> None:
@@ -92,6 +94,48 @@ class TestTurns:
         ear.hears(SttFinal("", flushed=True))
         ear.wait(1000)
         assert ear.texts == ["What are your hours?"]
+
+    def test_a_revision_is_instead_of_the_last_final(self) -> None:
+        ear = Ear(endpointing=after(600))
+        says(ear, "Sure.")
+        ear.wait(300)
+        says(ear, "It's four")
+        ear.wait(300)
+        ear.starts()
+        ear.wait(1000)
+        ear.stops()
+        words = (Word("It's", 0, 100), Word("four", 100, 200), Word("one.", 200, 300))
+        ear.hears(SttFinal("It's four one.", words, flushed=True, revises=True))
+        assert not ear.out
+        ear.wait(600)
+        assert ear.texts == ["Sure. It's four one."]
+        assert ear.turns[0].words == words
+        assert ear.out == [TurnOver()]
+
+    def test_a_revision_that_is_late_is_instead_of_the_guess_too(self) -> None:
+        ear = Ear(endpointing=after(9000), flush_timeout_ms=700)
+        says(ear, "It's four")
+        ear.starts()
+        ear.hears(SttInterim("won"))
+        ear.stops()
+        ear.wait(3000)
+        assert ear.listener.text == "It's four won"
+        ear.hears(SttFinal("It's four one.", flushed=True, revises=True))
+        assert ear.listener.text == "It's four one."
+
+    def test_a_revision_of_nothing_is_text(self) -> None:
+        ear = Ear(endpointing=after(600))
+        ear.starts()
+        ear.stops()
+        ear.hears(SttFinal("One.", flushed=True, revises=True))
+        ear.wait(1000)
+        assert ear.texts == ["One."]
+
+    def test_noise_is_over_too(self) -> None:
+        ear = Ear()
+        says(ear, "")
+        ear.wait(2000)
+        assert ear.out == [TurnOver()]
 
     def test_the_final_alone_is_not_enough(self) -> None:
         ear = Ear(endpointing=after(600), flush_timeout_ms=700)

@@ -497,9 +497,10 @@ def test_whatever_the_speech_to_text_says_is_an_event() -> None:
     driver.send(inputs.Heard(SttEager("hi.")))
     driver.send(inputs.Heard(SttResumed()))
     driver.send(inputs.Heard(SttFinal("Hi.", (word,), end_of_turn=True, flushed=True)))
+    final = {"text": "Hi.", "words": (word,), "end_of_turn": True, "flushed": True}
     assert driver.events("stt_result") == [
         {"kind": "interim", "text": "hi"},
         {"kind": "eager", "text": "hi."},
         {"kind": "resumed"},
-        {"kind": "final", "text": "Hi.", "words": (word,), "end_of_turn": True, "flushed": True},
+        {"kind": "final", **final, "revises": False},
     ]
