@@ -149,6 +149,10 @@ class Hearing:
     def _heard(self, event: SttEvent) -> None:
         self._post(inputs.Heard(_shifted(event, self._stt_from_ms or 0)))
 
+    def may_begin(self) -> bool:
+        """Whether the caller has perhaps begun to speak, which takes a moment to tell."""
+        return self._edges.may_start
+
     def want_interim(self) -> None:
         """Have the caller's words so far guessed now."""
         if self._stt is not None:

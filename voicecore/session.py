@@ -82,6 +82,7 @@ class Session:
             tools=agent.tools,
             guard=agent.new_guard(),
             played_ms=self._playout.cut_ms,
+            may_begin=self._hearing.may_begin,
         )
         self._held: deque[Voiced] = deque()
         """What the voice has delivered of a draft."""

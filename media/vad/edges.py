@@ -48,6 +48,11 @@ class SpeechEdges:
         self._next = 0
         self._quiet_frames = 0
 
+    @property
+    def may_start(self) -> bool:
+        """A frame of late was voiced: perhaps speech has begun."""
+        return not self.speaking and self._recent != 0
+
     def reset(self) -> None:
         """Forget the speech that is going on: the line has fallen silent altogether."""
         self.speaking = False

@@ -30,6 +30,14 @@ class TestJudgements:
     def test_frames_too_far_apart_are_no_speech(self) -> None:
         assert edges_of("#..#..#..#..#", start_ms=60) == []
 
+    def test_speech_may_have_started_until_the_window_is_quiet(self) -> None:
+        edges = SpeechEdges(start_ms=60, stop_ms=40)
+        told = []
+        for frame in "..#......#.##..":
+            edges.receive(frame == "#")
+            told.append(edges.may_start)
+        assert "".join("?" if may else "." for may in told) == "..??????.???..."
+
     @pytest.mark.parametrize("frames", ["#....", "##........", "#......#......##......"])
     def test_clicks_are_no_speech(self, frames: str) -> None:
         assert edges_of(frames * 5, start_ms=60) == []

@@ -98,8 +98,9 @@ def _heard_words(
 
 def _permitted_words(line: Line, turn: Any, words: list[SpokenWord]) -> int:
     """How many words the server may be off: one, or as many as have their middle, from which on
-    they count as heard, within what it cannot know. A clear travels like the audio before it, so that only jitter counts. That the
-    caller is gone is news one way, and tells nothing of the other but by the marks."""
+    they count as heard, within what it cannot know. A clear travels like the audio before it, so
+    that only jitter counts. That the caller is gone is news one way, and tells nothing of the
+    other but by the marks."""
     plan, net = line.world.plan, line.world.plan.net
     unknown_ms = net.jitter_ms
     if turn["ended"] == "call_ended":

@@ -87,6 +87,14 @@ _DAY = (
 )
 _BORN = re.compile(rf"\b(born|birth)( \w+){{0,5}} ({_DAY} (of )?{_MONTH}|{_MONTH} (the )?{_DAY})$")
 """A date of birth less its year."""
+_ITEM = re.compile(
+    r"^(and |so |well |yes |yeah |sure |okay |um |uh )*(the|my|our|your|his|her) "
+    r"((?!is |are |was |my |the |for |to )\w+ ){0,2}"
+    r"(numbers?|code|reference|i d|id|e ?mail|address|names?|orders?|account|card|postcode|zip"
+    r"|plate|invoice|booking|date of birth|birthday)"
+    r"( (on|of|for|in|from|at) (the |my |your |our )?\w+)?$"
+)
+"""What is about to be dictated is named."""
 _CLAUSE = re.compile(
     r"^(and |but |so |well |yeah )*(when|if|once|since|after|before|while|although|unless|whenever"
     r"|as soon as) (i|we|you|he|she|it|they|the|my|our|there|this|that|somebody)\b"
@@ -129,6 +137,8 @@ def _english(text: str, words: Phrase) -> Completeness:
     if not asks and _ends_with(words, _phrases(_FOLLOWED)):
         return Completeness.HANGING
     if ("either" in last and "or" not in last) or _BORN.search(" ".join(words)):
+        return Completeness.HANGING
+    if _ITEM.match(spoken) and not text.rstrip().endswith("?"):
         return Completeness.HANGING
     if not asks and _CLAUSE.match(spoken) and len(last) <= MOST_CLAUSE_WORDS:
         inner = text.strip().rstrip(",.?!")

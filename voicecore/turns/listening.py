@@ -1,7 +1,10 @@
 """When has the caller finished? Assembles the caller's turn and decides its end."""
 
+from collections.abc import Callable
+
 import msgspec
 
+from media.audio.format import FRAME_MS
 from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, SttResumed
 from voicecore.providers.words import Word
 from voicecore.turns.deadlines import Deadlines
@@ -29,6 +32,14 @@ VENDOR_PATIENCE_MS = 4000
 """How long after speech a vendor that ends turns itself may think about this one."""
 
 
+BEGIN_MS = 120
+"""A turn is not taken while the caller perhaps just goes on: by then the VAD knows."""
+
+
+def nobody_begins() -> bool:
+    return False
+
+
 class CallerTurn(msgspec.Struct, frozen=True):
     """What the caller said, from the first voiced frame to the last."""
 
@@ -45,7 +56,13 @@ class CallerTurn(msgspec.Struct, frozen=True):
 class Listener:
     """Fed with VAD edges and transcripts; ``decide`` tells when the turn is over."""
 
-    def __init__(self, settings: TurnSettings, deadlines: Deadlines, out: list[Output]) -> None:
+    def __init__(
+        self,
+        settings: TurnSettings,
+        deadlines: Deadlines,
+        out: list[Output],
+        may_begin: Callable[[], bool] = nobody_begins,
+    ) -> None:
         self.speaking = False
         self.started_ms = 0
         self.stopped_ms = 0
@@ -53,6 +70,8 @@ class Listener:
         self._settings = settings
         self._deadlines = deadlines
         self._out = out
+        self._may_begin = may_begin
+        self._begins_by_ms = 0
         self._vendor_says_over = False
         self._audio: float | None = None
         """A model's probability that the pause at ``stopped_ms`` ends the turn."""
@@ -162,8 +181,9 @@ class Listener:
         wait_ms = self.endpointing.wait_ms(
             self.text, vendor_says_over=self._vendor_says_over, audio=self._audio
         )
-        end_ms = self.stopped_ms + wait_ms
-        self._ripe = end_ms <= now_ms
+        end_ms = max(self.stopped_ms + wait_ms, now_ms)
+        self._begins_by_ms = end_ms + BEGIN_MS
+        self._ripe = end_ms == now_ms and not self._may_begin()
         if self._ripe:
             self._deadlines.clear(ENDPOINT)
         else:
@@ -182,7 +202,10 @@ class Listener:
     def due(self, now_ms: int, name: str) -> None:
         """One of this module's deadlines has come."""
         if name == ENDPOINT:
-            self._ripe = True
+            if self._may_begin() and now_ms < self._begins_by_ms:
+                self._deadlines.set(ENDPOINT, now_ms + FRAME_MS)
+            else:
+                self._ripe = True
         elif name == STUCK:
             self._noise_goes_on(now_ms)
         else:  # the text is late: what is there must do

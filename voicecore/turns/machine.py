@@ -49,7 +49,14 @@ from voicecore.turns.inputs import (
     WordsCame,
 )
 from voicecore.turns.keys import DIGITS, Keys
-from voicecore.turns.listening import ENDPOINT, FLUSH, STUCK, CallerTurn, Listener
+from voicecore.turns.listening import (
+    ENDPOINT,
+    FLUSH,
+    STUCK,
+    CallerTurn,
+    Listener,
+    nobody_begins,
+)
 from voicecore.turns.outputs import Emit, FinalizeStt, HangUp, Output, ReopenStt
 from voicecore.turns.reply import ReplyKind
 from voicecore.turns.settings import TurnSettings
@@ -72,7 +79,8 @@ class Phase(StrEnum):
 
 
 class TurnMachine:
-    """One call's conversation. ``played_ms(now_ms, reply)`` reads the playout."""
+    """One call's conversation. ``played_ms(now_ms, reply)`` reads the playout, ``may_begin()``
+    tells whether the caller has perhaps begun to speak."""
 
     def __init__(
         self,
@@ -82,12 +90,13 @@ class TurnMachine:
         tools: ToolSet,
         guard: ToolGuard,
         played_ms: Callable[[int, int], int],
+        may_begin: Callable[[], bool] = nobody_begins,
     ) -> None:
         self.phase = Phase.TALKING
         self._settings = settings
         self._deadlines = Deadlines()
         self._out: list[Output] = []
-        self._listener = Listener(settings, self._deadlines, self._out)
+        self._listener = Listener(settings, self._deadlines, self._out, may_begin)
         self._speaker = Speaker(
             settings, history, tools, guard, self._deadlines, self._out, played_ms
         )

@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from media.audio.format import FRAME_MS
 from tests.support.machine_driver import Driver, after
 from voicecore.providers.errors import VendorError
 from voicecore.providers.stt import SttEager, SttFailed, SttFinal, SttInterim, SttResumed
@@ -12,6 +13,7 @@ from voicecore.turns import outputs as out
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.late_final import LATE_FINAL_MS, TakenInterim, without_repeats
 from voicecore.turns.listening import (
+    BEGIN_MS,
     ENDPOINT,
     FLUSH,
     VENDOR_PATIENCE_MS,
@@ -31,7 +33,13 @@ class Ear:
         self.now_ms = 0
         self.deadlines = Deadlines()
         self.out: list[Output] = []
-        self.listener = Listener(TurnSettings(**settings), self.deadlines, self.out)  # type: ignore[arg-type]
+        self.begins = False
+        self.listener = Listener(
+            TurnSettings(**settings),  # type: ignore[arg-type]
+            self.deadlines,
+            self.out,
+            lambda: self.begins,
+        )
         self.turns: list[CallerTurn] = []
 
     def settle(self) -> None:
@@ -40,7 +48,9 @@ class Ear:
 
     def wait(self, duration_ms: int) -> None:
         until_ms = self.now_ms + duration_ms
-        while (name := self.deadlines.take_due(until_ms)) is not None:
+        while (due_ms := self.deadlines.next()) is not None and due_ms <= until_ms:
+            self.now_ms = max(due_ms, self.now_ms)
+            name = self.deadlines.take_due(due_ms)
             assert name in (ENDPOINT, FLUSH)
             self.listener.due(self.now_ms, name)
             self.settle()
@@ -166,6 +176,44 @@ class TestTurns:
         ear.hears(SttFinal("yes.", flushed=True))
         ear.wait(600)
         assert ear.texts == ["Well, yes."]
+
+    def test_a_turn_is_not_taken_while_the_caller_perhaps_goes_on(self) -> None:
+        ear = Ear(endpointing=after(600))
+        says(ear, "Well,")
+        ear.wait(390)
+        ear.begins = True
+        ear.wait(100)
+        assert not ear.turns
+        ear.begins = False
+        ear.starts()
+        ear.wait(1000)
+        ear.stops()
+        ear.hears(SttFinal("yes.", flushed=True))
+        ear.wait(600)
+        assert ear.texts == ["Well, yes."]
+
+    def test_nor_for_a_text_that_comes_late(self) -> None:
+        ear = Ear(endpointing=after(400), flush_timeout_ms=2000)
+        ear.starts()
+        ear.wait(1000)
+        ear.stops()
+        ear.wait(1000)
+        ear.begins = True
+        ear.hears(SttFinal("Well,", flushed=True))
+        ear.wait(BEGIN_MS - FRAME_MS)
+        assert not ear.turns
+        ear.begins = False
+        ear.wait(FRAME_MS)
+        assert ear.texts == ["Well,"]
+
+    def test_but_no_longer_than_that_takes(self) -> None:
+        ear = Ear(endpointing=after(600))
+        says(ear, "Yes.")
+        ear.begins = True
+        ear.wait(400 + BEGIN_MS - 1)
+        assert not ear.turns
+        ear.wait(1)
+        assert ear.texts == ["Yes."]
 
     def test_the_next_turn_starts_clean(self) -> None:
         ear = Ear()
