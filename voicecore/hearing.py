@@ -54,8 +54,11 @@ class Hearing:
         self._converter = None if self._format == line else Converter(line, self._format)
         self._turn_end = agent.turn_end
         self._turn_audio: TurnAudio | None = None
+        self._agent_converter: Converter | None = None
         if self._turn_end is not None:
-            self._turn_audio = TurnAudio()
+            self._turn_audio = TurnAudio(line.frame_bytes)
+            outbound = leg.started.outbound
+            self._agent_converter = None if outbound == line else Converter(outbound, line)
         self._question: TurnEndQuestion | None = None
         self._record = record
         self._post = post
@@ -112,6 +115,12 @@ class Hearing:
         else:
             self._vad.levels.reset()
             self._speech_stopped(now_ms - edge.ago_ms)
+
+    def agent_said(self, payload: bytes) -> None:
+        """Take what the line was given of the agent's voice."""
+        if self._turn_audio is not None:
+            convert = self._agent_converter
+            self._turn_audio.agent_said(payload if convert is None else convert.process(payload))
 
     def _speech_stopped(self, at_ms: int) -> None:
         self._post(inputs.SpeechStopped(at_ms))

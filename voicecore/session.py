@@ -141,6 +141,7 @@ class Session:
 
     def on_sent(self, at_ms: int, payload: bytes) -> None:
         self._record.agent_audio(at_ms, payload)
+        self._hearing.agent_said(payload)
 
     def on_fault(self, code: str, detail: str) -> None:
         self._record.event("carrier_fault", self.leg.now_ms(), {"code": code, "detail": detail})

@@ -5,16 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from voicecore.evaluate.pause_suite import LONGEST_MS
 from voicecore.yaml_lines import read_yaml
 
-LONGEST_WAIT_MS = 10_000
+LONGEST_WAIT_MS = LONGEST_MS + 100
 BASELINE_MS = 300
-REPLY = "Okay then."
-"""Short, and no question."""
+REPLY = "Okay."
+"""No question, and over before the next turn begins."""
 
 
 def write_agents(agent_file: Path, folder: Path) -> Mapping[str, Path]:
-    """Three agent files: ``recorded`` waits longer than any pause, so that it never answers;
+    """Three agent files: ``recorded`` waits longer than any pause, so that it never cuts in;
     ``configured`` has the file's own turn-taking; ``silence`` waits ``BASELINE_MS`` whatever was
     said. Their model and voice are scripted, so that what is measured is when they answer.
 

@@ -34,7 +34,7 @@ class _Caller:
         self.line = line
         self._pcm16 = pcm16
         self._frames = 0
-        self._kept = TurnAudio()
+        self._kept = TurnAudio(line.frame_bytes)
 
     def at(self, event: Started | Stopped) -> bytes:
         """What the model is asked with when ``event`` is a stop; events come in order."""

@@ -40,7 +40,7 @@ Serve = Callable[[Path, Path], AbstractAsyncContextManager[str]]
 is the URL that Twilio's streams are sent to."""
 
 TURNS_A_CALL = 10
-SILENCE_MS = 3000
+SILENCE_MS = 3300
 """After each turn."""
 NOISE_DBFS = -52.0
 _LEAD_MS = 600

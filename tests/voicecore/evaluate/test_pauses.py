@@ -20,7 +20,7 @@ from voicecore.evaluate.pause_record import (
     share_out,
 )
 from voicecore.evaluate.pause_replay import Said, Started, Stopped
-from voicecore.evaluate.pause_suite import load_turns
+from voicecore.evaluate.pause_suite import LONGEST_MS, load_turns
 from voicecore.phone.caller import Said as PhoneSaid
 from voicecore.phone.record import CallRecord
 from voicecore.providers.stt import SttFinal, SttInterim
@@ -92,7 +92,7 @@ def test_the_agents_keep_what_listens_and_nothing_else(tmp_path: Path) -> None:
     waits = {name: agent.turn_taking.endpointing for name, agent in loaded.items()}
     assert (waits["configured"].min_silence_ms, waits["configured"].adapts) == (350, True)
     assert (waits["silence"].min_silence_ms, waits["silence"].adapts) == (300, False)
-    assert waits["recorded"].min_silence_ms == 10_000
+    assert waits["recorded"].min_silence_ms > LONGEST_MS
     for agent in loaded.values():
         assert agent.turn_taking.vad.stop_ms == 240
         assert (agent.greeting, agent.tools) == (None, ())

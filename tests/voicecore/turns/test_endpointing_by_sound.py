@@ -10,7 +10,7 @@ from voicecore.turns import outputs as out
 from voicecore.turns.completeness_levels import Completeness
 from voicecore.turns.endpointing import TEXT_ODDS, Endpointing, EndpointingPolicy, Sounds
 from voicecore.turns.settings import TurnSettings
-from voicecore.turns.turn_audio import TurnAudio
+from voicecore.turns.turn_audio import AGENT_MS, TurnAudio
 
 WHOLE, OPEN, BROKEN = "I paid the bill.", "what are your hours", "my number is 5 5 5"
 MIN_MS, OPEN_MS, HALF_MS, MAX_MS = 400, 600, 1100, 1600
@@ -210,20 +210,20 @@ class TestTurnAudio:
             audio.add(frame)
 
     def test_it_begins_shortly_before_the_speech(self) -> None:
-        audio = TurnAudio()
+        audio = TurnAudio(160)
         self.hear(audio, 100)
         audio.speech_started(60)
         self.hear(audio, 50, 100)
         assert audio.speech_stopped() == b"".join(frames(87, 63) * 2)
 
     def test_a_call_that_begins_with_speech_has_no_more(self) -> None:
-        audio = TurnAudio()
+        audio = TurnAudio(160)
         self.hear(audio, 3)
         audio.speech_started(60)
         assert audio.speech_stopped() == b"".join(frames(0, 3) * 2), "twice, as it is short"
 
     def test_what_was_said_before_stays_and_the_silence_between_goes(self) -> None:
-        audio = TurnAudio()
+        audio = TurnAudio(160)
         self.hear(audio, 10)
         audio.speech_started(200)
         audio.speech_stopped()
@@ -232,7 +232,7 @@ class TestTurnAudio:
         assert audio.speech_stopped() == b"".join(frames(0, 10) + frames(497, 13))
 
     def test_a_short_silence_stays(self) -> None:
-        audio = TurnAudio()
+        audio = TurnAudio(160)
         self.hear(audio, 10)
         audio.speech_started(200)
         audio.speech_stopped()
@@ -241,7 +241,28 @@ class TestTurnAudio:
         assert audio.speech_stopped() == b"".join(frames(0, 16) * 2)
 
     def test_eight_seconds_are_kept(self) -> None:
-        audio = TurnAudio()
+        audio = TurnAudio(160)
         audio.speech_started(60)
         self.hear(audio, 1000)
         assert audio.speech_stopped() == b"".join(frames(600, 400))
+
+    def test_the_agents_voice_goes_before_it_while_there_is_little(self) -> None:
+        audio = TurnAudio(160)
+        agent = b"".join(frames(0, 125))
+        audio.agent_said(b"x" * 16_000 + agent[:8000])
+        audio.agent_said(agent[8000:])
+        self.hear(audio, 10)
+        audio.speech_started(200)
+        assert audio.speech_stopped() == agent + b"".join(frames(0, 10)), "2.5 s, and no repeat"
+        audio.speech_started(0)
+        self.hear(audio, 290, 10)
+        assert audio.speech_stopped() == agent[-100 * 160 :] + b"".join(frames(0, 300)), "8 s"
+        audio.speech_started(0)
+        self.hear(audio, 100, 300)
+        assert audio.speech_stopped() == b"".join(frames(0, 400))
+
+    def test_of_the_agents_voice_no_more_is_kept_than_is_needed(self) -> None:
+        audio = TurnAudio(160)
+        for _ in range(10_000):
+            audio.agent_said(bytes(480))
+        assert len(audio._agent) <= 2 * AGENT_MS * 8
