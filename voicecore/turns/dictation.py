@@ -33,7 +33,7 @@ _DOMAIN = re.compile(
     r"(\.|\bdot\b)\s*(com|org|net|edu|gov|info|io|uk|de|fr|es|it|nl|eu|us)\W*$", re.IGNORECASE
 )
 _SPELLS = re.compile(
-    r"\b(it is|it's|that's|name is|is) (spelled|spelt)\b(\W+\w+){0,4}\W*$"
+    r"\b(it is|it's|that's|name is|is) (spelled|spelt)\b(\W+\w+){0,10}\W*$"
     r"|(\b[a-z]|(^|[.,?!] )\w+) as in \w+\W*$",
     re.IGNORECASE,
 )
@@ -49,6 +49,11 @@ def dictation(text: str, words: Phrase) -> Completeness | None:
     """None: nothing is being dictated."""
     spells = Completeness.DICTATING if _SPELLS.search(text) else None
     return _mail(text) or _spelled(words) or _number(text, words) or spells
+
+
+def dictates(text: str, words: Phrase) -> bool:
+    """Whether the text ends in what is being dictated, be it whole or not."""
+    return dictation(text, words) not in (None, Completeness.COMPLETE)
 
 
 def _mail(text: str) -> Completeness | None:

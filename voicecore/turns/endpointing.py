@@ -13,8 +13,10 @@ from enum import StrEnum
 
 import msgspec
 
+from voicecore.turns.backchannels import plain
 from voicecore.turns.completeness import completeness
 from voicecore.turns.completeness_levels import Completeness
+from voicecore.turns.dictation import dictates
 from voicecore.turns.marks import Marks
 
 REMEMBERED_PAUSES = 6
@@ -138,10 +140,17 @@ class Endpointing:
         else:
             share = min(odds / GOES_ON_FROM, 1.0)
             wait_ms = round(opened + share * (longest - opened))
-        if self._pauses_ms and odds < OVER_FROM and audio is None:
+        if self._pauses_ms and self._goes_by_habit(text, odds, audio):
             habit_ms = round(PAUSE_MARGIN * max(self._pauses_ms))
             wait_ms = max(wait_ms, min(habit_ms, HABIT_TIMES * opened))
         return min(wait_ms + self._cut_off_ms, longest)
+
+    def _goes_by_habit(self, text: str, odds: float, audio: float | None) -> bool:
+        """Whether the pauses that the caller made before say more than the sound. Each group of a
+        number sounds like the last."""
+        if dictates(text, plain(text)):
+            return True
+        return odds < OVER_FROM and audio is None
 
     def paused(self, duration_ms: int, text: str = "") -> None:
         """The caller went on with the turn after a pause behind this text."""
