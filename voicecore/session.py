@@ -7,17 +7,14 @@ the machine answers. Nothing is awaited between the two. Frames do not pass the 
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, assert_never, cast
 
 import structlog
 
-from media.audio.convert import Converter
-from media.audio.format import AudioFormat, Encoding
-from media.audio.tones import dtmf
 from media.clock import Timer
-from media.playout import Playout, PlayoutEvent, PlayoutOverflow
+from media.playout import Playout, PlayoutEvent
 from media.playout import ReplyPlayed as PlayoutEnded
 from media.playout import ReplyStarted as PlayoutStarted
 from media.transport import Leg
@@ -27,20 +24,17 @@ from voicecore.call_tasks import CallTasks
 from voicecore.hearing import Hearing
 from voicecore.providers.errors import VendorError
 from voicecore.providers.llm import LlmEvent, LlmRequest
-from voicecore.providers.tts import TtsAudio, TtsDone, TtsFailed, TtsWords
+from voicecore.saying import Saying
 from voicecore.tools.http import HttpToolRunner
 from voicecore.tools.requests import HttpCall
 from voicecore.turns import inputs, outputs
 from voicecore.turns.history import History
 from voicecore.turns.machine import Phase, TurnMachine
 from voicecore.vendor_log import VendorLog
-from voicecore.voicing import Cached, ScriptDone, Tones, Voice, Voiced
+from voicecore.voicing import Voiced
 
 INBOX_LIMIT = 2000
 """Items between two runs of the consumer. More is a vendor gone mad: the call ends."""
-
-HELD_LIMIT_BYTES = 4_000_000
-"""Audio of a draft that is kept: far more than its first sentence takes."""
 
 LAST_WORDS = 1_000_000
 """The number of the reply that excuses an internal error."""
@@ -72,10 +66,10 @@ class Session:
         conduct = agent.conduct
         names = {"stt": agent.stt.name, "llm": agent.llm.name, "tts": agent.tts.name}
         self._vendor_log = VendorLog(names, self._log_keys())
-        self._line = leg.started.outbound
-        self._playout = Playout(self._line, lead_ms=conduct.lead_ms, chunk_ms=conduct.chunk_ms)
+        self._playout = Playout(
+            leg.started.outbound, lead_ms=conduct.lead_ms, chunk_ms=conduct.chunk_ms
+        )
         self._hearing = Hearing(leg, agent, record=record.caller_audio, post=self._post)
-        self._voice: Voice | None = None
         self._machine = TurnMachine(
             conduct.turns,
             history=History(conduct.instructions),
@@ -84,9 +78,17 @@ class Session:
             played_ms=self._playout.cut_ms,
             may_begin=self._hearing.may_begin,
         )
-        self._held: deque[Voiced] = deque()
-        """What the voice has delivered of a draft."""
-        self._held_bytes = 0
+        self._saying = Saying(
+            leg,
+            agent,
+            record,
+            self._machine,
+            step=self._step,
+            post=self._post,
+            post_first=self._post_first,
+            tell=self._perform,
+            held_limit=INBOX_LIMIT // 2,
+        )
         self._inbox: deque[inputs.Input | Voiced] = deque()
         self._draining = False
         self._timer: Timer | None = None
@@ -163,7 +165,7 @@ class Session:
             self._draining = True
             self._loop.call_soon(self._drain)
 
-    def _post_first(self, *items: inputs.Input | Voiced) -> None:
+    def _post_first(self, items: Sequence[inputs.Input | Voiced]) -> None:
         """Take these next."""
         self._inbox.extendleft(reversed(items))
         if items and not self._draining:
@@ -176,7 +178,7 @@ class Session:
             while self._inbox and not self._over.done():
                 item = self._inbox.popleft()
                 if isinstance(item, Voiced):
-                    self._voiced(item)
+                    self._saying.receive(item)
                 else:
                     self._step(item)
             self._arm()
@@ -227,26 +229,24 @@ class Session:
                 self._stop_llm()
             case outputs.Say():
                 self._vendor_log.said(output.text)
-                self._speech().say(output.reply, output.text)
+                self._saying.say(output.reply, output.text)
             case outputs.SayPhrase():
-                self._say_phrase(output.reply, output.text)
+                self._saying.say_phrase(output.reply, output.text)
             case outputs.SayFiller():
-                self._say_filler(output.reply, output.text)
+                self._saying.say_filler(output.reply, output.text)
             case outputs.ShortenReply():
                 self.leg.shorten(output.reply, output.to_ms)
             case outputs.UseDraft():
-                self._use_draft()
+                self._saying.use_draft()
             case outputs.DropDraft():
-                self._held.clear()
-                self._held_bytes = 0
-                self._drop_voice(output.reply)
+                self._saying.drop_draft(output.reply)
             case outputs.FinishSaying():
-                self._speech().finish(output.reply)
+                self._saying.finish(output.reply)
             case outputs.RestartVoice():
-                self._drop_voice(output.reply)
+                self._saying.drop(output.reply)
             case outputs.CancelReply():
                 self._stop_llm()
-                self._drop_voice(output.reply)
+                self._saying.drop(output.reply)
                 # Its audio may be in the playout though the machine does not know of it yet.
                 self._silence(output.reply)
             case outputs.ClearPlayout():
@@ -267,7 +267,7 @@ class Session:
             case outputs.RunHttpTool():
                 self._tasks.spawn(self._run_tool(output.request))
             case outputs.PlayTones():
-                self._play_tones(output.reply, output.digits)
+                self._saying.play_tones(output.reply, output.digits)
             case outputs.HangUp():
                 self.leg.hang_up()
             case outputs.Emit():
@@ -279,65 +279,9 @@ class Session:
             case _:
                 assert_never(output)
 
-    def _drop_voice(self, reply: int) -> None:
-        """Stop the voice. What it was given is billed all the same."""
-        if characters := self._speech().drop():
-            self._bill_voice(reply, characters)
-
-    def _bill_voice(self, reply: int, characters: int, cached_characters: int = 0) -> None:
-        data = {"reply": reply, "characters": characters, "cached_characters": cached_characters}
-        self._record.event("tts_usage", self.leg.now_ms(), data)
-
     def _silence(self, reply: int) -> None:
         self.leg.clear(reply)
         self._record.cut_agent_audio(self.leg.now_ms())
-
-    def _say_phrase(self, reply: int, text: str) -> None:
-        spoken = self.agent.phrase(text, self._line)
-        if spoken is None:
-            self._speech().say(reply, text)
-            self._speech().finish(reply)
-            return
-        self._post(inputs.WordsCame(reply, spoken.words))
-        self._post(inputs.AudioCame(reply, self._line.duration_ms(len(spoken.audio))))
-        self._post(inputs.SpeechDone(reply))
-        self.leg.play(reply, spoken.audio)
-        self.leg.finish(reply)
-        self._bill_voice(reply, 0, len(text))
-
-    def _say_filler(self, reply: int, text: str) -> None:
-        spoken = self.agent.phrase(text, self._line)
-        if spoken is None:
-            return
-        duration_ms = self._line.duration_ms(len(spoken.audio))
-        # Before what the voice has delivered already, which will be played behind it.
-        self._post_first(inputs.FillerPlays(reply, text, duration_ms, spoken.words))
-        self.leg.play(reply, spoken.audio)
-        self.leg.rest(reply)
-
-    def _use_draft(self) -> None:
-        """What the draft's voice has delivered meanwhile is taken first of all."""
-        held, self._held = self._held, deque()
-        self._held_bytes = 0
-        self._post_first(*held)
-
-    def _hold(self, item: Voiced) -> None:
-        """The voice speaks a draft: kept until it is known whether it is needed."""
-        if isinstance(item.event, TtsFailed):
-            self._step(inputs.SpeechFailed(item.reply, item.event.error))
-            return
-        self._held.append(item)
-        if isinstance(item.event, TtsAudio):
-            self._held_bytes += len(item.event.payload)
-        if self._held_bytes > HELD_LIMIT_BYTES or len(self._held) > INBOX_LIMIT // 2:
-            detail = f"more than {HELD_LIMIT_BYTES} bytes for the beginning of an answer"
-            error = VendorError(self.agent.tts.name, "garbage", detail, retryable=False)
-            self._step(inputs.SpeechFailed(item.reply, error))
-
-    def _play_tones(self, reply: int, digits: str) -> None:
-        rate_hz = self._line.rate_hz
-        pcm = AudioFormat(encoding=Encoding.L16, rate_hz=rate_hz)
-        self._speech().tones(reply, Converter(pcm, self._line).process(dtmf(digits, rate_hz)))
 
     async def _think(self, reply: int, request: LlmRequest) -> None:
         try:
@@ -352,85 +296,10 @@ class Session:
         result = await self._http_tools.run(request)
         self._post(inputs.ToolAnswered(result))
 
-    # The voice
-
-    def _speech(self) -> Voice:
-        if self._voice is None:
-            raise RuntimeError("the voice is used before the call has begun")
-        return self._voice
-
-    def _voiced(self, item: Voiced) -> None:
-        """An event of the voice. One of a reply that is over is dropped here."""
-        reply, event = item.reply, item.event
-        if reply == self._machine.draft and self._speech().says(item):
-            self._hold(item)
-            return
-        if reply != self._machine.live_reply or not self._speech().says(item):
-            return
-        if isinstance(event, TtsAudio):
-            self._play_speech(reply, self._speech().to_line(event.payload))
-        elif isinstance(event, TtsWords):
-            self._step(inputs.WordsCame(reply, self._speech().place(event.words)))
-        elif isinstance(event, TtsDone):
-            tail, spoken = self._speech().piece_done()
-            self._play_speech(reply, tail)
-            self._bill_voice(reply, event.characters)
-            if not spoken:
-                error = VendorError(self.agent.tts.name, "garbage", "no audio", retryable=True)
-                self._voice_failed(reply, error)
-        elif isinstance(event, Cached):
-            self._bill_voice(reply, 0, event.characters)
-            self._step(inputs.WordsCame(reply, event.words))
-            self._play_speech(reply, event.audio)
-        elif isinstance(event, Tones):
-            self._play_speech(reply, event.audio)
-        elif isinstance(event, ScriptDone):
-            self._step(inputs.SpeechDone(reply))
-            # A voice that was done without a sound may have been begun anew.
-            if reply == self._machine.live_reply and self._speech().says(item):
-                self.leg.finish(reply)
-        elif isinstance(event, TtsFailed):
-            self._voice_failed(reply, event.error)
-        else:
-            assert_never(event)
-
-    def _voice_failed(self, reply: int, error: VendorError) -> None:
-        """What comes after speech from the cache is asked for once more; the rest is up to the
-        machine."""
-        characters, again = self._speech().piece_failed(retryable=error.retryable)
-        if characters:
-            self._bill_voice(reply, characters)
-        if not again:
-            self._step(inputs.SpeechFailed(reply, error))
-            return
-        data = {
-            "kind": "tts",
-            "vendor": error.vendor,
-            "code": error.code,
-            "detail": error.detail,
-            "reply": reply,
-        }
-        self._perform(outputs.Emit("vendor_failed", data))
-
-    def _play_speech(self, reply: int, audio: bytes) -> None:
-        if not audio:
-            return
-        duration_ms = self._line.duration_ms(len(audio))
-        self._step(inputs.AudioCame(reply, duration_ms))
-        if reply != self._machine.live_reply:
-            return
-        try:
-            self.leg.play(reply, audio)
-        except PlayoutOverflow as overflow:
-            error = VendorError(self.agent.tts.name, "garbage", str(overflow), retryable=False)
-            self._step(inputs.SpeechFailed(reply, error))
-
     # Beginning and end
 
     def _begin(self) -> None:
-        self._voice = Voice(
-            self.agent.tts, self._line, self._tasks.spawn, self._post, self.agent.sentence
-        )
+        self._saying.open(self._tasks.spawn)
         self._hearing.open(self._tasks.spawn)
         self._record.event("call_started", 0, self._call_facts())
         self._post(inputs.CallStarted())
@@ -469,21 +338,23 @@ class Session:
             self._timer.cancel()
             self._timer = None
         self._inbox.clear()
-        self._held.clear()
         self._stop_llm()
         self._hearing.close()
-        if self._voice is not None:
-            self._voice.close()
+        self._saying.close()
         self._tasks.cancel()
 
     async def _last_words(self) -> None:
         """After a bug: excuse ourselves from the cache, then hang up. Never dead air."""
-        spoken = self.agent.phrase(self.agent.conduct.turns.phrases.fallback, self._line)
+        spoken = self.agent.phrase(
+            self.agent.conduct.turns.phrases.fallback, self.leg.started.outbound
+        )
         if spoken is not None and self.leg.is_open:
             self.leg.clear(self._machine.live_reply or 0)
             self.leg.play(LAST_WORDS, spoken.audio)
             self.leg.finish(LAST_WORDS)
-            duration_ms = self._line.duration_ms(len(spoken.audio)) + LAST_WORDS_SLACK_MS
+            duration_ms = (
+                self.leg.started.outbound.duration_ms(len(spoken.audio)) + LAST_WORDS_SLACK_MS
+            )
             late = self.leg.call_at(self.leg.now_ms() + duration_ms, self._excused.set)
             await self._excused.wait()
             late.cancel()

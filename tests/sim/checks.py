@@ -28,13 +28,13 @@ class WatchedSession(Session):
         self._last_live = 0
         self._hear: Callable[[int, bytes], None] | None = None
         super().__init__(*args)
-        self._queue_limit_bytes = QUEUE_LIMIT_MS * self._line.bytes_per_ms
+        self._queue_limit_bytes = QUEUE_LIMIT_MS * self.leg.started.outbound.bytes_per_ms
 
     # What is read
 
     @property
     def reply_in_voice(self) -> int:
-        voice = self._voice
+        voice = self._saying._voice
         return (voice._number or 0) if voice is not None else 0
 
     @property
@@ -85,7 +85,7 @@ class WatchedSession(Session):
             left.append("the leg's owner")
         if self._machine.next_deadline() is not None:
             left.append("a deadline of the machine")
-        if self._held or self._machine.draft is not None:
+        if self._saying._held or self._machine.draft is not None:
             left.append("a draft")
         return left
 

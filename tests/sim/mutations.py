@@ -17,6 +17,7 @@ from tests.sim.plan import call_seed
 from tests.sim.run import run_call
 from voicecore.hearing import Hearing
 from voicecore.journal import Journal
+from voicecore.saying import Saying
 from voicecore.session import Session
 from voicecore.turns.drafting import Drafting
 from voicecore.turns.heard import SpokenText
@@ -169,7 +170,7 @@ MUTATIONS = (
     Mutation("a timer outlives the call", "6", Hearing, "close", _leaves_a_timer),
     Mutation("nobody hangs up", "5", Leg, "hang_up", _nothing),
     Mutation("an event is lost", "7", Journal, "_put", _loses_an_event),
-    Mutation("speech is billed twice", "7", Session, "_bill_voice", _bills_twice),
+    Mutation("speech is billed twice", "7", Saying, "_bill", _bills_twice),
     Mutation("a rare path has a bug", "9", TurnMachine, "_say_goodbye", _raises),
 )
 

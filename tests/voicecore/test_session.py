@@ -473,7 +473,7 @@ class TestBugs:
                 def broken(*args: Any) -> None:
                     raise KeyError("piece")
 
-                monkeypatch.setattr(home.sessions[0], "_drop_voice", broken)
+                monkeypatch.setattr(home.sessions[0]._saying, "drop", broken)
                 home.sessions[0]._crash(ZeroDivisionError("a bug"))
                 await call.until_over(within_ms=20_000)
                 assert call.closes == [(1000, "call ended")]
