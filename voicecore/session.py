@@ -15,13 +15,13 @@ import structlog
 
 from media.clock import Timer
 from media.playout import Playout, PlayoutEvent
-from media.playout import ReplyPlayed as PlayoutEnded
 from media.playout import ReplyStarted as PlayoutStarted
 from media.transport import Leg
 from voicecore.answering import AnsweringAgent
 from voicecore.call_record import CallRecord
 from voicecore.call_tasks import CallTasks
 from voicecore.hearing import Hearing
+from voicecore.last_words import LastWords
 from voicecore.providers.errors import VendorError
 from voicecore.providers.llm import LlmEvent, LlmRequest
 from voicecore.saying import Saying
@@ -35,11 +35,6 @@ from voicecore.voicing import Voiced
 
 INBOX_LIMIT = 2000
 """Items between two runs of the consumer. More is a vendor gone mad: the call ends."""
-
-LAST_WORDS = 1_000_000
-"""The number of the reply that excuses an internal error."""
-LAST_WORDS_SLACK_MS = 3000
-"""How much longer than they take the last words are waited for."""
 
 LEAVE_TIMEOUT_S = 2.0
 """How long the call's tasks may take to end when it is over."""
@@ -89,14 +84,13 @@ class Session:
             tell=self._perform,
             held_limit=INBOX_LIMIT // 2,
         )
+        self._last_words = LastWords(leg, agent)
         self._inbox: deque[inputs.Input | Voiced] = deque()
         self._draining = False
         self._timer: Timer | None = None
         self._timer_ms: int | None = None
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
-        self._excused = asyncio.Event()
-        """The last words were heard, or nobody is there to hear them."""
         self._tasks = CallTasks(self._task_failed)
         self._llm_task: asyncio.Task[None] | None = None
         leg.attach(self, self._playout)
@@ -109,7 +103,8 @@ class Session:
             await self._over
         except Exception as error:
             self._failed(error)
-            await self._last_words()
+            await self._last_words.say(self._machine.live_reply)
+            self.leg.hang_up()
         finally:
             if not self.ended_reason:  # the process does not wait for the call any longer
                 self._tell_end("cancelled")
@@ -134,8 +129,7 @@ class Session:
         self._post(inputs.DigitPressed(digit))
 
     def on_playout(self, event: PlayoutEvent) -> None:
-        if event.reply == LAST_WORDS and isinstance(event, PlayoutEnded):
-            self._excused.set()
+        self._last_words.on_playout(event)
         if isinstance(event, PlayoutStarted):
             self._post(inputs.ReplyStarted(event.reply, event.at_ms))
         else:
@@ -149,7 +143,7 @@ class Session:
         self._record.event("carrier_fault", self.leg.now_ms(), {"code": code, "detail": detail})
 
     def on_closed(self, reason: str) -> None:
-        self._excused.set()
+        self._last_words.on_closed()
         self._post(inputs.StreamClosed(reason))
 
     # The inbox
@@ -342,23 +336,6 @@ class Session:
         self._hearing.close()
         self._saying.close()
         self._tasks.cancel()
-
-    async def _last_words(self) -> None:
-        """After a bug: excuse ourselves from the cache, then hang up. Never dead air."""
-        spoken = self.agent.phrase(
-            self.agent.conduct.turns.phrases.fallback, self.leg.started.outbound
-        )
-        if spoken is not None and self.leg.is_open:
-            self.leg.clear(self._machine.live_reply or 0)
-            self.leg.play(LAST_WORDS, spoken.audio)
-            self.leg.finish(LAST_WORDS)
-            duration_ms = (
-                self.leg.started.outbound.duration_ms(len(spoken.audio)) + LAST_WORDS_SLACK_MS
-            )
-            late = self.leg.call_at(self.leg.now_ms() + duration_ms, self._excused.set)
-            await self._excused.wait()
-            late.cancel()
-        self.leg.hang_up()
 
     def _tell_end(self, reason: str) -> None:
         """Tell the end of the live reply and of the call, in whatever state the machine is."""
