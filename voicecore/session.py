@@ -3,13 +3,15 @@
 The leg's callbacks and the vendors' sinks post into one bounded inbox; one consumer, run by the
 event loop as soon as something is there, gives each item to the machine and carries out what
 the machine answers. Nothing is awaited between the two. Frames do not pass the inbox.
+
+What the call hears is in ``hearing``, what it asks the model in ``asking``, what it says in
+``saying``.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
-from typing import Any, assert_never, cast
+from collections.abc import Sequence
+from typing import Any, assert_never
 
 import structlog
 
@@ -18,12 +20,11 @@ from media.playout import Playout, PlayoutEvent
 from media.playout import ReplyStarted as PlayoutStarted
 from media.transport import Leg
 from voicecore.answering import AnsweringAgent
+from voicecore.asking import Asking
 from voicecore.call_record import CallRecord
 from voicecore.call_tasks import CallTasks
 from voicecore.hearing import Hearing
 from voicecore.last_words import LastWords
-from voicecore.providers.errors import VendorError
-from voicecore.providers.llm import LlmEvent, LlmRequest
 from voicecore.saying import Saying
 from voicecore.tools.http import HttpToolRunner
 from voicecore.tools.requests import HttpCall
@@ -73,6 +74,8 @@ class Session:
             played_ms=self._playout.cut_ms,
             may_begin=self._hearing.may_begin,
         )
+        self._tasks = CallTasks(self._task_failed)
+        self._asking = Asking(agent.llm, self._tasks, post=self._post)
         self._saying = Saying(
             leg,
             agent,
@@ -91,8 +94,6 @@ class Session:
         self._timer_ms: int | None = None
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
-        self._tasks = CallTasks(self._task_failed)
-        self._llm_task: asyncio.Task[None] | None = None
         leg.attach(self, self._playout)
 
     async def run(self) -> None:
@@ -217,10 +218,9 @@ class Session:
     def _perform(self, output: outputs.Output) -> None:  # noqa: C901 - a table
         match output:
             case outputs.StartLlm():
-                self._stop_llm()
-                self._llm_task = self._tasks.spawn(self._think(output.reply, output.request))
+                self._asking.ask(output.reply, output.request)
             case outputs.StopLlm():
-                self._stop_llm()
+                self._asking.stop()
             case outputs.Say():
                 self._vendor_log.said(output.text)
                 self._saying.say(output.reply, output.text)
@@ -239,7 +239,7 @@ class Session:
             case outputs.RestartVoice():
                 self._saying.drop(output.reply)
             case outputs.CancelReply():
-                self._stop_llm()
+                self._asking.stop()
                 self._saying.drop(output.reply)
                 # Its audio may be in the playout though the machine does not know of it yet.
                 self._silence(output.reply)
@@ -277,15 +277,6 @@ class Session:
         self.leg.clear(reply)
         self._record.cut_agent_audio(self.leg.now_ms())
 
-    async def _think(self, reply: int, request: LlmRequest) -> None:
-        try:
-            stream = cast(AsyncGenerator[LlmEvent], self.agent.llm.stream(request))
-            async with aclosing(stream) as events:
-                async for event in events:
-                    self._post(inputs.Thought(reply, event))
-        except VendorError as error:
-            self._post(inputs.ThoughtFailed(reply, error))
-
     async def _run_tool(self, request: HttpCall) -> None:
         result = await self._http_tools.run(request)
         self._post(inputs.ToolAnswered(result))
@@ -297,11 +288,6 @@ class Session:
         self._hearing.open(self._tasks.spawn)
         self._record.event("call_started", 0, self._call_facts())
         self._post(inputs.CallStarted())
-
-    def _stop_llm(self) -> None:
-        task, self._llm_task = self._llm_task, None
-        if task is not None:
-            task.cancel()
 
     def _finish(self) -> None:
         if not self._over.done():
@@ -332,7 +318,7 @@ class Session:
             self._timer.cancel()
             self._timer = None
         self._inbox.clear()
-        self._stop_llm()
+        self._asking.stop()
         self._hearing.close()
         self._saying.close()
         self._tasks.cancel()
