@@ -30,6 +30,8 @@ from voicecore.tools.requests import HttpCall, ToolResult
 
 FRAME_MS = 20
 SILENCE = MULAW_8K.silence(FRAME_MS)
+SAYS_MS = 1000
+"""How long the caller speaks in ``first_turn``."""
 REPLY = "We are open from nine to five on every day of the week except for Sunday."
 
 AGENT: dict[str, Any] = {
@@ -250,6 +252,23 @@ async def house(*, limit: int = 10, **fields: Any) -> AsyncIterator[House]:
     loop: Any = asyncio.get_running_loop()
     timers = [timer for timer in loop._scheduled if not timer.cancelled()]
     assert not timers, timers
+
+
+async def first_turn(call: SimCall) -> int:
+    """Hear the greeting, ask; returns when the caller stopped."""
+    await call.until_audible(after_ms=0, within_ms=2000)
+    await call.until_quiet()
+    call.speaks(SAYS_MS)
+    await call.wait_ms(SAYS_MS)
+    return call.now_ms
+
+
+def assert_ended_well(home: House, *reasons: str) -> None:
+    (ended,) = home.of("call_ended")
+    assert ended["reason"] in reasons, ended
+    assert home.ended == [ended["reason"]]
+    replies = [turn["reply"] for turn in home.of("agent_turn")]
+    assert len(replies) == len(set(replies))
 
 
 _SPEECH = speech_like(8000, 10_000, 5)

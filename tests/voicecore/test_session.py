@@ -1,46 +1,18 @@
 """Whole calls on virtual time, with scripted vendors and a simulated line."""
 
 import asyncio
-import contextlib
 from typing import Any
 
 import pytest
-import structlog
 
-from tests.support.sim_call import REPLY, SimCall, faulty, house
+from tests.support.sim_call import REPLY, SAYS_MS, assert_ended_well, first_turn, house
 from tests.support.virtual_loop import run_virtual
-from voicecore.adapters.scripted_llm import ScriptedLlm
-from voicecore.providers.errors import VendorError
-from voicecore.providers.llm import LlmDone
 from voicecore.providers.stt import SttInterim
 from voicecore.session import Session
 from voicecore.speech_cache import SpeechCache
 from voicecore.spoken import FixedPhrases, SpokenSentences
 from voicecore.turns import inputs
 from voicecore.turns.machine import TurnMachine
-
-SAYS_MS = 1000
-
-
-def virtual(main: Any) -> Any:
-    run_virtual(main)
-
-
-async def first_turn(call: SimCall) -> int:
-    """Hear the greeting, ask; returns when the caller stopped."""
-    await call.until_audible(after_ms=0, within_ms=2000)
-    await call.until_quiet()
-    call.speaks(SAYS_MS)
-    await call.wait_ms(SAYS_MS)
-    return call.now_ms
-
-
-def assert_ended_well(house_: Any, *reasons: str) -> None:
-    (ended,) = house_.of("call_ended")
-    assert ended["reason"] in reasons, ended
-    assert house_.ended == [ended["reason"]]
-    replies = [turn["reply"] for turn in house_.of("agent_turn")]
-    assert len(replies) == len(set(replies))
 
 
 class TestTurns:
@@ -66,7 +38,7 @@ class TestTurns:
             assert [turn["ended"] for turn in home.of("agent_turn")] == ["played", "played"]
             assert_ended_well(home, "caller_hangup")
 
-        virtual(main)
+        run_virtual(main)
 
     def test_what_was_played_is_what_the_line_heard(self) -> None:
         async def main() -> None:
@@ -79,7 +51,7 @@ class TestTurns:
             spoken_ms = sum(turn["played_ms"] for turn in home.of("agent_turn"))
             assert abs(call.line.heard_us // 1000 - spoken_ms) <= 20
 
-        virtual(main)
+        run_virtual(main)
 
     def test_interruption_silences_the_line_within_a_frame_of_its_decision(
         self, monkeypatch: pytest.MonkeyPatch
@@ -119,7 +91,7 @@ class TestTurns:
             assert 0 < len(cut["heard_text"]) < len(REPLY)
             assert abs(cut["played_ms"] - (cleared_ms - cut["start_ms"])) <= 40
 
-        virtual(main)
+        run_virtual(main)
 
     def test_a_hang_up_that_waits_beside_a_late_timer_goes_first(self) -> None:
         async def main() -> None:
@@ -144,7 +116,7 @@ class TestTurns:
             assert home.of("agent_turn")[1]["ended"] == "call_ended"
             assert_ended_well(home, "caller_hangup")
 
-        virtual(main)
+        run_virtual(main)
 
     def test_a_murmur_pauses_the_agent_and_loses_nothing(self) -> None:
         stt = {"vendor": "scripted", "settings": {"utterances": ["What are your hours?", "Mm-hm."]}}
@@ -172,7 +144,7 @@ class TestTurns:
             turn = home.of("agent_turn")[1]
             assert (turn["heard_text"], turn["ended"]) == (REPLY, "played")
 
-        virtual(main)
+        run_virtual(main)
 
     def test_the_caller_hangs_up_in_mid_reply(self) -> None:
         async def main() -> None:
@@ -184,7 +156,7 @@ class TestTurns:
                 await call.until_over()
             assert_ended_well(home, "carrier_disconnected")
 
-        virtual(main)
+        run_virtual(main)
 
     @pytest.mark.parametrize("after_ms", [0, 1, 20, 50, 130, 1500, 2250, 2600])
     def test_hanging_up_at_any_time_leaves_nothing(self, after_ms: int) -> None:
@@ -199,7 +171,7 @@ class TestTurns:
             assert_ended_well(home, "caller_hangup")
             assert home.of("call_started")
 
-        virtual(main)
+        run_virtual(main)
 
     def test_nobody_says_anything(self) -> None:
         async def main() -> None:
@@ -210,7 +182,7 @@ class TestTurns:
             assert asked == ["greeting", "prompt", "prompt", "farewell"]
             assert_ended_well(home, "silence")
 
-        virtual(main)
+        run_virtual(main)
 
     def test_keys_are_a_turn(self) -> None:
         async def main() -> None:
@@ -224,7 +196,7 @@ class TestTurns:
                 await call.until_over()
             assert [turn["text"] for turn in home.of("caller_turn")] == ["DTMF: 12"]
 
-        virtual(main)
+        run_virtual(main)
 
 
 HTTP_TOOL = {
@@ -258,7 +230,7 @@ class TestTools:
             spoken = home.of("agent_turn")[-1]["heard_text"]
             assert spoken == 'One moment, please. It says: {"open": true}'
 
-        virtual(main)
+        run_virtual(main)
 
     def test_tones_are_heard_and_the_reply_goes_on(self) -> None:
         tool = {"name": "send_dtmf", "arguments": {"digits": "12"}}
@@ -289,7 +261,7 @@ class TestTools:
             assert turns[1]["ended"] == "played"
             assert len(turns) >= 3, "the next turn is answered too"
 
-        virtual(main)
+        run_virtual(main)
 
     def test_the_end_does_not_wait_for_a_tool(self) -> None:
         llm = {
@@ -307,205 +279,7 @@ class TestTools:
                 await call.until_over(within_ms=100)
             assert_ended_well(home, "caller_hangup")
 
-        virtual(main)
-
-
-class TestVendorsThatMisbehave:
-    @pytest.mark.parametrize("kind", ["stt", "llm", "tts"])
-    def test_one_failure_is_got_over(self, kind: str) -> None:
-        async def main() -> None:
-            async with house() as home:
-                faults = {"fail_at": "open", "first": 1, "code": "disconnected"}
-                setattr(home.agent, kind, faulty(kind, faults=faults))
-                call = home.ring()
-                for _ in range(2):
-                    asked_ms = await first_turn(call)
-                    await call.until_audible(after_ms=asked_ms, within_ms=20_000)
-                    await call.until_quiet(quiet_ms=800)
-                call.hangs_up()
-                await call.until_over()
-            assert home.of("vendor_failed")
-            assert home.of("agent_turn")[-1]["heard_text"] == REPLY
-            assert_ended_well(home, "caller_hangup")
-
-        virtual(main)
-
-    def test_words_of_a_voice_that_began_again_come_once(self) -> None:
-        async def main() -> None:
-            async with house() as home:
-                faults = {"fail_at": "first_output", "first": 1, "code": "disconnected"}
-                home.agent.tts = faulty("tts", faults=faults)
-                call = home.ring()
-                await first_turn(call)
-                await call.wait_ms(12_000)
-                call.hangs_up()
-                await call.until_over()
-            words = home.of("agent_turn")[1]["words"]
-            assert " ".join(word.text for word in words) == REPLY
-
-        virtual(main)
-
-    def test_a_voice_that_was_given_up_is_not_heard_beside_the_new_one(self) -> None:
-        """The first voice answers late, and goes on after it was cancelled."""
-        faults = {"delay_ms": 6100, "first": 1, "misbehave_after_cancel": True}
-
-        async def main() -> None:
-            async with house() as home:
-                home.agent.tts = faulty("tts", faults=faults)
-                call = home.ring()
-                asked_ms = await first_turn(call)
-                await call.until_audible(after_ms=asked_ms, within_ms=20_000)
-                await call.until_quiet(quiet_ms=3000)
-                call.hangs_up()
-                await call.until_over()
-            reply = home.of("agent_turn")[1]
-            assert reply["played_ms"] == 100 * len(REPLY.split())
-
-        virtual(main)
-
-
-class TestBugs:
-    def broken(self, monkeypatch: pytest.MonkeyPatch, event: type[Any]) -> None:
-        original = TurnMachine.receive
-        broken_machines: list[TurnMachine] = []
-
-        def receive(self: TurnMachine, now_ms: int, item: inputs.Input) -> Any:
-            if isinstance(item, event) and (not broken_machines or self in broken_machines):
-                broken_machines.append(self)
-                raise ZeroDivisionError("a bug")
-            return original(self, now_ms, item)
-
-        monkeypatch.setattr(TurnMachine, "receive", receive)
-
-    @pytest.mark.parametrize(
-        "event", [inputs.CallStarted, inputs.SpeechStopped, inputs.Thought, inputs.AudioCame]
-    )
-    def test_a_bug_ends_that_call_alone_with_a_sentence(
-        self, monkeypatch: pytest.MonkeyPatch, event: type[Any]
-    ) -> None:
-        self.broken(monkeypatch, event)
-
-        async def main() -> None:
-            async with house() as home:
-                call, neighbour = home.ring(), home.ring()
-                for one in (call, neighbour):
-                    one.speaks(0)
-                await call.wait_ms(1500)
-                call.speaks(SAYS_MS)
-                with structlog.testing.capture_logs() as logs:
-                    await call.wait_ms(15_000)
-                assert call.closes == [(1000, "call ended")]
-                fallback_ms = 100 * len(home.agent.conduct.turns.phrases.fallback.split())
-                assert call.line.heard_us // 1000 >= fallback_ms
-                assert home.ended == ["internal_error"]
-                if event is not inputs.CallStarted and event is not inputs.AudioCame:
-                    (logged,) = [log for log in logs if log["log_level"] == "error"]
-                    assert logged["event"] == "call failed by a bug"
-                    assert logged["call_id"].startswith("CA")
-                asked_ms = neighbour.now_ms
-                neighbour.speaks(SAYS_MS)
-                await neighbour.wait_ms(SAYS_MS)
-                await neighbour.until_audible(after_ms=asked_ms + SAYS_MS, within_ms=4000)
-                neighbour.hangs_up()
-                await neighbour.until_over()
-            assert sorted(home.ended) == ["caller_hangup", "internal_error"]
-            assert {"reason": "internal_error"} in home.of("call_ended")
-
-        virtual(main)
-
-    def test_a_bug_at_a_deadline(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def on_deadline(self: TurnMachine, now_ms: int) -> Any:
-            raise ZeroDivisionError("a bug")
-
-        monkeypatch.setattr(TurnMachine, "on_deadline", on_deadline)
-
-        async def main() -> None:
-            async with house() as home:
-                call = home.ring()
-                await call.until_over(within_ms=20_000)
-            assert_ended_well(home, "internal_error")
-
-        virtual(main)
-
-    def test_a_bug_in_a_frame(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        async def main() -> None:
-            async with house() as home:
-                call = home.ring()
-                await call.wait_ms(1500)
-                session = home.sessions[0]
-
-                def frame(now_ms: int, frame: bytes) -> None:
-                    raise ZeroDivisionError("a bug")
-
-                monkeypatch.setattr(session._hearing, "frame", frame)
-                await call.until_over(within_ms=20_000)
-                assert call.closes == [(1000, "call ended")]
-            assert_ended_well(home, "internal_error")
-
-        virtual(main)
-
-    def test_a_bug_in_a_vendor(self) -> None:
-        class BrokenLlm(ScriptedLlm):
-            def stream(self, request: Any) -> Any:
-                raise KeyError("choices")
-
-        async def main() -> None:
-            async with house() as home:
-                broken = BrokenLlm.__new__(BrokenLlm)
-                broken.name = "broken"
-                home.agent.llm = broken
-                call = home.ring()
-                await first_turn(call)
-                await call.until_over(within_ms=20_000)
-            assert_ended_well(home, "internal_error")
-
-        virtual(main)
-
-    def test_a_voice_that_cannot_be_dropped_does_not_keep_the_end_back(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        async def main() -> None:
-            async with house() as home:
-                call = home.ring()
-                asked_ms = await first_turn(call)
-                await call.until_audible(after_ms=asked_ms, within_ms=5000)
-
-                def broken(*args: Any) -> None:
-                    raise KeyError("piece")
-
-                monkeypatch.setattr(home.sessions[0]._saying, "drop", broken)
-                home.sessions[0]._crash(ZeroDivisionError("a bug"))
-                await call.until_over(within_ms=20_000)
-                assert call.closes == [(1000, "call ended")]
-            assert_ended_well(home, "internal_error")
-
-        virtual(main)
-
-    def test_a_flood_ends_the_call(self) -> None:
-        async def main() -> None:
-            async with house() as home:
-                call = home.ring()
-                await call.wait_ms(100)
-                for _ in range(5000):
-                    home.sessions[0].on_dtmf("1")
-                await call.until_over(within_ms=20_000)
-            assert_ended_well(home, "inbox_overflow")
-
-        virtual(main)
-
-    def test_the_caller_goes_during_the_last_words(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.broken(monkeypatch, inputs.Thought)
-
-        async def main() -> None:
-            async with house() as home:
-                call = home.ring()
-                await first_turn(call)
-                await call.wait_ms(1500)
-                call.drops()
-                await call.until_over()
-            assert_ended_well(home, "internal_error")
-
-        virtual(main)
+        run_virtual(main)
 
 
 class TestRaces:
@@ -552,7 +326,7 @@ class TestRaces:
                 call.hangs_up()
                 await call.until_over()
 
-        virtual(main)
+        run_virtual(main)
 
     @pytest.mark.parametrize("turns_of_the_loop", range(5))
     def test_an_end_in_the_moment_of_the_beginning(self, turns_of_the_loop: int) -> None:
@@ -571,101 +345,4 @@ class TestRaces:
             assert_ended_well(home, "drain")
             assert home.of("agent_turn")[-1]["heard_text"] == "Goodbye."
 
-        virtual(main)
-
-
-class TestStarting:
-    @pytest.mark.parametrize("kind", ["stt", "llm", "tts"])
-    @pytest.mark.parametrize(
-        "faults", [{"fail_at": "start"}, {"fail_at": "open"}, {"never_answers": True}]
-    )
-    def test_a_vendor_that_cannot_work_is_named(self, kind: str, faults: dict[str, Any]) -> None:
-        async def main() -> None:
-            vendor = {"vendor": "scripted", "settings": {"faults": faults}}
-            async with house(**{kind: vendor}):
-                pass
-
-        if kind == "stt" and faults != {"fail_at": "start"}:
-            virtual(main)  # found at the first call: its stream is not tried
-            return
-        with pytest.raises(VendorError):
-            virtual(main)
-
-
-def test_cancelling_a_call_releases_everything() -> None:
-    async def main() -> None:
-        async with house() as home:
-            call = home.ring()
-            asked_ms = await first_turn(call)
-            await call.until_audible(after_ms=asked_ms, within_ms=5000)
-            (task,) = home.calls._live
-            task.cancel()
-            await call.until_over()
-            assert call.closes == [(1000, "call ended")]
-        assert home.ended == ["cancelled"]
-        assert home.of("call_ended") == [{"reason": "cancelled"}]
-
-    virtual(main)
-
-
-def test_a_vendor_that_will_not_be_cancelled_does_not_hold_the_call() -> None:
-    class StubbornLlm(ScriptedLlm):
-        released: asyncio.Event
-
-        async def stream(self, request: Any) -> Any:
-            while not self.released.is_set():
-                with contextlib.suppress(asyncio.CancelledError):
-                    await self.released.wait()
-            yield LlmDone()
-
-    async def main() -> None:
-        async with house() as home:
-            stubborn = StubbornLlm.__new__(StubbornLlm)
-            stubborn.name, stubborn.released = "stubborn", asyncio.Event()
-            home.agent.llm = stubborn
-            call = home.ring()
-            await first_turn(call)
-            await call.wait_ms(1500)
-            call.hangs_up()
-            with structlog.testing.capture_logs() as logs:
-                await call.until_over(within_ms=3000)
-            assert [log["event"] for log in logs] == ["a task does not end"]
-            assert "_think" in logs[0]["task"]
-            stubborn.released.set()
-            await call.wait_ms(20)
-        assert_ended_well(home, "caller_hangup")
-
-    virtual(main)
-
-
-def test_the_line_may_fall_silent() -> None:
-    """A carrier that sends no audio at all does not hold the call for ever."""
-
-    async def main() -> None:
-        async with house() as home:
-            call = home.ring()
-            await call.wait_ms(200)
-            call._tick = lambda: None  # type: ignore[method-assign]
-            await call.until_over(within_ms=120_000)
-        assert_ended_well(home, "silence")
-
-    virtual(main)
-
-
-def test_the_line_may_fall_silent_in_mid_speech() -> None:
-    async def main() -> None:
-        async with house() as home:
-            call = home.ring()
-            await call.until_audible(after_ms=0, within_ms=2000)
-            await call.until_quiet()
-            call.speaks(2000)
-            await call.wait_ms(1000)
-            call._tick = lambda: None  # type: ignore[method-assign]
-            try:
-                await call.until_over(within_ms=120_000)
-            finally:
-                call.drops()
-                await call.wait_ms(100)
-        assert_ended_well(home, "silence")
-
-    virtual(main)
+        run_virtual(main)

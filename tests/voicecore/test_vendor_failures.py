@@ -8,15 +8,13 @@ import pytest
 import structlog
 
 from tests.support.machine_driver import Driver
-from tests.support.sim_call import REPLY, House, SimCall, faulty, house
+from tests.support.sim_call import REPLY, House, faulty, first_turn, house
 from tests.support.virtual_loop import run_virtual
 from voicecore.providers.errors import VendorError
 from voicecore.providers.llm import LlmText, LlmToolCall, ToolCall
 from voicecore.turns import inputs
 from voicecore.turns.thinking import LONGEST_ANSWER_CHARS, MAX_CALLS_IN_ANSWER
 from voicecore.vendor_log import DETAIL_LIMIT, without_quotations
-
-SAYS_MS = 1000
 
 FAULTS: dict[str, dict[str, Any]] = {
     "never answers": {"never_answers": True},
@@ -72,14 +70,6 @@ EXPECTED: dict[tuple[str, str], tuple[str, str]] = {
     ("tts", "empty"): ("tts_failed", "garbage"),
 }
 """The call's end and the code of its failures; where nothing stands here, the call goes well."""
-
-
-async def first_turn(call: SimCall) -> int:
-    await call.until_audible(after_ms=0, within_ms=2000)
-    await call.until_quiet()
-    call.speaks(SAYS_MS)
-    await call.wait_ms(SAYS_MS)
-    return call.now_ms
 
 
 async def talk(home: House, kind: str, fault: str) -> None:
