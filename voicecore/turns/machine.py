@@ -17,13 +17,13 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import assert_never
 
-from voicecore.providers.errors import VendorError
 from voicecore.providers.stt import SttFailed, SttFinal
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
 from voicecore.turns.backchannels import is_hesitation
 from voicecore.turns.barge_in import HOLD_MS, VERDICT, BargeIn
 from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.events import caller_turn, stt_result, turn_end_judged, vendor_failed
 from voicecore.turns.fillers import FILLER, Backchannels
 from voicecore.turns.history import History
 from voicecore.turns.inputs import (
@@ -61,7 +61,6 @@ from voicecore.turns.outputs import Emit, FinalizeStt, HangUp, Output, ReopenStt
 from voicecore.turns.reply import ReplyKind
 from voicecore.turns.settings import TurnSettings
 from voicecore.turns.speaking import Speaker
-from voicecore.turns.stt_events import stt_result, turn_end_judged
 from voicecore.turns.stt_watch import SttWatch
 
 MAX_STT_FAILURES = 2
@@ -255,7 +254,7 @@ class TurnMachine:
         self._stt_failures += 1
         error = failed.error
         self._stt_watch.failed()
-        self._emit_stt_failure(error)
+        self._out.append(vendor_failed("stt", error))
         if self.phase is not Phase.TALKING:
             return  # nobody is listened to any more: the last sentence is said to its end
         self._listener.stt_died(now_ms)
@@ -264,20 +263,11 @@ class TurnMachine:
         else:
             self._speaker.give_up(now_ms, "stt_failed")
 
-    def _emit_stt_failure(self, error: VendorError) -> None:
-        data = {
-            "kind": "stt",
-            "vendor": error.vendor,
-            "code": error.code,
-            "detail": error.detail,
-        }
-        self._out.append(Emit("vendor_failed", data))
-
     def _flush_expired(self) -> None:
         speech_ms = self._listener.stopped_ms - self._listener.started_ms
         error = self._stt_watch.flush_expired(speech_ms)
         if error is not None:
-            self._emit_stt_failure(error)
+            self._out.append(vendor_failed("stt", error))
 
     def _went_on(self, now_ms: int) -> None:
         """The caller speaks again before the answer is heard: it waits for what is added."""
@@ -318,17 +308,7 @@ class TurnMachine:
         self._asks = 0
         self._ignored = None
         self._barge_in.turn_taken()
-        self._out.append(
-            Emit(
-                "caller_turn",
-                {
-                    "text": turn.text,
-                    "start_ms": turn.start_ms,
-                    "end_ms": turn.end_ms,
-                    "words": turn.words,
-                },
-            )
-        )
+        self._out.append(caller_turn(turn))
         self._answer(now_ms, turn)
 
     def _answer(self, now_ms: int, turn: CallerTurn, *, again: bool = False) -> None:
@@ -378,13 +358,11 @@ class TurnMachine:
         digits = self._keys.take()
         if not digits:
             return
-        text = f"DTMF: {digits}"
+        turn = CallerTurn(f"DTMF: {digits}", (), now_ms, now_ms, now_ms)
         self._speaker.cut(now_ms, "interrupted")
         self._asks = 0
-        self._out.append(
-            Emit("caller_turn", {"text": text, "start_ms": now_ms, "end_ms": now_ms, "words": ()})
-        )
-        self._answer(now_ms, CallerTurn(text, (), now_ms, now_ms, now_ms))
+        self._out.append(caller_turn(turn))
+        self._answer(now_ms, turn)
 
     # Deadlines
 

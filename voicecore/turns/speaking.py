@@ -11,6 +11,7 @@ from voicecore.tools.requests import ToolResult
 from voicecore.tools.toolset import ToolSet
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.drafting import DRAFT, Drafting
+from voicecore.turns.events import agent_turn, turn_latency, vendor_failed
 from voicecore.turns.fillers import FILLER, Fillers
 from voicecore.turns.heard import CHARACTER_MS
 from voicecore.turns.history import History
@@ -178,7 +179,7 @@ class Speaker:
     def _draft_failed(self, now_ms: int, kind: str, number: int, error: VendorError) -> None:
         draft = self.drafting.draft
         if draft is not None and draft.reply.number == number:
-            self.emit_failure(kind, draft.reply, error)
+            self._out.append(vendor_failed(kind, error, draft.reply.number))
             self.drafting.failed(now_ms, error)
 
     def tool_answered(self, now_ms: int, result: ToolResult) -> None:
@@ -263,7 +264,7 @@ class Speaker:
         if reply is None:
             self._draft_failed(now_ms, "tts", number, error)
             return
-        self.emit_failure("tts", reply, error)
+        self._out.append(vendor_failed("tts", error, reply.number))
         again = error.retryable and not reply.speech_ms
         if not again or reply.voice_restarts >= MAX_VOICE_RESTARTS:
             self.give_up(now_ms, "tts_failed")
@@ -377,27 +378,9 @@ class Speaker:
         self.reply = None
         self._deadlines.clear(FIRST_TOKEN, FIRST_AUDIO, PROGRESS, PLAYOUT, TOOLS, FILLER)
         self._character_ms = reply.spoken.character_ms
-        self._out.append(
-            Emit(
-                "agent_turn",
-                {
-                    "reply": reply.number,
-                    "kind": reply.kind.value,
-                    "text": reply.spoken.text,
-                    "heard_text": (
-                        reply.spoken.text if cut_ms is None else reply.spoken.heard_text(cut_ms)
-                    ),
-                    "words": reply.spoken.heard(cut_ms),
-                    "start_ms": reply.started_ms,
-                    "played_ms": played_ms,
-                    "ended": why,
-                },
-            )
-        )
+        self._out.append(agent_turn(reply, cut_ms, played_ms, why))
         if reply.kind is ReplyKind.ANSWER:
-            summary = reply.latency.summary(reply.number)
-            data = {"reply": summary.reply, **summary.after_speech_end_ms}
-            self._out.append(Emit("turn_latency", data))
+            self._out.append(turn_latency(reply))
 
     def fill(self, now_ms: int, *, caller_speaks: bool) -> None:
         """The caller has heard nothing for long."""
@@ -416,17 +399,3 @@ class Speaker:
 
     def _live(self, number: int) -> Reply | None:
         return self.reply if self.reply is not None and self.reply.number == number else None
-
-    def emit_failure(self, kind: str, reply: Reply, error: VendorError) -> None:
-        self._out.append(
-            Emit(
-                "vendor_failed",
-                {
-                    "kind": kind,
-                    "vendor": error.vendor,
-                    "code": error.code,
-                    "detail": error.detail,
-                    "reply": reply.number,
-                },
-            )
-        )

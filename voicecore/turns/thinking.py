@@ -14,6 +14,7 @@ from voicecore.providers.llm import (
 )
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.drafting import Draft
+from voicecore.turns.events import vendor_failed
 from voicecore.turns.history import History
 from voicecore.turns.outputs import Emit, FinishSaying, Output, StartLlm, StopLlm
 from voicecore.turns.reply import Reply, ReplyKind
@@ -41,8 +42,6 @@ class Voice(Protocol):
     def give_up(self, now_ms: int, reason: str) -> None: ...
 
     def progress(self, now_ms: int) -> None: ...
-
-    def emit_failure(self, kind: str, reply: Reply, error: VendorError) -> None: ...
 
 
 class Thinking:
@@ -108,7 +107,7 @@ class Thinking:
             self._out.append(StopLlm(reply.number))
             detail = f"more than {LONGEST_ANSWER_CHARS} characters or {MAX_CALLS_IN_ANSWER} calls"
             error = VendorError("llm", "garbage", detail, retryable=False)
-            self._voice.emit_failure("llm", reply, error)
+            self._out.append(vendor_failed("llm", error, reply.number))
             self._done(now_ms, reply, LlmDone())
 
     def _done(self, now_ms: int, reply: Reply, done: LlmDone) -> None:
@@ -143,7 +142,7 @@ class Thinking:
     def failed(self, now_ms: int, reply: Reply, error: VendorError) -> None:
         """Finish what was begun, else apologise, else give up."""
         self._failures += 1
-        self._voice.emit_failure("llm", reply, error)
+        self._out.append(vendor_failed("llm", error, reply.number))
         if not error.retryable or self._failures >= MAX_LLM_FAILURES:
             self._voice.give_up(now_ms, "llm_failed")
         elif reply.script:
