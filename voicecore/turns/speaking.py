@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from media.audio.format import FRAME_MS
-from media.audio.tones import dtmf_ms
 from voicecore.providers.errors import VendorError
 from voicecore.providers.words import Word
 from voicecore.tools.guard import ToolGuard
@@ -24,25 +23,17 @@ from voicecore.turns.outputs import (
     FinishSaying,
     Output,
     PauseReply,
-    PlayTones,
-    RestartVoice,
     ResumeReply,
-    Say,
-    SayPhrase,
     StopLlm,
 )
 from voicecore.turns.reply import Reply, ReplyKind
 from voicecore.turns.settings import TurnSettings
-from voicecore.turns.thinking import FIRST_TOKEN, PROGRESS, Thinking
+from voicecore.turns.synthesis import FIRST_AUDIO, PLAYOUT, PROGRESS, Synthesis
+from voicecore.turns.thinking import FIRST_TOKEN, Thinking
 from voicecore.turns.tooling import Tooling
 
-FIRST_AUDIO, PLAYOUT = "first_audio", "playout"
-TOOLS = "tools"
-PLAYOUT_SLACK_MS = 10_000
-"""How much longer than its audio a reply may play before it is given up."""
 REPEAT_MS = 20
 """How much of a word that was broken off is said again at most, up to a frame more."""
-MAX_VOICE_RESTARTS = 1
 
 
 class Speaker:
@@ -66,12 +57,17 @@ class Speaker:
         self._deadlines = deadlines
         self._out = out
         self._played_ms = played_ms
-        self._tools = Tooling(settings, history, tools, guard, deadlines, out, self)
-        self._thinking = Thinking(settings, history, self._tools, tools.specs, deadlines, out, self)
+        self._fillers = Fillers(settings.filler, deadlines, out, played_ms)
+        self._voice = Synthesis(settings, self._fillers, deadlines, out, played_ms, self.give_up)
+        self._tools = Tooling(
+            settings, history, tools, guard, deadlines, out, self._voice, self._tools_done
+        )
+        self._thinking = Thinking(
+            settings, history, self._tools, tools.specs, deadlines, out, self._voice, self
+        )
         self.drafting = Drafting(
             settings.preemptive, history, self._tools, tools.specs, deadlines, out, self._new_answer
         )
-        self._fillers = Fillers(settings.filler, deadlines, out, played_ms)
         self._count = 0
         self._character_ms: float = CHARACTER_MS
         """How long the voice takes for a character, as its last reply showed."""
@@ -123,10 +119,7 @@ class Speaker:
         reply = self._begin(now_ms, kind)
         reply.end_reason = end_reason
         reply.llm_done = True
-        reply.spoken.say(text)
-        self._perform(reply, SayPhrase(reply.number, text))
-        self._out.append(Emit("agent_saying", {"reply": reply.number, "text": text}))
-        self._deadlines.set(FIRST_AUDIO, now_ms + self._settings.first_audio_timeout_ms)
+        self._voice.say_phrase(now_ms, reply, text)
 
     def answer(self, now_ms: int, turn: CallerTurn, *, again: bool = False) -> None:
         """Have the model answer the caller's turn; ``again``: the history holds it already."""
@@ -189,7 +182,7 @@ class Speaker:
         """Whether a tool was waiting for the key."""
         return self._tools.digit(now_ms, digit)
 
-    def tools_done(self, now_ms: int, reply: Reply) -> None:
+    def _tools_done(self, now_ms: int, reply: Reply) -> None:
         """Every tool of the round has answered: the model goes on, unless the call ends."""
         if reply.end_reason is None:
             reply.next_round()
@@ -198,48 +191,16 @@ class Speaker:
             return
         reply.llm_done = True
         if not reply.script:
-            self.say(now_ms, reply, self._settings.phrases.goodbye)
-        self.progress(now_ms)
+            self._voice.say(now_ms, reply, self._settings.phrases.goodbye)
+        self._voice.progress(now_ms)
         self._out.append(FinishSaying(reply.number))
 
     # The voice
 
-    def say(self, now_ms: int, reply: Reply, sentence: str) -> None:
-        """Give a sentence to the voice."""
-        reply.latency.mark("first_sentence", now_ms)
-        reply.spoken.say(sentence, from_ms=max(reply.speech_ms, reply.tones_end_ms))
-        self._perform(reply, Say(reply.number, sentence))
-        self._out.append(Emit("agent_saying", {"reply": reply.number, "text": sentence}))
-        self._await_audio(now_ms, reply)
-
-    def press(self, now_ms: int, reply: Reply, digits: str) -> None:
-        """Have keys' tones played after what was said before."""
-        reply.tones_end_ms = max(reply.speech_ms, reply.tones_end_ms) + dtmf_ms(digits)
-        self._perform(reply, PlayTones(reply.number, digits))
-        self._await_audio(now_ms, reply)
-
-    def _perform(self, reply: Reply, step: Say | SayPhrase | PlayTones) -> None:
-        reply.script.append(step)
-        if reply.said_beforehand and isinstance(step, Say):
-            reply.said_beforehand -= 1
-        else:
-            self._out.append(step)
-
-    def _await_audio(self, now_ms: int, reply: Reply) -> None:
-        if not reply.speech_ms and FIRST_AUDIO not in self._deadlines:
-            self._deadlines.set(FIRST_AUDIO, now_ms + self._settings.first_audio_timeout_ms)
-
     def audio_came(self, now_ms: int, number: int, duration_ms: int) -> None:
         reply = self._live(number)
-        if reply is None:
-            return
-        reply.latency.mark("tts_first_audio", now_ms)
-        self._fillers.end(now_ms, reply)
-        reply.audio_ms += duration_ms
-        self._deadlines.clear(FIRST_AUDIO)
-        self._fillers.expect(now_ms + reply.audio_ms - self._played_ms(now_ms, number))
-        if reply.llm_done and not reply.waiting_for:
-            self.progress(now_ms)
+        if reply is not None:
+            self._voice.audio_came(now_ms, reply, duration_ms)
 
     def words_came(self, number: int, words: tuple[Word, ...]) -> None:
         reply = self._live(number)
@@ -248,34 +209,15 @@ class Speaker:
 
     def voice_done(self, now_ms: int, number: int) -> None:
         reply = self._live(number)
-        if reply is None:
-            return
-        if not reply.speech_ms:
-            error = VendorError("tts", "garbage", "no audio", retryable=True)
-            self.voice_failed(now_ms, number, error)
-            return
-        reply.voice_done = True
-        self._deadlines.clear(PROGRESS, FIRST_AUDIO, FILLER)
-        self._deadlines.set(PLAYOUT, now_ms + reply.audio_ms + PLAYOUT_SLACK_MS)
+        if reply is not None:
+            self._voice.done(now_ms, reply)
 
     def voice_failed(self, now_ms: int, number: int, error: VendorError) -> None:
-        """The voice failed: try once more if nothing was heard, else the call fails."""
         reply = self._live(number)
-        if reply is None:
+        if reply is not None:
+            self._voice.failed(now_ms, reply, error)
+        else:
             self._draft_failed(now_ms, "tts", number, error)
-            return
-        self._out.append(vendor_failed("tts", error, reply.number))
-        again = error.retryable and not reply.speech_ms
-        if not again or reply.voice_restarts >= MAX_VOICE_RESTARTS:
-            self.give_up(now_ms, "tts_failed")
-            return
-        reply.voice_restarts += 1
-        reply.spoken.forget_places()
-        self._deadlines.set(FIRST_AUDIO, now_ms + self._settings.first_audio_timeout_ms)
-        self._out.append(RestartVoice(reply.number))
-        self._out.extend(reply.script)
-        if reply.llm_done and not (reply.is_phrase or reply.waiting_for):
-            self._out.append(FinishSaying(reply.number))
 
     # Playing and ending
 
@@ -315,8 +257,7 @@ class Speaker:
         reply.paused_ms = None
         self._out.append(ResumeReply(reply.number, from_ms))
         self._out.append(Emit("agent_resumed", {"reply": reply.number, "from_ms": from_ms}))
-        if PLAYOUT in self._deadlines:
-            self._deadlines.set(PLAYOUT, now_ms + reply.audio_ms - from_ms + PLAYOUT_SLACK_MS)
+        self._voice.resumed(now_ms, reply, from_ms)
 
     def cut(self, now_ms: int, why: str) -> None:
         """End the live reply here and now; the history keeps what was heard."""
@@ -372,11 +313,11 @@ class Speaker:
             self._out.append(StopLlm(reply.number))
             self._thinking.failed(now_ms, reply, error)
         else:
-            self.voice_failed(now_ms, reply.number, error)
+            self._voice.failed(now_ms, reply, error)
 
     def _close(self, reply: Reply, cut_ms: int | None, played_ms: int, why: str) -> None:
         self.reply = None
-        self._deadlines.clear(FIRST_TOKEN, FIRST_AUDIO, PROGRESS, PLAYOUT, TOOLS, FILLER)
+        self._deadlines.clear(FIRST_TOKEN, FIRST_AUDIO, PROGRESS, PLAYOUT, FILLER)
         self._character_ms = reply.spoken.character_ms
         self._out.append(agent_turn(reply, cut_ms, played_ms, why))
         if reply.kind is ReplyKind.ANSWER:
@@ -393,9 +334,6 @@ class Speaker:
         reply = self._live(event.reply)
         if reply is not None:
             self._fillers.plays(now_ms, reply, event)
-
-    def progress(self, now_ms: int) -> None:
-        self._deadlines.set(PROGRESS, now_ms + self._settings.stall_timeout_ms)
 
     def _live(self, number: int) -> Reply | None:
         return self.reply if self.reply is not None and self.reply.number == number else None
