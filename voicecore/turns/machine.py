@@ -23,7 +23,7 @@ from voicecore.tools.toolset import ToolSet
 from voicecore.turns.backchannels import is_hesitation
 from voicecore.turns.barge_in import HOLD_MS, VERDICT, BargeIn
 from voicecore.turns.deadlines import Deadlines
-from voicecore.turns.events import caller_turn, stt_result, turn_end_judged, vendor_failed
+from voicecore.turns.events import caller_turn, stt_result, turn_end_judged
 from voicecore.turns.fillers import FILLER, Backchannels
 from voicecore.turns.history import History
 from voicecore.turns.inputs import (
@@ -57,18 +57,18 @@ from voicecore.turns.listening import (
     Listener,
     nobody_begins,
 )
-from voicecore.turns.outputs import Emit, FinalizeStt, HangUp, Output, ReopenStt
+from voicecore.turns.outputs import Emit, FinalizeStt, HangUp, Output
 from voicecore.turns.reply import ReplyKind
 from voicecore.turns.settings import TurnSettings
+from voicecore.turns.silence import SILENCE, Silence
 from voicecore.turns.speaking import Speaker
 from voicecore.turns.stt_watch import SttWatch
 
-MAX_STT_FAILURES = 2
 EARLY_ANSWER_MS = 2500
 """How long before a question's end it may be answered already."""
 KEYS_RETRY_MS = 200
 """The agent must not be interrupted: look again then."""
-SILENCE, MAX_DURATION, WENT_ON = "silence", "max_duration", "went_on"
+MAX_DURATION, WENT_ON = "max_duration", "went_on"
 
 
 class Phase(StrEnum):
@@ -102,7 +102,7 @@ class TurnMachine:
         self._barge_in = BargeIn(
             settings.overlap, self._listener, self._speaker, self._deadlines, self._out
         )
-        self._asks = 0
+        self._silence = Silence(settings, self._speaker, self._deadlines)
         self._turn: CallerTurn | None = None
         self._ignored: CallerTurn | None = None
         """What was last said over the agent and did not interrupt it."""
@@ -110,8 +110,7 @@ class TurnMachine:
         """The last turn, if its answer was dropped before it was heard."""
         self._keys = Keys(settings, self._deadlines)
         self._backchannels = Backchannels(settings.backchannel)
-        self._stt_failures = 0
-        self._stt_watch = SttWatch()
+        self._stt_watch = SttWatch(self._listener, self._speaker, self._out)
 
     @property
     def live_reply(self) -> int | None:
@@ -207,7 +206,7 @@ class TurnMachine:
         self._listener.speech_started(at_ms)
         self._stt_watch.speech_started()
         self._barge_in.speech_started()
-        self._deadlines.clear(SILENCE)
+        self._silence.is_over()
         self._out.append(Emit("speech_started", {"at_ms": at_ms}))
 
     def _sustained(self, now_ms: int, event: SpeechSustained) -> None:
@@ -239,35 +238,15 @@ class TurnMachine:
     def _heard(self, now_ms: int, event: Heard) -> None:
         heard = event.event
         if isinstance(heard, SttFailed):
-            self._stt_failed(now_ms, heard)
+            in_use = self.phase is Phase.TALKING
+            self._stt_watch.failed(now_ms, heard.error, in_use=in_use)
             return
         self._out.append(stt_result(heard))
-        self._stt_watch.heard()
-        if isinstance(heard, SttFinal) and heard.text:
-            self._stt_failures = 0
+        self._stt_watch.heard(heard)
         self._listener.heard(now_ms, heard)
         self._barge_in.words(now_ms)
         if isinstance(heard, SttFinal) and heard.flushed and not self._listener.text:
             self._barge_in.nothing_was_said(now_ms)
-
-    def _stt_failed(self, now_ms: int, failed: SttFailed) -> None:
-        self._stt_failures += 1
-        error = failed.error
-        self._stt_watch.failed()
-        self._out.append(vendor_failed("stt", error))
-        if self.phase is not Phase.TALKING:
-            return  # nobody is listened to any more: the last sentence is said to its end
-        self._listener.stt_died(now_ms)
-        if error.retryable and self._stt_failures <= MAX_STT_FAILURES:
-            self._out.append(ReopenStt())
-        else:
-            self._speaker.give_up(now_ms, "stt_failed")
-
-    def _flush_expired(self) -> None:
-        speech_ms = self._listener.stopped_ms - self._listener.started_ms
-        error = self._stt_watch.flush_expired(speech_ms)
-        if error is not None:
-            self._out.append(vendor_failed("stt", error))
 
     def _went_on(self, now_ms: int) -> None:
         """The caller speaks again before the answer is heard: it waits for what is added."""
@@ -296,7 +275,7 @@ class TurnMachine:
                 return
             speaker.cut(now_ms, "interrupted")
         elif self._says_nothing(turn):
-            self._asks = 0  # somebody is there
+            self._silence.somebody_is_there()
             speaker.drafting.turn_ignored(now_ms)
             self._out.append(Emit("speech_ignored", {"text": turn.text}))
             return
@@ -305,7 +284,7 @@ class TurnMachine:
         self._take_turn(now_ms, turn)
 
     def _take_turn(self, now_ms: int, turn: CallerTurn) -> None:
-        self._asks = 0
+        self._silence.somebody_is_there()
         self._ignored = None
         self._barge_in.turn_taken()
         self._out.append(caller_turn(turn))
@@ -336,7 +315,7 @@ class TurnMachine:
             self._take_turn(now_ms, ignored)  # "yes" to a question that had not ended
 
     def _digit(self, now_ms: int, digit: str) -> None:
-        self._deadlines.clear(SILENCE)
+        self._silence.is_over()
         self._out.append(Emit("dtmf", {"digit": digit}))
         if self._speaker.digit(now_ms, digit):
             return
@@ -360,7 +339,7 @@ class TurnMachine:
             return
         turn = CallerTurn(f"DTMF: {digits}", (), now_ms, now_ms, now_ms)
         self._speaker.cut(now_ms, "interrupted")
-        self._asks = 0
+        self._silence.somebody_is_there()
         self._out.append(caller_turn(turn))
         self._answer(now_ms, turn)
 
@@ -369,7 +348,7 @@ class TurnMachine:
     def _on_due(self, now_ms: int, name: str) -> None:
         if name in (ENDPOINT, FLUSH, STUCK):
             if name == FLUSH:
-                self._flush_expired()
+                self._stt_watch.flush_expired()
             self._listener.due(now_ms, name)
             if name != ENDPOINT and not self._listener.text:
                 self._barge_in.nothing_was_said(now_ms)
@@ -380,7 +359,7 @@ class TurnMachine:
         elif name == FILLER:
             self._speaker.fill(now_ms, caller_speaks=self._listener.speaking)
         elif name == SILENCE:
-            self._silence(now_ms)
+            self._silence.due(now_ms)
         elif name == DIGITS:
             self._digits_done(now_ms)
         elif name == MAX_DURATION:
@@ -389,15 +368,6 @@ class TurnMachine:
             self._speaker.speak(now_ms, ReplyKind.FAREWELL, phrase, end_reason="max_duration")
         else:
             self._speaker.due(now_ms, name)
-
-    def _silence(self, now_ms: int) -> None:
-        phrases = self._settings.phrases
-        if self._asks >= self._settings.max_asks:
-            self._speaker.speak(now_ms, ReplyKind.FAREWELL, phrases.goodbye, end_reason="silence")
-            return
-        phrase = phrases.still_there[self._asks % len(phrases.still_there)]
-        self._asks += 1
-        self._speaker.speak(now_ms, ReplyKind.PROMPT, phrase)
 
     def _say_goodbye(self, now_ms: int, reason: str) -> None:
         if self.phase is Phase.ENDING:
@@ -432,9 +402,9 @@ class TurnMachine:
             self._answer(now_ms, self._unanswered, again=True)
             quiet = False
         if not quiet or self.phase is not Phase.TALKING:
-            self._deadlines.clear(SILENCE)
-        elif SILENCE not in self._deadlines:
-            self._deadlines.set(SILENCE, now_ms + self._settings.ask_after_ms)
+            self._silence.is_over()
+        else:
+            self._silence.goes_on(now_ms)
 
     def _end(self, now_ms: int, reason: str) -> None:
         self.phase = Phase.ENDED
