@@ -24,7 +24,6 @@ from voicecore.turns.outputs import (
     Output,
     PauseReply,
     ResumeReply,
-    StopLlm,
 )
 from voicecore.turns.reply import Reply, ReplyKind
 from voicecore.turns.settings import TurnSettings
@@ -277,6 +276,14 @@ class Speaker:
         if reply.kind is not ReplyKind.BACKCHANNEL:  # "mm-hm" is nothing to go on from
             self._history.settle(heard)
 
+    def _close(self, reply: Reply, cut_ms: int | None, played_ms: int, why: str) -> None:
+        self.reply = None
+        self._deadlines.clear(FIRST_TOKEN, FIRST_AUDIO, PROGRESS, PLAYOUT, FILLER)
+        self._character_ms = reply.spoken.character_ms
+        self._out.append(agent_turn(reply, cut_ms, played_ms, why))
+        if reply.kind is ReplyKind.ANSWER:
+            self._out.append(turn_latency(reply))
+
     def give_up(self, now_ms: int, reason: str) -> None:
         """The call has failed: say so, then hang up. Failing at that, hang up."""
         already = self.reply is not None and self.reply.kind is ReplyKind.FALLBACK
@@ -297,31 +304,16 @@ class Speaker:
         elif reply is None:
             return
         elif name == FIRST_TOKEN:
-            self._timed_out(now_ms, reply, "llm", "first_output_timeout")
+            self._thinking.timed_out(now_ms, reply, "first_output_timeout")
         elif name == FIRST_AUDIO:
-            self._timed_out(now_ms, reply, "tts", "first_output_timeout")
+            self._voice.timed_out(now_ms, reply)
         elif name == PROGRESS:
-            mute = reply.llm_done and not reply.speech_ms
-            code = "first_output_timeout" if mute else "stalled"
-            self._timed_out(now_ms, reply, "tts" if reply.llm_done else "llm", code)
+            if reply.llm_done:
+                self._voice.timed_out(now_ms, reply)
+            else:
+                self._thinking.timed_out(now_ms, reply, "stalled")
         elif name == PLAYOUT:
             self.played(now_ms, reply.number, reply.audio_ms)
-
-    def _timed_out(self, now_ms: int, reply: Reply, kind: str, code: str) -> None:
-        error = VendorError(kind, code, "nothing came in time", retryable=True)
-        if kind == "llm":
-            self._out.append(StopLlm(reply.number))
-            self._thinking.failed(now_ms, reply, error)
-        else:
-            self._voice.failed(now_ms, reply, error)
-
-    def _close(self, reply: Reply, cut_ms: int | None, played_ms: int, why: str) -> None:
-        self.reply = None
-        self._deadlines.clear(FIRST_TOKEN, FIRST_AUDIO, PROGRESS, PLAYOUT, FILLER)
-        self._character_ms = reply.spoken.character_ms
-        self._out.append(agent_turn(reply, cut_ms, played_ms, why))
-        if reply.kind is ReplyKind.ANSWER:
-            self._out.append(turn_latency(reply))
 
     def fill(self, now_ms: int, *, caller_speaks: bool) -> None:
         """The caller has heard nothing for long."""

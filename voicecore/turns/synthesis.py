@@ -112,6 +112,12 @@ class Synthesis:
         if PLAYOUT in self._deadlines:
             self._deadlines.set(PLAYOUT, now_ms + reply.audio_ms - from_ms + PLAYOUT_SLACK_MS)
 
+    def timed_out(self, now_ms: int, reply: Reply) -> None:
+        """Nothing, or nothing more, came in time."""
+        code = "stalled" if reply.speech_ms else "first_output_timeout"
+        error = VendorError("tts", code, "nothing came in time", retryable=True)
+        self.failed(now_ms, reply, error)
+
     def failed(self, now_ms: int, reply: Reply, error: VendorError) -> None:
         """Try once more if nothing was heard, else the call fails."""
         self._out.append(vendor_failed("tts", error, reply.number))

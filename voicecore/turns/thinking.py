@@ -138,6 +138,12 @@ class Thinking:
             error = VendorError("llm", "garbage", "an empty answer", retryable=True)
             self.failed(now_ms, reply, error)
 
+    def timed_out(self, now_ms: int, reply: Reply, code: str) -> None:
+        """Nothing, or nothing more, came in time."""
+        self._out.append(StopLlm(reply.number))
+        error = VendorError("llm", code, "nothing came in time", retryable=True)
+        self.failed(now_ms, reply, error)
+
     def failed(self, now_ms: int, reply: Reply, error: VendorError) -> None:
         """Finish what was begun, else apologise, else give up."""
         self._failures += 1
