@@ -9,21 +9,21 @@ comes out:
 Theory of operation. There is at most one live reply. It lives from the moment the turn was
 decided (or a phrase was due) until it was played, cut or failed, and its number never comes
 again; what arrives for another number is dropped. The listening side (``listening``) decides
-when the caller has finished; the speaking side (``speaking``) sees a reply through. This module
-joins them: barge-in, silence, keys, limits, the end of the call.
+when the caller has finished; the speaking side (``speaking``) sees a reply through. Between them
+stand ``barge_in``, ``taking``, ``keys`` and ``silence``. This module joins them: every input and
+every deadline goes to its part, and it knows the limits and the end of the call.
 """
 
 from collections.abc import Callable
 from enum import StrEnum
 from typing import assert_never
 
-from voicecore.providers.errors import VendorError
 from voicecore.providers.stt import SttFailed, SttFinal
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
-from voicecore.turns.backchannels import is_hesitation
-from voicecore.turns.barge_in import HOLD_MS, VERDICT, BargeIn
+from voicecore.turns.barge_in import VERDICT, BargeIn
 from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.events import stt_result, turn_end_judged
 from voicecore.turns.fillers import FILLER, Backchannels
 from voicecore.turns.history import History
 from voicecore.turns.inputs import (
@@ -49,27 +49,16 @@ from voicecore.turns.inputs import (
     WordsCame,
 )
 from voicecore.turns.keys import DIGITS, Keys
-from voicecore.turns.listening import (
-    ENDPOINT,
-    FLUSH,
-    STUCK,
-    CallerTurn,
-    Listener,
-    nobody_begins,
-)
-from voicecore.turns.outputs import Emit, FinalizeStt, HangUp, Output, ReopenStt
+from voicecore.turns.listening import ENDPOINT, FLUSH, STUCK, Listener, nobody_begins
+from voicecore.turns.outputs import Emit, FinalizeStt, HangUp, Output
 from voicecore.turns.reply import ReplyKind
 from voicecore.turns.settings import TurnSettings
+from voicecore.turns.silence import SILENCE, Silence
 from voicecore.turns.speaking import Speaker
-from voicecore.turns.stt_events import stt_result, turn_end_judged
 from voicecore.turns.stt_watch import SttWatch
+from voicecore.turns.taking import WENT_ON, Taking
 
-MAX_STT_FAILURES = 2
-EARLY_ANSWER_MS = 2500
-"""How long before a question's end it may be answered already."""
-KEYS_RETRY_MS = 200
-"""The agent must not be interrupted: look again then."""
-SILENCE, MAX_DURATION, WENT_ON = "silence", "max_duration", "went_on"
+MAX_DURATION = "max_duration"
 
 
 class Phase(StrEnum):
@@ -103,16 +92,19 @@ class TurnMachine:
         self._barge_in = BargeIn(
             settings.overlap, self._listener, self._speaker, self._deadlines, self._out
         )
-        self._asks = 0
-        self._turn: CallerTurn | None = None
-        self._ignored: CallerTurn | None = None
-        """What was last said over the agent and did not interrupt it."""
-        self._unanswered: CallerTurn | None = None
-        """The last turn, if its answer was dropped before it was heard."""
-        self._keys = Keys(settings, self._deadlines)
+        self._silence = Silence(settings, self._speaker, self._deadlines)
+        self._taking = Taking(
+            settings,
+            self._listener,
+            self._speaker,
+            self._barge_in,
+            self._silence,
+            self._deadlines,
+            self._out,
+        )
+        self._keys = Keys(settings, self._speaker, self._barge_in, self._taking, self._deadlines)
         self._backchannels = Backchannels(settings.backchannel)
-        self._stt_failures = 0
-        self._stt_watch = SttWatch()
+        self._stt_watch = SttWatch(self._listener, self._speaker, self._out)
 
     @property
     def live_reply(self) -> int | None:
@@ -208,12 +200,12 @@ class TurnMachine:
         self._listener.speech_started(at_ms)
         self._stt_watch.speech_started()
         self._barge_in.speech_started()
-        self._deadlines.clear(SILENCE)
+        self._silence.is_over()
         self._out.append(Emit("speech_started", {"at_ms": at_ms}))
 
     def _sustained(self, now_ms: int, event: SpeechSustained) -> None:
         if self._barge_in.sustained(now_ms, event.for_ms, event.above_noise_db, event.loudest_dbfs):
-            self._went_on(now_ms)
+            self._taking.went_on(now_ms)
 
     def _speech_stopped(self, now_ms: int, at_ms: int) -> None:
         self._listener.speech_stopped(now_ms, at_ms)
@@ -240,186 +232,54 @@ class TurnMachine:
     def _heard(self, now_ms: int, event: Heard) -> None:
         heard = event.event
         if isinstance(heard, SttFailed):
-            self._stt_failed(now_ms, heard)
+            in_use = self.phase is Phase.TALKING
+            self._stt_watch.failed(now_ms, heard.error, in_use=in_use)
             return
         self._out.append(stt_result(heard))
-        self._stt_watch.heard()
-        if isinstance(heard, SttFinal) and heard.text:
-            self._stt_failures = 0
+        self._stt_watch.heard(heard)
         self._listener.heard(now_ms, heard)
         self._barge_in.words(now_ms)
         if isinstance(heard, SttFinal) and heard.flushed and not self._listener.text:
             self._barge_in.nothing_was_said(now_ms)
 
-    def _stt_failed(self, now_ms: int, failed: SttFailed) -> None:
-        self._stt_failures += 1
-        error = failed.error
-        self._stt_watch.failed()
-        self._emit_stt_failure(error)
-        if self.phase is not Phase.TALKING:
-            return  # nobody is listened to any more: the last sentence is said to its end
-        self._listener.stt_died(now_ms)
-        if error.retryable and self._stt_failures <= MAX_STT_FAILURES:
-            self._out.append(ReopenStt())
-        else:
-            self._speaker.give_up(now_ms, "stt_failed")
-
-    def _emit_stt_failure(self, error: VendorError) -> None:
-        data = {
-            "kind": "stt",
-            "vendor": error.vendor,
-            "code": error.code,
-            "detail": error.detail,
-        }
-        self._out.append(Emit("vendor_failed", data))
-
-    def _flush_expired(self) -> None:
-        speech_ms = self._listener.stopped_ms - self._listener.started_ms
-        error = self._stt_watch.flush_expired(speech_ms)
-        if error is not None:
-            self._emit_stt_failure(error)
-
-    def _went_on(self, now_ms: int) -> None:
-        """The caller speaks again before the answer is heard: it waits for what is added."""
-        reply = self._speaker.reply
-        answers = reply is not None and reply.kind is ReplyKind.ANSWER
-        self._unanswered = self._turn if answers else None
-        self._deadlines.set(WENT_ON, now_ms + HOLD_MS)
-        if answers:
-            self._listener.endpointing.cut_off()
-        self._speaker.cut(now_ms, "caller_went_on")
-
-    def _said_nothing_more(self, now_ms: int) -> None:
-        """What the answer was to wait for has brought no word: a car, a vacuum cleaner."""
-        waiting = self._unanswered is not None and self._speaker.reply is None
-        if waiting and not self._listener.text and self.phase is Phase.TALKING:
-            assert self._unanswered is not None
-            self._answer(now_ms, self._unanswered, again=True)
-
-    def _turn_decided(self, now_ms: int, turn: CallerTurn) -> None:
-        speaker = self._speaker
-        if speaker.audible:
-            if not self._barge_in.takes_the_floor(now_ms, turn):
-                self._barge_in.let_go_on(now_ms, turn)
-                self._ignored = turn
-                self._out.append(Emit("speech_ignored", {"text": turn.text}))
-                return
-            speaker.cut(now_ms, "interrupted")
-        elif self._says_nothing(turn):
-            self._asks = 0  # somebody is there
-            speaker.drafting.turn_ignored(now_ms)
-            self._out.append(Emit("speech_ignored", {"text": turn.text}))
-            return
-        elif speaker.reply is not None:
-            speaker.cut(now_ms, "caller_went_on")
-        self._take_turn(now_ms, turn)
-
-    def _take_turn(self, now_ms: int, turn: CallerTurn) -> None:
-        self._asks = 0
-        self._ignored = None
-        self._barge_in.turn_taken()
-        self._out.append(
-            Emit(
-                "caller_turn",
-                {
-                    "text": turn.text,
-                    "start_ms": turn.start_ms,
-                    "end_ms": turn.end_ms,
-                    "words": turn.words,
-                },
-            )
-        )
-        self._answer(now_ms, turn)
-
-    def _answer(self, now_ms: int, turn: CallerTurn, *, again: bool = False) -> None:
-        self._turn, self._unanswered = turn, None
-        self._speaker.answer(now_ms, turn, again=again)
-
-    def _says_nothing(self, turn: CallerTurn) -> bool:
-        """Whether what was heard while the agent was silent is no turn: a hesitation, or
-        somebody far from the telephone."""
-        if is_hesitation(turn.text, self._settings.endpointing.language):
-            return True
-        return self._barge_in.is_murmur(turn) or self._barge_in.is_away
-
     def _played(self, now_ms: int, event: ReplyPlayed) -> None:
-        reply, ignored = self._speaker.reply, self._ignored
+        reply = self._speaker.reply
         self._speaker.played(now_ms, event.reply, event.played_ms)
-        if reply is None or self._speaker.reply is not None:
-            return
-        if reply.kind is ReplyKind.BACKCHANNEL:
-            return
-        self._listener.endpointing.went_well()
-        self._ignored = None
-        asked = reply.spoken.text.endswith("?") and self._speaker.ended_reason is None
-        if asked and ignored is not None and now_ms < ignored.end_ms + EARLY_ANSWER_MS:
-            self._take_turn(now_ms, ignored)  # "yes" to a question that had not ended
+        if reply is not None and self._speaker.reply is None:
+            self._taking.reply_heard(now_ms, reply)
 
     def _digit(self, now_ms: int, digit: str) -> None:
-        self._deadlines.clear(SILENCE)
+        self._silence.is_over()
         self._out.append(Emit("dtmf", {"digit": digit}))
-        if self._speaker.digit(now_ms, digit):
-            return
-        if not self._settings.digits_enabled or self.phase is not Phase.TALKING:
-            return
-        if self._keys_may_interrupt(now_ms):
-            self._speaker.cut(now_ms, "interrupted")
-        self._keys.pressed(now_ms, digit)
-
-    def _keys_may_interrupt(self, now_ms: int) -> bool:
-        overlap = self._settings.overlap
-        protected = self._speaker.is_protected(now_ms, overlap.protected)
-        return overlap.keys_interrupt and self._barge_in.may_interrupt and not protected
-
-    def _digits_done(self, now_ms: int) -> None:
-        if self._speaker.audible and not self._keys_may_interrupt(now_ms):
-            self._deadlines.set(DIGITS, now_ms + KEYS_RETRY_MS)
-            return
-        digits = self._keys.take()
-        if not digits:
-            return
-        text = f"DTMF: {digits}"
-        self._speaker.cut(now_ms, "interrupted")
-        self._asks = 0
-        self._out.append(
-            Emit("caller_turn", {"text": text, "start_ms": now_ms, "end_ms": now_ms, "words": ()})
-        )
-        self._answer(now_ms, CallerTurn(text, (), now_ms, now_ms, now_ms))
+        if not self._speaker.digit(now_ms, digit) and self.phase is Phase.TALKING:
+            self._keys.pressed(now_ms, digit)
 
     # Deadlines
 
     def _on_due(self, now_ms: int, name: str) -> None:
         if name in (ENDPOINT, FLUSH, STUCK):
             if name == FLUSH:
-                self._flush_expired()
+                self._stt_watch.flush_expired()
             self._listener.due(now_ms, name)
             if name != ENDPOINT and not self._listener.text:
                 self._barge_in.nothing_was_said(now_ms)
         elif name == WENT_ON:
-            self._said_nothing_more(now_ms)
+            if self.phase is Phase.TALKING:
+                self._taking.due(now_ms)
         elif name == VERDICT:
             self._barge_in.due(now_ms)
         elif name == FILLER:
             self._speaker.fill(now_ms, caller_speaks=self._listener.speaking)
         elif name == SILENCE:
-            self._silence(now_ms)
+            self._silence.due(now_ms)
         elif name == DIGITS:
-            self._digits_done(now_ms)
+            self._keys.due(now_ms)
         elif name == MAX_DURATION:
             self._speaker.cut(now_ms, "max_duration")
             phrase = self._settings.phrases.wrap_up
             self._speaker.speak(now_ms, ReplyKind.FAREWELL, phrase, end_reason="max_duration")
         else:
             self._speaker.due(now_ms, name)
-
-    def _silence(self, now_ms: int) -> None:
-        phrases = self._settings.phrases
-        if self._asks >= self._settings.max_asks:
-            self._speaker.speak(now_ms, ReplyKind.FAREWELL, phrases.goodbye, end_reason="silence")
-            return
-        phrase = phrases.still_there[self._asks % len(phrases.still_there)]
-        self._asks += 1
-        self._speaker.speak(now_ms, ReplyKind.PROMPT, phrase)
 
     def _say_goodbye(self, now_ms: int, reason: str) -> None:
         if self.phase is Phase.ENDING:
@@ -445,18 +305,16 @@ class TurnMachine:
             self._deadlines.clear(SILENCE, DIGITS, MAX_DURATION)
         turn = self._listener.decide()
         if turn is not None and self.phase is Phase.TALKING:
-            self._turn_decided(now_ms, turn)
+            self._taking.decided(now_ms, turn)
         if turn is not None:
             self._barge_in.turn_over()
         quiet = self._speaker.reply is None and self._listener.idle and not self._keys.digits
-        if quiet and self._unanswered is not None and self.phase is Phase.TALKING:
-            # What made us wait was noise.
-            self._answer(now_ms, self._unanswered, again=True)
-            quiet = False
+        if quiet and self.phase is Phase.TALKING and self._taking.answer_again(now_ms):
+            quiet = False  # what made us wait was noise
         if not quiet or self.phase is not Phase.TALKING:
-            self._deadlines.clear(SILENCE)
-        elif SILENCE not in self._deadlines:
-            self._deadlines.set(SILENCE, now_ms + self._settings.ask_after_ms)
+            self._silence.is_over()
+        else:
+            self._silence.goes_on(now_ms)
 
     def _end(self, now_ms: int, reason: str) -> None:
         self.phase = Phase.ENDED

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 from media.audio.format import FRAME_MS
-from media.audio.tones import dtmf_ms
 from voicecore.providers.errors import VendorError
 from voicecore.providers.words import Word
 from voicecore.tools.guard import ToolGuard
@@ -11,6 +10,7 @@ from voicecore.tools.requests import ToolResult
 from voicecore.tools.toolset import ToolSet
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.drafting import DRAFT, Drafting
+from voicecore.turns.events import agent_turn, turn_latency, vendor_failed
 from voicecore.turns.fillers import FILLER, Fillers
 from voicecore.turns.heard import CHARACTER_MS
 from voicecore.turns.history import History
@@ -23,25 +23,16 @@ from voicecore.turns.outputs import (
     FinishSaying,
     Output,
     PauseReply,
-    PlayTones,
-    RestartVoice,
     ResumeReply,
-    Say,
-    SayPhrase,
-    StopLlm,
 )
 from voicecore.turns.reply import Reply, ReplyKind
 from voicecore.turns.settings import TurnSettings
-from voicecore.turns.thinking import FIRST_TOKEN, PROGRESS, Thinking
+from voicecore.turns.synthesis import FIRST_AUDIO, PLAYOUT, PROGRESS, Synthesis
+from voicecore.turns.thinking import FIRST_TOKEN, Thinking
 from voicecore.turns.tooling import Tooling
 
-FIRST_AUDIO, PLAYOUT = "first_audio", "playout"
-TOOLS = "tools"
-PLAYOUT_SLACK_MS = 10_000
-"""How much longer than its audio a reply may play before it is given up."""
 REPEAT_MS = 20
 """How much of a word that was broken off is said again at most, up to a frame more."""
-MAX_VOICE_RESTARTS = 1
 
 
 class Speaker:
@@ -65,12 +56,17 @@ class Speaker:
         self._deadlines = deadlines
         self._out = out
         self._played_ms = played_ms
-        self._tools = Tooling(settings, history, tools, guard, deadlines, out, self)
-        self._thinking = Thinking(settings, history, self._tools, tools.specs, deadlines, out, self)
+        self._fillers = Fillers(settings.filler, deadlines, out, played_ms)
+        self._voice = Synthesis(settings, self._fillers, deadlines, out, played_ms, self.give_up)
+        self._tools = Tooling(
+            settings, history, tools, guard, deadlines, out, self._voice, self._tools_done
+        )
+        self._thinking = Thinking(
+            settings, history, self._tools, tools.specs, deadlines, out, self._voice, self
+        )
         self.drafting = Drafting(
             settings.preemptive, history, self._tools, tools.specs, deadlines, out, self._new_answer
         )
-        self._fillers = Fillers(settings.filler, deadlines, out, played_ms)
         self._count = 0
         self._character_ms: float = CHARACTER_MS
         """How long the voice takes for a character, as its last reply showed."""
@@ -122,10 +118,7 @@ class Speaker:
         reply = self._begin(now_ms, kind)
         reply.end_reason = end_reason
         reply.llm_done = True
-        reply.spoken.say(text)
-        self._perform(reply, SayPhrase(reply.number, text))
-        self._out.append(Emit("agent_saying", {"reply": reply.number, "text": text}))
-        self._deadlines.set(FIRST_AUDIO, now_ms + self._settings.first_audio_timeout_ms)
+        self._voice.say_phrase(now_ms, reply, text)
 
     def answer(self, now_ms: int, turn: CallerTurn, *, again: bool = False) -> None:
         """Have the model answer the caller's turn; ``again``: the history holds it already."""
@@ -178,7 +171,7 @@ class Speaker:
     def _draft_failed(self, now_ms: int, kind: str, number: int, error: VendorError) -> None:
         draft = self.drafting.draft
         if draft is not None and draft.reply.number == number:
-            self.emit_failure(kind, draft.reply, error)
+            self._out.append(vendor_failed(kind, error, draft.reply.number))
             self.drafting.failed(now_ms, error)
 
     def tool_answered(self, now_ms: int, result: ToolResult) -> None:
@@ -188,7 +181,7 @@ class Speaker:
         """Whether a tool was waiting for the key."""
         return self._tools.digit(now_ms, digit)
 
-    def tools_done(self, now_ms: int, reply: Reply) -> None:
+    def _tools_done(self, now_ms: int, reply: Reply) -> None:
         """Every tool of the round has answered: the model goes on, unless the call ends."""
         if reply.end_reason is None:
             reply.next_round()
@@ -197,48 +190,16 @@ class Speaker:
             return
         reply.llm_done = True
         if not reply.script:
-            self.say(now_ms, reply, self._settings.phrases.goodbye)
-        self.progress(now_ms)
+            self._voice.say(now_ms, reply, self._settings.phrases.goodbye)
+        self._voice.progress(now_ms)
         self._out.append(FinishSaying(reply.number))
 
     # The voice
 
-    def say(self, now_ms: int, reply: Reply, sentence: str) -> None:
-        """Give a sentence to the voice."""
-        reply.latency.mark("first_sentence", now_ms)
-        reply.spoken.say(sentence, from_ms=max(reply.speech_ms, reply.tones_end_ms))
-        self._perform(reply, Say(reply.number, sentence))
-        self._out.append(Emit("agent_saying", {"reply": reply.number, "text": sentence}))
-        self._await_audio(now_ms, reply)
-
-    def press(self, now_ms: int, reply: Reply, digits: str) -> None:
-        """Have keys' tones played after what was said before."""
-        reply.tones_end_ms = max(reply.speech_ms, reply.tones_end_ms) + dtmf_ms(digits)
-        self._perform(reply, PlayTones(reply.number, digits))
-        self._await_audio(now_ms, reply)
-
-    def _perform(self, reply: Reply, step: Say | SayPhrase | PlayTones) -> None:
-        reply.script.append(step)
-        if reply.said_beforehand and isinstance(step, Say):
-            reply.said_beforehand -= 1
-        else:
-            self._out.append(step)
-
-    def _await_audio(self, now_ms: int, reply: Reply) -> None:
-        if not reply.speech_ms and FIRST_AUDIO not in self._deadlines:
-            self._deadlines.set(FIRST_AUDIO, now_ms + self._settings.first_audio_timeout_ms)
-
     def audio_came(self, now_ms: int, number: int, duration_ms: int) -> None:
         reply = self._live(number)
-        if reply is None:
-            return
-        reply.latency.mark("tts_first_audio", now_ms)
-        self._fillers.end(now_ms, reply)
-        reply.audio_ms += duration_ms
-        self._deadlines.clear(FIRST_AUDIO)
-        self._fillers.expect(now_ms + reply.audio_ms - self._played_ms(now_ms, number))
-        if reply.llm_done and not reply.waiting_for:
-            self.progress(now_ms)
+        if reply is not None:
+            self._voice.audio_came(now_ms, reply, duration_ms)
 
     def words_came(self, number: int, words: tuple[Word, ...]) -> None:
         reply = self._live(number)
@@ -247,34 +208,15 @@ class Speaker:
 
     def voice_done(self, now_ms: int, number: int) -> None:
         reply = self._live(number)
-        if reply is None:
-            return
-        if not reply.speech_ms:
-            error = VendorError("tts", "garbage", "no audio", retryable=True)
-            self.voice_failed(now_ms, number, error)
-            return
-        reply.voice_done = True
-        self._deadlines.clear(PROGRESS, FIRST_AUDIO, FILLER)
-        self._deadlines.set(PLAYOUT, now_ms + reply.audio_ms + PLAYOUT_SLACK_MS)
+        if reply is not None:
+            self._voice.done(now_ms, reply)
 
     def voice_failed(self, now_ms: int, number: int, error: VendorError) -> None:
-        """The voice failed: try once more if nothing was heard, else the call fails."""
         reply = self._live(number)
-        if reply is None:
+        if reply is not None:
+            self._voice.failed(now_ms, reply, error)
+        else:
             self._draft_failed(now_ms, "tts", number, error)
-            return
-        self.emit_failure("tts", reply, error)
-        again = error.retryable and not reply.speech_ms
-        if not again or reply.voice_restarts >= MAX_VOICE_RESTARTS:
-            self.give_up(now_ms, "tts_failed")
-            return
-        reply.voice_restarts += 1
-        reply.spoken.forget_places()
-        self._deadlines.set(FIRST_AUDIO, now_ms + self._settings.first_audio_timeout_ms)
-        self._out.append(RestartVoice(reply.number))
-        self._out.extend(reply.script)
-        if reply.llm_done and not (reply.is_phrase or reply.waiting_for):
-            self._out.append(FinishSaying(reply.number))
 
     # Playing and ending
 
@@ -314,8 +256,7 @@ class Speaker:
         reply.paused_ms = None
         self._out.append(ResumeReply(reply.number, from_ms))
         self._out.append(Emit("agent_resumed", {"reply": reply.number, "from_ms": from_ms}))
-        if PLAYOUT in self._deadlines:
-            self._deadlines.set(PLAYOUT, now_ms + reply.audio_ms - from_ms + PLAYOUT_SLACK_MS)
+        self._voice.resumed(now_ms, reply, from_ms)
 
     def cut(self, now_ms: int, why: str) -> None:
         """End the live reply here and now; the history keeps what was heard."""
@@ -334,6 +275,14 @@ class Speaker:
     def _settle(self, reply: Reply, heard: str) -> None:
         if reply.kind is not ReplyKind.BACKCHANNEL:  # "mm-hm" is nothing to go on from
             self._history.settle(heard)
+
+    def _close(self, reply: Reply, cut_ms: int | None, played_ms: int, why: str) -> None:
+        self.reply = None
+        self._deadlines.clear(FIRST_TOKEN, FIRST_AUDIO, PROGRESS, PLAYOUT, FILLER)
+        self._character_ms = reply.spoken.character_ms
+        self._out.append(agent_turn(reply, cut_ms, played_ms, why))
+        if reply.kind is ReplyKind.ANSWER:
+            self._out.append(turn_latency(reply))
 
     def give_up(self, now_ms: int, reason: str) -> None:
         """The call has failed: say so, then hang up. Failing at that, hang up."""
@@ -355,49 +304,16 @@ class Speaker:
         elif reply is None:
             return
         elif name == FIRST_TOKEN:
-            self._timed_out(now_ms, reply, "llm", "first_output_timeout")
+            self._thinking.timed_out(now_ms, reply, "first_output_timeout")
         elif name == FIRST_AUDIO:
-            self._timed_out(now_ms, reply, "tts", "first_output_timeout")
+            self._voice.timed_out(now_ms, reply)
         elif name == PROGRESS:
-            mute = reply.llm_done and not reply.speech_ms
-            code = "first_output_timeout" if mute else "stalled"
-            self._timed_out(now_ms, reply, "tts" if reply.llm_done else "llm", code)
+            if reply.llm_done:
+                self._voice.timed_out(now_ms, reply)
+            else:
+                self._thinking.timed_out(now_ms, reply, "stalled")
         elif name == PLAYOUT:
             self.played(now_ms, reply.number, reply.audio_ms)
-
-    def _timed_out(self, now_ms: int, reply: Reply, kind: str, code: str) -> None:
-        error = VendorError(kind, code, "nothing came in time", retryable=True)
-        if kind == "llm":
-            self._out.append(StopLlm(reply.number))
-            self._thinking.failed(now_ms, reply, error)
-        else:
-            self.voice_failed(now_ms, reply.number, error)
-
-    def _close(self, reply: Reply, cut_ms: int | None, played_ms: int, why: str) -> None:
-        self.reply = None
-        self._deadlines.clear(FIRST_TOKEN, FIRST_AUDIO, PROGRESS, PLAYOUT, TOOLS, FILLER)
-        self._character_ms = reply.spoken.character_ms
-        self._out.append(
-            Emit(
-                "agent_turn",
-                {
-                    "reply": reply.number,
-                    "kind": reply.kind.value,
-                    "text": reply.spoken.text,
-                    "heard_text": (
-                        reply.spoken.text if cut_ms is None else reply.spoken.heard_text(cut_ms)
-                    ),
-                    "words": reply.spoken.heard(cut_ms),
-                    "start_ms": reply.started_ms,
-                    "played_ms": played_ms,
-                    "ended": why,
-                },
-            )
-        )
-        if reply.kind is ReplyKind.ANSWER:
-            summary = reply.latency.summary(reply.number)
-            data = {"reply": summary.reply, **summary.after_speech_end_ms}
-            self._out.append(Emit("turn_latency", data))
 
     def fill(self, now_ms: int, *, caller_speaks: bool) -> None:
         """The caller has heard nothing for long."""
@@ -411,22 +327,5 @@ class Speaker:
         if reply is not None:
             self._fillers.plays(now_ms, reply, event)
 
-    def progress(self, now_ms: int) -> None:
-        self._deadlines.set(PROGRESS, now_ms + self._settings.stall_timeout_ms)
-
     def _live(self, number: int) -> Reply | None:
         return self.reply if self.reply is not None and self.reply.number == number else None
-
-    def emit_failure(self, kind: str, reply: Reply, error: VendorError) -> None:
-        self._out.append(
-            Emit(
-                "vendor_failed",
-                {
-                    "kind": kind,
-                    "vendor": error.vendor,
-                    "code": error.code,
-                    "detail": error.detail,
-                    "reply": reply.number,
-                },
-            )
-        )

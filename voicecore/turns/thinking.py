@@ -14,23 +14,23 @@ from voicecore.providers.llm import (
 )
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.drafting import Draft
+from voicecore.turns.events import vendor_failed
 from voicecore.turns.history import History
 from voicecore.turns.outputs import Emit, FinishSaying, Output, StartLlm, StopLlm
 from voicecore.turns.reply import Reply, ReplyKind
 from voicecore.turns.settings import TurnSettings
+from voicecore.turns.synthesis import PROGRESS, Synthesis
 from voicecore.turns.tooling import Tooling
 
-FIRST_TOKEN, PROGRESS = "first_token", "progress"
+FIRST_TOKEN = "first_token"
 LONGEST_ANSWER_CHARS = 20_000
 """A model that goes on beyond this (twenty minutes of speech) is stopped."""
 MAX_CALLS_IN_ANSWER = 64
 MAX_LLM_FAILURES = 2
 
 
-class Voice(Protocol):
+class Speaking(Protocol):
     """The speaking side, as thinking uses it."""
-
-    def say(self, now_ms: int, reply: Reply, sentence: str) -> None: ...
 
     def speak(
         self, now_ms: int, kind: ReplyKind, text: str, *, end_reason: str | None = None
@@ -39,10 +39,6 @@ class Voice(Protocol):
     def cut(self, now_ms: int, why: str) -> None: ...
 
     def give_up(self, now_ms: int, reason: str) -> None: ...
-
-    def progress(self, now_ms: int) -> None: ...
-
-    def emit_failure(self, kind: str, reply: Reply, error: VendorError) -> None: ...
 
 
 class Thinking:
@@ -56,7 +52,8 @@ class Thinking:
         tool_specs: tuple[ToolSpec, ...],
         deadlines: Deadlines,
         out: list[Output],
-        voice: Voice,
+        voice: Synthesis,
+        speaker: Speaking,
     ) -> None:
         self._settings = settings
         self._history = history
@@ -65,6 +62,7 @@ class Thinking:
         self._deadlines = deadlines
         self._out = out
         self._voice = voice
+        self._speaker = speaker
         self._failures = 0
 
     def ask(self, now_ms: int, reply: Reply) -> None:
@@ -108,7 +106,7 @@ class Thinking:
             self._out.append(StopLlm(reply.number))
             detail = f"more than {LONGEST_ANSWER_CHARS} characters or {MAX_CALLS_IN_ANSWER} calls"
             error = VendorError("llm", "garbage", detail, retryable=False)
-            self._voice.emit_failure("llm", reply, error)
+            self._out.append(vendor_failed("llm", error, reply.number))
             self._done(now_ms, reply, LlmDone())
 
     def _done(self, now_ms: int, reply: Reply, done: LlmDone) -> None:
@@ -135,17 +133,23 @@ class Thinking:
             self._out.append(FinishSaying(reply.number))
         elif reply.acted:  # it was asked to do something, not to talk
             self._failures = 0
-            self._voice.cut(now_ms, "nothing_to_say")
+            self._speaker.cut(now_ms, "nothing_to_say")
         else:
             error = VendorError("llm", "garbage", "an empty answer", retryable=True)
             self.failed(now_ms, reply, error)
 
+    def timed_out(self, now_ms: int, reply: Reply, code: str) -> None:
+        """Nothing, or nothing more, came in time."""
+        self._out.append(StopLlm(reply.number))
+        error = VendorError("llm", code, "nothing came in time", retryable=True)
+        self.failed(now_ms, reply, error)
+
     def failed(self, now_ms: int, reply: Reply, error: VendorError) -> None:
         """Finish what was begun, else apologise, else give up."""
         self._failures += 1
-        self._voice.emit_failure("llm", reply, error)
+        self._out.append(vendor_failed("llm", error, reply.number))
         if not error.retryable or self._failures >= MAX_LLM_FAILURES:
-            self._voice.give_up(now_ms, "llm_failed")
+            self._speaker.give_up(now_ms, "llm_failed")
         elif reply.script:
             reply.llm_done = True
             self._deadlines.clear(FIRST_TOKEN)
@@ -154,5 +158,5 @@ class Thinking:
             self._voice.progress(now_ms)
             self._out.append(FinishSaying(reply.number))
         else:
-            self._voice.cut(now_ms, "llm_failed")
-            self._voice.speak(now_ms, ReplyKind.PROMPT, self._settings.phrases.apology)
+            self._speaker.cut(now_ms, "llm_failed")
+            self._speaker.speak(now_ms, ReplyKind.PROMPT, self._settings.phrases.apology)

@@ -1,8 +1,8 @@
 """Carrying out the tools that a reply asked for. Part of the turn machine."""
 
 import re
-from collections.abc import Sequence
-from typing import Protocol, assert_never
+from collections.abc import Callable, Sequence
+from typing import assert_never
 
 from voicecore.providers.llm import ToolCall
 from voicecore.tools.guard import ToolGuard
@@ -24,22 +24,13 @@ from voicecore.turns.outputs import Emit, Output, RunHttpTool
 from voicecore.turns.reply import Reply
 from voicecore.turns.sentences import speakable
 from voicecore.turns.settings import TurnSettings
+from voicecore.turns.synthesis import Synthesis
 
 TOOLS, COLLECT = "tools", "collect"
 TOOL_SLACK_MS = 2000
 """A tool keeps its own deadline; this much later its answer is given up."""
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
-
-
-class Voice(Protocol):
-    """The speaking side, as tools use it."""
-
-    def say(self, now_ms: int, reply: Reply, sentence: str) -> None: ...
-
-    def press(self, now_ms: int, reply: Reply, digits: str) -> None: ...
-
-    def tools_done(self, now_ms: int, reply: Reply) -> None: ...
 
 
 class _Collecting:
@@ -62,7 +53,8 @@ class Tooling:
         guard: ToolGuard,
         deadlines: Deadlines,
         out: list[Output],
-        voice: Voice,
+        voice: Synthesis,
+        done: Callable[[int, Reply], None],
     ) -> None:
         self._settings = settings
         self._history = history
@@ -71,6 +63,7 @@ class Tooling:
         self._deadlines = deadlines
         self._out = out
         self._voice = voice
+        self._done = done
         self._calls: dict[str, ToolCall] = {}
         self._reply: Reply | None = None
         self._collecting: _Collecting | None = None
@@ -183,7 +176,7 @@ class Tooling:
         if not reply.waiting_for:
             self._deadlines.clear(TOOLS)
             self._reply = None
-            self._voice.tools_done(now_ms, reply)
+            self._done(now_ms, reply)
 
     def abandon(self, reply: Reply) -> None:
         """The reply is over. Requests under way go on: what they do may matter, and their
