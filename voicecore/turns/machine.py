@@ -56,6 +56,7 @@ from voicecore.turns.settings import TurnSettings
 from voicecore.turns.silence import SILENCE, Silence
 from voicecore.turns.speaking import Speaker
 from voicecore.turns.stt_watch import SttWatch
+from voicecore.turns.synthesis import PLAYOUT
 from voicecore.turns.taking import WENT_ON, Taking
 
 MAX_DURATION = "max_duration"
@@ -258,16 +259,16 @@ class TurnMachine:
 
     def _on_due(self, now_ms: int, name: str) -> None:
         if name in (ENDPOINT, FLUSH, STUCK):
-            if name == FLUSH:
-                self._stt_watch.flush_expired()
-            self._listener.due(now_ms, name)
-            if name != ENDPOINT and not self._listener.text:
-                self._barge_in.nothing_was_said(now_ms)
+            self._listening_due(now_ms, name)
         elif name == WENT_ON:
             if self.phase is Phase.TALKING:
                 self._taking.due(now_ms)
         elif name == VERDICT:
             self._barge_in.due(now_ms)
+        elif name == PLAYOUT:
+            reply = self._speaker.reply
+            if reply is not None:  # the carrier has never told
+                self._played(now_ms, ReplyPlayed(reply.number, reply.audio_ms))
         elif name == FILLER:
             self._speaker.fill(now_ms, caller_speaks=self._listener.speaking)
         elif name == SILENCE:
@@ -280,6 +281,13 @@ class TurnMachine:
             self._speaker.speak(now_ms, ReplyKind.FAREWELL, phrase, end_reason="max_duration")
         else:
             self._speaker.due(now_ms, name)
+
+    def _listening_due(self, now_ms: int, name: str) -> None:
+        if name == FLUSH:
+            self._stt_watch.flush_expired()
+        self._listener.due(now_ms, name)
+        if name != ENDPOINT and not self._listener.text:
+            self._barge_in.nothing_was_said(now_ms)
 
     def _say_goodbye(self, now_ms: int, reason: str) -> None:
         if self.phase is Phase.ENDING:

@@ -312,8 +312,6 @@ class Speaker:
                 self._voice.timed_out(now_ms, reply)
             else:
                 self._thinking.timed_out(now_ms, reply, "stalled")
-        elif name == PLAYOUT:
-            self.played(now_ms, reply.number, reply.audio_ms)
 
     def fill(self, now_ms: int, *, caller_speaks: bool) -> None:
         """The caller has heard nothing for long."""

@@ -38,18 +38,18 @@ class Taking:
         self._deadlines = deadlines
         self._out = out
         self._turn: CallerTurn | None = None
-        self._ignored: CallerTurn | None = None
-        """What was last said over the agent and did not interrupt it."""
+        self._ignored: tuple[Reply, CallerTurn] | None = None
+        """What was last said over a reply and did not interrupt it."""
         self._unanswered: CallerTurn | None = None
         """The last turn, if its answer was dropped before it was heard."""
 
     def decided(self, now_ms: int, turn: CallerTurn) -> None:
         """The caller has finished."""
         speaker = self._speaker
-        if speaker.audible:
+        if speaker.reply is not None and speaker.audible:
             if not self._barge_in.takes_the_floor(now_ms, turn):
                 self._barge_in.let_go_on(now_ms, turn)
-                self._ignored = turn
+                self._ignored = (speaker.reply, turn)
                 self._out.append(Emit("speech_ignored", {"text": turn.text}))
                 return
             speaker.cut(now_ms, "interrupted")
@@ -91,8 +91,11 @@ class Taking:
         self._listener.endpointing.went_well()
         ignored, self._ignored = self._ignored, None
         asked = reply.spoken.text.endswith("?") and self._speaker.ended_reason is None
-        if asked and ignored is not None and now_ms < ignored.end_ms + EARLY_ANSWER_MS:
-            self._take_spoken(now_ms, ignored)  # "yes" to a question that had not ended
+        if not asked or ignored is None or ignored[0] is not reply:
+            return
+        turn = ignored[1]
+        if now_ms < turn.end_ms + EARLY_ANSWER_MS:
+            self._take_spoken(now_ms, turn)  # "yes" to a question that had not ended
 
     # The caller goes on before the answer is heard
 

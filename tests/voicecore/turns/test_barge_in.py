@@ -207,6 +207,26 @@ class TestBackchannel:
         assert driver.events("caller_turn")[-1]["text"] == "Yes."
         assert driver.last(out.StartLlm).request.messages[-1].text == "Yes."
 
+    def test_is_the_answer_too_where_the_carrier_never_tells_the_end(self) -> None:
+        driver, _ = speaking("So you would like to come on Sunday at ten?")
+        driver.pass_ms(9300)
+        driver.caller_says("Yes.", for_ms=100)
+        driver.pass_ms(3000)
+        assert driver.events("speech_ignored")
+        assert driver.events("caller_turn")[-1]["text"] == "Yes."
+
+    def test_is_no_answer_to_the_question_of_a_later_reply(self) -> None:
+        driver, _ = speaking("So you would like to come on Sunday at ten?")
+        driver.caller_says("Yes.", for_ms=300)
+        driver.pass_ms(700)
+        assert driver.events("speech_ignored")
+        driver.send(inputs.DigitPressed("1"))
+        driver.send(inputs.DigitPressed("#"))
+        driver.pass_ms(0)
+        driver.model_says(driver.last(out.StartLlm).reply, "Room one?")
+        driver.reply_plays(driver.last(out.StartLlm).reply)
+        assert [turn["text"] for turn in driver.events("caller_turn")] == ["When?", "DTMF: 1"]
+
     def test_is_none_long_before_the_end_of_the_question(self) -> None:
         driver, reply = speaking("So you would like to come on Sunday at ten?")
         driver.caller_says("Yes.", for_ms=300)
