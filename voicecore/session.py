@@ -325,15 +325,24 @@ class Session:
 
     def _tell_end(self, reason: str) -> None:
         """Tell the end of the live reply and of the call, in whatever state the machine is."""
+        wanted: list[outputs.Output] = []
         try:
-            for output in self._machine.receive(self.leg.now_ms(), inputs.StreamClosed(reason)):
-                if isinstance(output, outputs.Emit | outputs.CancelReply):
-                    self._perform(output)
+            wanted = self._machine.receive(self.leg.now_ms(), inputs.StreamClosed(reason))
         except Exception as error:
             log.error("the machine cannot end", exc_info=error, **self._log_keys())
+        for output in wanted:
+            if isinstance(output, outputs.Emit | outputs.CancelReply):
+                self._perform_last(output)
         if not self.ended_reason:
             self._perform(outputs.Emit("call_ended", {"reason": reason}))
         self.ended_reason = reason
+
+    def _perform_last(self, output: outputs.Output) -> None:
+        """What fails now must not keep back what follows: the bill."""
+        try:
+            self._perform(output)
+        except Exception as error:
+            log.error("cannot end cleanly", exc_info=error, **self._log_keys())
 
     def _record_quality(self) -> None:
         """How the line was; before each ``call_ended``, but recorded once."""

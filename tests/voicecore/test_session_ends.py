@@ -126,6 +126,8 @@ class TestBugs:
                 await call.until_over(within_ms=20_000)
                 assert call.closes == [(1000, "call ended")]
             assert_ended_well(home, "internal_error")
+            assert home.of("agent_turn")[-1]["ended"] == "call_ended"
+            assert home.of("turn_latency")
 
         run_virtual(main)
 
