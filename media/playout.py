@@ -15,6 +15,7 @@ but keeps the audio, and marks of the resumed reply have its run in their names:
 import msgspec
 
 from media.audio.format import FRAME_MS, AudioFormat
+from media.audio.levels import quiet_ms
 from media.carrier import CarrierCommand, Clear, Mark, Play
 
 QUEUE_LIMIT_MS = 600_000
@@ -22,6 +23,12 @@ QUEUE_LIMIT_MS = 600_000
 
 KEPT_MS = 1000
 """Audio kept after it should have been played, in case it has to be sent again."""
+
+SKIPPED_MS = 500
+"""Of the silence that a resumed reply would begin with, so much is left out at most: the pause was
+one already."""
+QUIET_DBFS, ONSET_MS = -46.0, 40
+"""What counts as silence, and what is kept of it before the first sound."""
 
 MARK_EVERY_MS = 1000
 MARK_GRACE_MS = 2000
@@ -96,6 +103,17 @@ class _Reply:
         position_bytes = min(max(position_bytes, kept_from), self.sent_bytes)
         self.read -= self.sent_bytes - position_bytes
         self.sent_bytes = position_bytes
+
+    def ahead(self, size: int) -> bytes:
+        """The next audio, as far as it is there."""
+        return bytes(self.buffer[self.read : self.read + size])
+
+    def skip(self, size: int) -> None:
+        """Take some of the next audio for sent."""
+        size = min(size, self.unsent_bytes())
+        if size > 0:
+            self.read += size
+            self.sent_bytes += size
 
     def name(self) -> str:
         return f"{self.number}.{self.run}" if self.run else f"{self.number}"
@@ -234,11 +252,15 @@ class Playout:
 
     def resume(self, reply: int, from_ms: int) -> None:
         """Go on with a paused reply from ``from_ms`` of its audio, or from where it was paused
-        if that is earlier; whole frames are repeated, and no more than was kept."""
+        if that is earlier; whole frames are repeated, and no more than was kept. Silence at that
+        place is left out."""
         state = self._replies.get(reply)
         if state is None or not state.paused:
             return
         state.rewind(from_ms * self.audio.bytes_per_ms)
+        ahead = state.ahead((SKIPPED_MS + ONSET_MS) * self.audio.bytes_per_ms)
+        quiet = quiet_ms(ahead, self.audio, QUIET_DBFS) - ONSET_MS
+        state.skip(quiet // FRAME_MS * self.audio.frame_bytes)
         state.paused = False
         state.run += 1
         state.marked_bytes = -1

@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from media.audio.convert import transcoder
+from media.audio.format import AudioFormat, Encoding
+
 FULL_SCALE = 32768.0**2
 """The mean square of a full-scale square wave."""
 
@@ -15,3 +18,11 @@ def mean_square(pcm16: bytes) -> float:
 def mean_square_of_dbfs(level_dbfs: float) -> float:
     """The mean square of audio at a level, in decibels below a full-scale square wave."""
     return float((32768 * 10 ** (level_dbfs / 20)) ** 2)
+
+
+def quiet_ms(payload: bytes, audio: AudioFormat, below_dbfs: float) -> int:
+    """How long audio is before its first sample that is as loud as ``below_dbfs``."""
+    whole = payload[: len(payload) - len(payload) % audio.sample_bytes]
+    samples = np.frombuffer(transcoder(audio.encoding, Encoding.L16)(whole), "<i2")
+    loud = np.flatnonzero(np.abs(samples.astype(np.int32)) >= 32768 * 10 ** (below_dbfs / 20))
+    return audio.duration_ms(int(loud[0]) * audio.sample_bytes if loud.size else len(whole))

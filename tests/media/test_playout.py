@@ -11,7 +11,9 @@ from media.audio.format import ALAW_8K, FRAME_MS, L16_16K, MULAW_8K, AudioFormat
 from media.carrier import CarrierCommand, Clear, Mark, Play
 from media.playout import (
     MARK_GRACE_MS,
+    ONSET_MS,
     QUEUE_LIMIT_MS,
+    SKIPPED_MS,
     Playout,
     PlayoutOverflow,
     ReplyPlayed,
@@ -354,6 +356,38 @@ class TestPause:
         rig.resume(1, 1900)
         rig.wait(5000)
         assert rig.line.heard == speech
+
+    @pytest.mark.parametrize("silence_ms", [20, 200, 540, 900])
+    def test_goes_on_without_the_silence_it_paused_in(self, silence_ms: int) -> None:
+        rig = Rig()
+        before, after = noise(4000), noise(4000, 9)
+        silence = MULAW_8K.silence(silence_ms)
+        rig.write(1, before + silence + after)
+        rig.finish(1)
+        rig.wait(500)
+        rig.pause(1)
+        rig.wait(600)
+        rig.resume(1, 500)
+        rig.wait(100)
+        kept_ms = max(silence_ms - SKIPPED_MS, min(silence_ms, ONSET_MS))
+        assert rig.playout.played_ms(rig.now_ms, 1) == 500 + silence_ms - kept_ms + 100
+        rig.wait(5000)
+        assert rig.line.heard == before + silence[: kept_ms * 8] + after
+        assert [event.played_ms for event in rig.of(ReplyPlayed)] == [1000 + silence_ms]
+
+    def test_goes_on_with_silence_if_that_is_all_there_is_so_far(self) -> None:
+        rig = Rig()
+        rig.write(1, noise(4000) + MULAW_8K.silence(200))
+        rig.wait(500)
+        rig.pause(1)
+        rig.resume(1, 500)
+        rig.wait(400)
+        last = noise(800, 9)
+        rig.write(1, last)
+        rig.finish(1)
+        rig.wait(5000)
+        assert rig.line.heard.endswith(last)
+        assert [event.played_ms for event in rig.of(ReplyPlayed)] == [800]
 
     def test_goes_back_no_further_than_is_kept(self) -> None:
         rig = Rig()

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.sim_call import REPLY, SAYS_MS, assert_ended_well, first_turn, house
 from tests.support.virtual_loop import run_virtual
-from voicecore.providers.stt import SttInterim
+from voicecore.providers.stt import SttFinal, SttInterim
 from voicecore.session import Session
 from voicecore.speech_cache import SpeechCache
 from voicecore.spoken import FixedPhrases, SpokenSentences
@@ -317,9 +317,15 @@ class TestRaces:
                 await call.wait_ms(1000)
                 assert done
                 session._post(inputs.SpeechStopped(session.leg.now_ms()))
+                session._post(inputs.Heard(SttFinal("stop")))
                 before_ms = call.now_ms
-                await call.wait_ms(1000)
+                await call.wait_ms(300)
                 assert not call.audible_after(before_ms - 500), "nothing of the greeting goes on"
+                cut = home.of("agent_turn")[0]
+                assert cut["ended"] in ("interrupted", "caller_went_on")
+                assert not cut["heard_text"]
+                await call.until_audible(after_ms=call.now_ms, within_ms=5000)
+                await call.until_quiet()
                 call.speaks(SAYS_MS)
                 await call.wait_ms(SAYS_MS)
                 await call.until_audible(after_ms=call.now_ms, within_ms=5000)

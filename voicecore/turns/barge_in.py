@@ -32,7 +32,10 @@ LATE_GAP_MS, AGAIN_MS = 720, 200
 """Whose second sound in a pause ends later than ``LATE_GAP_MS`` into it is perhaps about to go on,
 and gets so much longer."""
 LAST_WORDS_MS = 300
-"""When a longer sound is over, its words are waited for so long."""
+"""When a longer sound is over, or one whose guessed words speak for an interruption, its words are
+waited for so long."""
+FEWEST_TELLING_WORDS = 2
+SHORT_HOLD_MS = 800
 WENT_ON_MS = 300
 """Speech that makes an answer wait that is not heard yet: the caller was not done."""
 ECHO_REACH_MS = 600
@@ -163,6 +166,9 @@ class BargeIn:
         self._stopped_ms = now_ms
         gap_ends_ms = self._gap_ends_ms(now_ms)
         waits = self._held and not self._listener.text_is_final
+        if waits and now_ms - self._began_ms < SHORT_HOLD_MS:
+            # Few words fit in, and all of those that are known say that somebody listens.
+            waits = self.judge(now_ms, self._listener.text) is not Verdict.BACKCHANNEL
         self._wait_until(now_ms + LAST_WORDS_MS if waits else gap_ends_ms)
 
     def _wait_until(self, at_ms: int) -> None:
@@ -183,7 +189,7 @@ class BargeIn:
         if now_ms >= self._began_ms + HOLD_MS:
             self._decided(now_ms, verdict or Verdict.NOISE)
         elif not self._listener.speaking:
-            late_ms = self._began_ms + LONGEST_GAP_MS
+            late_ms = self._words_by_ms(verdict)
             if now_ms < late_ms and not self._listener.text_is_final:
                 self._wait_until(late_ms)
             else:
@@ -194,6 +200,15 @@ class BargeIn:
             self._decided(now_ms, verdict)
         else:
             self._goes_on(now_ms)  # "yeah" may go on with "but"
+
+    def _words_by_ms(self, verdict: Verdict | None) -> int:
+        """How long the final words of a short sound are waited for."""
+        words = without(plain(self._listener.text), self._policy.never | self._policy.hollow)
+        likely = verdict is Verdict.INTERRUPTION or (
+            verdict is None and len(words) >= FEWEST_TELLING_WORDS
+        )
+        late_ms = self._began_ms + LONGEST_GAP_MS
+        return max(late_ms, self._stopped_ms + LAST_WORDS_MS) if likely else late_ms
 
     def _goes_on(self, now_ms: int) -> None:
         """A sound goes on, and what is known of it says little."""

@@ -10,7 +10,7 @@ from voicecore.providers.words import spread_words
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
 from voicecore.turns.backchannels import plain
-from voicecore.turns.barge_in import GAP_MS, HOLD_MS, LAST_WORDS_MS
+from voicecore.turns.barge_in import GAP_MS, HOLD_MS, LAST_WORDS_MS, LONGEST_GAP_MS
 from voicecore.turns.overlap import OverlapPolicy
 from voicecore.turns.settings import TurnSettings
 
@@ -494,6 +494,58 @@ def test_the_history_has_what_was_heard_before_the_pause() -> None:
     driver.send(inputs.Heard(SttFinal("No, stop.")))
     assert [m.text for m in driver.history.messages()][-1] == "We are open from nine to"
     assert driver.events("agent_turn")[-1]["reply"] == reply
+
+
+class TestGuessedWords:
+    """The sound is over, and its final text is late."""
+
+    def test_that_may_interrupt_are_waited_for(self) -> None:
+        driver, reply = speaking()
+        driver.caller_speaks(400)
+        interim(driver, "Which, which day")
+        driver.caller_stops()
+        driver.pass_ms(LAST_WORDS_MS - 1)
+        assert verdicts(driver) == []
+        driver.final("Which day?")
+        assert verdicts(driver) == ["interruption"]
+        assert driver.machine.live_reply != reply
+
+    def test_that_would_interrupt_give_way_to_a_final_that_does_not(self) -> None:
+        driver, reply = speaking()
+        driver.caller_speaks(400)
+        interim(driver, "No")
+        driver.caller_stops()
+        driver.pass_ms(LAST_WORDS_MS - 1)
+        assert verdicts(driver) == []
+        driver.final("Nice.")
+        driver.pass_ms(1)
+        assert verdicts(driver) == ["backchannel"]
+        assert driver.last(out.ResumeReply).reply == reply
+
+    def test_that_would_interrupt_do_where_no_final_comes(self) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(400)
+        interim(driver, "No")
+        driver.caller_stops()
+        driver.pass_ms(LAST_WORDS_MS)
+        assert verdicts(driver) == ["interruption"]
+
+    def test_that_tell_little_are_not(self) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(400)
+        interim(driver, "Amendment")
+        driver.caller_stops()
+        driver.pass_ms(LONGEST_GAP_MS - (400 - 160) - 200)
+        assert verdicts(driver) == ["noise"]
+
+    def test_of_a_long_backchannel_are_enough(self) -> None:
+        driver, reply = speaking()
+        driver.caller_speaks(740)
+        interim(driver, "I understand")
+        driver.caller_stops(160)
+        driver.pass_ms(1)
+        assert verdicts(driver) == ["backchannel"]
+        assert driver.last(out.ResumeReply).reply == reply
 
 
 class TestWithinOnePause:
