@@ -20,7 +20,12 @@ from voicecore.turns.backchannels import (
     plain,
     question_words,
 )
-from voicecore.turns.barge_in import ONSET_MS, WENT_ON_MS
+from voicecore.turns.barge_in import (
+    ONSET_MS,
+    SUSTAIN_EVERY_MS,
+    SUSTAIN_UNTIL_MS,
+    WENT_ON_MS,
+)
 from voicecore.turns.endpointing import EndpointingPolicy
 from voicecore.turns.overlap import OverlapPolicy
 from voicecore.turns.settings import (
@@ -147,7 +152,10 @@ def conduct_of(agent: Agent, *, vendor_ends_turns: bool, vendor_marks_ends: bool
             vendor=taking.vad.vendor,
             mode=taking.vad.mode,
             start_ms=taking.vad.start_ms,
-            sustain_ms=(overlap.pause_ms, WENT_ON_MS, ONSET_MS, overlap.min_speech_ms),
+            sustain_ms=(
+                *(overlap.pause_ms, WENT_ON_MS, ONSET_MS, overlap.min_speech_ms),
+                *range(SUSTAIN_EVERY_MS, SUSTAIN_UNTIL_MS + 1, SUSTAIN_EVERY_MS),
+            ),
             stop_ms=taking.vad.stop_ms,
         ),
         lead_ms=taking.playout.lead_ms,

@@ -40,6 +40,11 @@ WENT_ON_MS = 300
 """Speech that makes an answer wait that is not heard yet: the caller was not done."""
 ECHO_REACH_MS = 600
 """An echo comes at most so much after what was said."""
+NEVER_DBFS = -100.0
+RISE_DB = 6.0
+"""A sound that was judged and grows so much louder is another."""
+SUSTAIN_EVERY_MS, SUSTAIN_UNTIL_MS = 250, 10_000
+"""How often speech that goes on is looked at, and how long."""
 ONSET_DB = 4.0
 ONSET_MS = 500
 """The beginning of speech, so long, may be so much quieter than the loudest moment."""
@@ -68,9 +73,12 @@ class BargeIn:
         """How many there were since it was paused."""
         self._sustained_ms = 0
         self._above_noise_db = 0.0
-        self._loudest_dbfs = 0.0
-        self._paused_dbfs = 0.0
-        """The loudest moment since the agent was paused, which a later sound need not reach."""
+        self._loudest_dbfs = NEVER_DBFS
+        """The loudest moment of all of the turn's sounds, which a later one need not reach."""
+        self._earlier_ms = 0
+        """How long the turn's earlier sounds were."""
+        self._judged_dbfs = NEVER_DBFS
+        """How loud the sound was that was judged."""
         self._turn_dbfs: float | None = None
         """The loudest moment of the turn's sounds, short ones left out."""
         self._held = False
@@ -98,8 +106,13 @@ class BargeIn:
     def turn_over(self) -> None:
         """The next sound is of another turn."""
         self._turn_dbfs = None
+        self._earlier_ms = self._sustained_ms = 0
+        self._loudest_dbfs = NEVER_DBFS
 
     def speech_started(self) -> None:
+        if self._listener.turn_started_ms == self._listener.started_ms:
+            self.turn_over()  # the last was noise
+        self._earlier_ms += self._sustained_ms
         self._sustained_ms = 0
         self._above_noise_db = 0.0
         self._sounds += 1
@@ -117,12 +130,12 @@ class BargeIn:
         dropped."""
         self._sustained_ms = for_ms
         self._above_noise_db = max(above_noise_db, self._above_noise_db)
-        self._loudest_dbfs = loudest_dbfs
+        self._loudest_dbfs = max(loudest_dbfs, self._loudest_dbfs)
+        if loudest_dbfs >= self._judged_dbfs + RISE_DB:
+            self._judged = False  # somebody else speaks now
         if for_ms >= WENT_ON_MS:
             self._turn_dbfs = max(loudest_dbfs, self._turn_dbfs or loudest_dbfs)
         speaker = self._speaker
-        if speaker.paused:
-            self._paused_dbfs = max(loudest_dbfs, self._paused_dbfs)
         if not self.may_interrupt:
             return False
         if not speaker.audible:
@@ -272,9 +285,9 @@ class BargeIn:
         """Whether the sound is too quiet to be the caller's."""
         if not self._sustained_ms:
             return False
-        margin_db = 0.0 if self._sustained_ms >= ONSET_MS else ONSET_DB
-        loudest_dbfs = self._paused_dbfs if self._speaker.paused else self._loudest_dbfs
-        quieter_db = self.loudness.quieter_db(loudest_dbfs)
+        known = self._earlier_ms + self._sustained_ms >= ONSET_MS
+        quieter_db = self.loudness.quieter_db(self._loudest_dbfs)
+        margin_db = 0.0 if known else ONSET_DB
         return quieter_db >= self._policy.quieter_db + margin_db
 
     def _words_suffice(self) -> bool:
@@ -287,7 +300,6 @@ class BargeIn:
             return
         self._began_ms = self._stopped_ms = now_ms
         self._sounds = 1
-        self._paused_dbfs = self._loudest_dbfs
         self._held = False
         self._speaker.pause(now_ms)
         self._deadlines.set(VERDICT, now_ms + self._policy.verdict_ms)
@@ -298,6 +310,7 @@ class BargeIn:
         speaker = self._speaker
         self._deadlines.clear(VERDICT)
         self._judged = True
+        self._judged_dbfs = self._loudest_dbfs
         reply = speaker.reply.number if speaker.reply is not None else None
         paused_ms = now_ms - self._began_ms if speaker.paused else 0
         data = {"reply": reply, "verdict": verdict.value, "paused_ms": paused_ms}

@@ -359,6 +359,42 @@ class TestElsewhere:
         assert verdicts(driver) == ["noise"]
         assert driver.last(out.ResumeReply).reply == reply
 
+    def test_somebody_behind_is_known_by_several_short_sounds_too(self) -> None:
+        driver, reply = speaking()
+        for text in ("Good evening to", "Good evening to today", "Good evening to today's news"):
+            driver.send(inputs.SpeechStarted(driver.now_ms))
+            driver.pass_ms(200)
+            driver.send(inputs.SpeechSustained(200, above_noise_db=20, loudest_dbfs=-33.0))
+            driver.caller_stops()
+            driver.final(text, revises=True)
+        driver.pass_ms(2000)
+        assert driver.machine.live_reply == reply
+        assert "interruption" not in verdicts(driver)
+
+    def test_the_caller_is_heard_over_a_sound_that_was_judged(self) -> None:
+        driver, _ = speaking()
+        driver.send(inputs.SpeechStarted(driver.now_ms))
+        driver.pass_ms(160)
+        driver.send(inputs.SpeechSustained(160, above_noise_db=3, loudest_dbfs=-29.0))
+        driver.pass_ms(1000)
+        assert verdicts(driver) == ["noise"]
+        driver.send(inputs.SpeechSustained(1250, above_noise_db=3, loudest_dbfs=-28.0))
+        assert len(driver.events("agent_paused")) == 1
+        driver.send(inputs.SpeechSustained(1500, above_noise_db=20, loudest_dbfs=-20.0))
+        assert len(driver.events("agent_paused")) == 2
+        interim(driver, "Do you also treat children")
+        driver.caller_stops()
+        driver.final("Do you also treat children?")
+        assert verdicts(driver) == ["noise", "interruption"]
+
+    def test_a_loud_noise_does_not_make_the_next_sound_the_callers(self) -> None:
+        driver, reply = speaking()
+        self.sound(driver, -15.0, "")
+        driver.pass_ms(1000)
+        self.sound(driver, -38.0, "stop it and come to dinner")
+        driver.pass_ms(2000)
+        assert driver.machine.live_reply == reply
+
     def test_a_soft_interruption_is_one(self) -> None:
         driver, _ = speaking()
         self.sound(driver, -27.0, "what about Sunday")
