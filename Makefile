@@ -33,7 +33,7 @@ demo: $(STAMP)
 
 # Everything. What talks in real time or loads models runs alone, so that nothing disturbs it.
 test: $(STAMP) fast
-	@$(MAKE) --no-print-directory sim SEED=20261122 CALLS=2000
+	@$(MAKE) --no-print-directory sim CALLS=2000
 	@$(BIN)/python -m pytest -m "local_models or e2e"
 
 # With fewer examples a property than `make test` tries.
