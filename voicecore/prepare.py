@@ -127,6 +127,7 @@ def conduct_of(agent: Agent, *, vendor_ends_turns: bool, vendor_marks_ends: bool
                 finished_from=taking.endpointing.model_finished_from,
                 unfinished_below=taking.endpointing.model_unfinished_below,
             ),
+            begin_ms=2 * taking.vad.start_ms,
             flush_timeout_ms=taking.endpointing.stt_final_timeout_ms,
             vendor_ends_turns=vendor_ends_turns,
             overlap=overlap,

@@ -193,8 +193,7 @@ class Session:
 
     def _on_timer(self) -> None:
         self._timer = None
-        if not self.leg.is_open:
-            self._drain()  # the end of the line is in there: nothing is decided for nobody
+        self._drain()  # what came before goes first: the end of the line, a text that is late
         try:
             if not self._over.done():
                 self._act(self._machine.on_deadline(self.leg.now_ms()))

@@ -118,6 +118,34 @@ class TestTurns:
 
         run_virtual(main)
 
+    def test_a_text_that_waits_beside_a_late_timer_goes_first(self) -> None:
+        async def main() -> None:
+            loop: Any = asyncio.get_running_loop()
+            async with house() as home:
+                call = home.ring()
+                await call.until_audible(after_ms=0, within_ms=2000)
+                await call.until_quiet()
+                session = home.sessions[0]
+                now_ms = session.leg.now_ms()
+                session._post(inputs.SpeechStarted(now_ms))
+                session._post(inputs.Heard(SttInterim("One.")))
+                session._hearing.finalize = lambda: None  # type: ignore[method-assign]
+                session._post(inputs.SpeechStopped(now_ms))
+                await call.wait_ms(100)
+
+                def busy() -> None:
+                    loop.jumping.now_s += 3.0  # the text's timer is due in the same turn
+
+                late = inputs.Heard(SttFinal("One. Two.", flushed=True))
+                loop.call_soon(busy)
+                loop.call_later(0.001, session._post, late)
+                await call.wait_ms(3000)
+                call.hangs_up()
+                await call.until_over()
+            assert [turn["text"] for turn in home.of("caller_turn")] == ["One. Two."]
+
+        run_virtual(main)
+
     def test_a_murmur_pauses_the_agent_and_loses_nothing(self) -> None:
         stt = {"vendor": "scripted", "settings": {"utterances": ["What are your hours?", "Mm-hm."]}}
 

@@ -50,8 +50,8 @@ class MoonshineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     max_utterance_ms: Annotated[int, msgspec.Meta(ge=2000, le=30_000)] = 12_000
     """Longer speech is understood in parts of this length."""
     context_ms: Annotated[int, msgspec.Meta(ge=0, le=20_000)] = 6000
-    """So much of the turn's earlier speech is heard again with each new part of it; 0: none. It
-    makes the text much better, and takes the time that its length takes."""
+    """While a turn's earlier speech is no longer than this, it is heard again with each new part;
+    0: never. It makes the text much better, and takes the time that its length takes."""
     parallel: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     """How many utterances are understood at a time, at 100 MB each."""
     nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 5

@@ -2,7 +2,8 @@
 
 The calls are recorded without the model, whose answers would depend on how busy the machine is,
 and be missing where the caller goes on soon. It is asked afterwards, with what a call would have
-given it: the caller's speech up to where the VAD noticed the pause.
+given it: the caller's speech up to where the VAD noticed the pause. The agent's voice is left out,
+which a call gives it where there is room: here it is a scripted one.
 """
 
 import time

@@ -2,8 +2,10 @@
 
 What is said between two pauses means little by itself, to a model as to people. So each part of a
 turn is heard together with what went before it, and the text of the whole is instead of the text
-before. Where that grows too long, the part begins anew.
+before. Where that grows too long, the next part begins anew.
 """
+
+from difflib import SequenceMatcher
 
 from media.audio.format import AudioFormat
 from voicecore.local.utterances import Utterance
@@ -16,8 +18,8 @@ class _Stretch:
 
     def __init__(self) -> None:
         self.utterances: tuple[Utterance, ...] = ()
-        self.told = False
-        """It has a final text, and the next one is instead of it."""
+        self.told = ""
+        """Its last final text, which the next one is instead of."""
         self.over = False
         """That text has been taken for a turn."""
 
@@ -41,15 +43,28 @@ class TurnPart:
 
     def final(self, text: str, words: tuple[Word, ...]) -> SttFinal:
         """What is to be told of it now. Words that have been taken for a turn meanwhile are left
-        out, as near as their places tell."""
+        out."""
         stretch = self._stretch
         if stretch.over:
-            begin_ms = self._utterances[-1].start_ms
-            words = tuple(word for word in words if word.start_ms >= begin_ms)
+            words = words[self._known(words) :]
+            stretch.told = text or stretch.told
             return SttFinal(join_words(words), words)
-        revises = stretch.told and bool(text)
-        stretch.told |= bool(text)
+        revises = bool(stretch.told and text)
+        stretch.told = text or stretch.told
         return SttFinal(text, words, revises=revises)
+
+    def _known(self, words: tuple[Word, ...]) -> int:
+        """How many of the words were told before: up to the last that both texts have, or, where
+        they have nothing in common, as many as lie before the last utterance."""
+        told, heard = _plain(self._stretch.told.split()), _plain([word.text for word in words])
+        matcher = SequenceMatcher(None, told, heard, autojunk=False)
+        blocks = [block for block in matcher.get_matching_blocks() if block.size]
+        if not told:
+            return 0
+        if blocks:
+            return max(blocks[-1].b + len(told) - blocks[-1].a, 0)
+        begin_ms = self._utterances[-1].start_ms
+        return sum(word.start_ms < begin_ms for word in words)
 
     def _stream_ms(self, place_ms: int) -> int:
         for utterance in self._utterances:
@@ -60,8 +75,13 @@ class TurnPart:
         return utterance.start_ms + place_ms
 
 
+def _plain(words: list[str]) -> list[str]:
+    return ["".join(filter(str.isalnum, word)).casefold() for word in words]
+
+
 class TurnSpeech:
-    """One caller's turns. Keeps ``context_ms`` of the turn's speech at most."""
+    """One caller's turns. While a turn's earlier speech is no longer than ``context_ms``, all of it
+    is heard again with each part; then the turn goes on as if it began."""
 
     def __init__(self, line: AudioFormat, *, context_ms: int) -> None:
         self._line = line

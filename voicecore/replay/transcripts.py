@@ -47,8 +47,10 @@ class _Asked:
         self.final: SttFinal | None = None
         self.words: tuple[Word, ...] = ()
         self.delay_ms = 0
-        self.taken = 0
-        """How many of its words were told already."""
+        self.taken = self.first = 0
+        """How many of its words were told already, and how many of them before this turn."""
+        self.turn = -1
+        """In which turn it was told last."""
         self.given = False
         self.told_ms = 0
         """When that reaches the session."""
@@ -83,10 +85,12 @@ class Transcripts:
         self._speaking = False
         self._told = False
         """Some of the turn that goes on now: so much may be revised."""
+        self._turn = 0
         self.spontaneous: list[Spontaneous] = []
         self._read(facts)
         delays = [one.delay_ms for one in self._asked if one.final is not None]
         self._usual_ms = median_low(delays) if delays else _USUAL_MS
+        self._revises = any(one.final is not None and one.final.revises for one in self._asked)
         self._answers = bool(delays)
         """Whether the vendor answers when it is asked to finish."""
 
@@ -156,25 +160,29 @@ class Transcripts:
     def turn_over(self) -> None:
         """The text so far was taken for a turn: what revises it has only its own words to say."""
         self._told = False
+        self._turn += 1
 
     def _part(self, one: _Asked, end_ms: int) -> SttFinal | None:
         assert one.final is not None
-        revises = one.final.revises and self._told and not one.taken
-        if one.final.revises and not (self._told or one.taken):
-            one.taken = one.until(one.start_ms - _SPOKEN_MS)
-        if one.end_ms <= end_ms + SAME_END_MS:
-            one.given = True
-            if not one.taken:
-                return msgspec.structs.replace(one.final, revises=revises)
-            words = one.words[one.taken :]
-            one.taken = len(one.words)
-            text = join_words(words)
-            return msgspec.structs.replace(one.final, text=text, words=words, revises=False)
-        upto = one.until(end_ms)
-        words, one.taken = one.words[one.taken : upto], max(upto, one.taken)
-        if not words:
+        more = one.turn == self._turn  # more of what was told in this turn
+        if not more:
+            one.turn = self._turn
+            if one.final.revises and not (self._told or one.taken):
+                one.taken = one.until(one.start_ms - _SPOKEN_MS)
+            one.first = one.taken
+        one.given = one.end_ms <= end_ms + SAME_END_MS
+        upto = len(one.words) if one.given else max(one.until(end_ms), one.taken)
+        if not one.given and upto == one.taken:
             return None
-        return SttFinal(join_words(words), words, flushed=True, revises=revises)
+        # A vendor that revises has the last final stand for all of the stretch.
+        again = more and self._revises
+        begin, one.taken = one.first if again else one.taken, upto
+        revises = again or (one.final.revises and self._told and not begin)
+        if one.given and not begin:
+            return msgspec.structs.replace(one.final, revises=revises)
+        words = one.words[begin:upto]
+        end_of_turn = one.final.end_of_turn and one.given
+        return SttFinal(join_words(words), words, end_of_turn, flushed=True, revises=revises)
 
     def _unanswered(self, end_ms: int) -> bool:
         """Whether the call asked here too and was left without an answer."""

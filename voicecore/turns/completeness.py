@@ -90,11 +90,10 @@ _BORN = re.compile(rf"\b(born|birth)( \w+){{0,5}} ({_DAY} (of )?{_MONTH}|{_MONTH
 _ITEM = re.compile(
     r"^(and |so |well |yes |yeah |sure |okay |um |uh )*(the|my|our|your|his|her) "
     r"((?!is |are |was |my |the |for |to )\w+ ){0,2}"
-    r"(numbers?|code|reference|i d|id|e ?mail|address|names?|orders?|account|card|postcode|zip"
-    r"|plate|invoice|booking|date of birth|birthday)"
+    r"(numbers?|code|reference|i d|id|postcode|zip|plate|date of birth)"
     r"( (on|of|for|in|from|at) (the |my |your |our )?\w+)?$"
 )
-"""What is about to be dictated is named."""
+"""What is about to be dictated is named: no "my account", which answers questions."""
 _CLAUSE = re.compile(
     r"^(and |but |so |well |yeah )*(when|if|once|since|after|before|while|although|unless|whenever"
     r"|as soon as) (i|we|you|he|she|it|they|the|my|our|there|this|that|somebody)\b"

@@ -32,10 +32,6 @@ VENDOR_PATIENCE_MS = 4000
 """How long after speech a vendor that ends turns itself may think about this one."""
 
 
-BEGIN_MS = 120
-"""A turn is not taken while the caller perhaps just goes on: by then the VAD knows."""
-
-
 def nobody_begins() -> bool:
     return False
 
@@ -51,6 +47,13 @@ class CallerTurn(msgspec.Struct, frozen=True):
     """When the text became final."""
     sound_ms: int = 0
     """How long its sounds were together."""
+
+
+class _Part(msgspec.Struct, frozen=True):
+    """Text of the turn that goes on. ``guessed``: an interim that had to do as a final."""
+
+    final: SttFinal
+    guessed: bool = False
 
 
 class Listener:
@@ -75,7 +78,7 @@ class Listener:
         self._vendor_says_over = False
         self._audio: float | None = None
         """A model's probability that the pause at ``stopped_ms`` ends the turn."""
-        self._finals: list[SttFinal] = []
+        self._finals: list[_Part] = []
         self._interim = ""
         self._first_ms: int | None = None
         self._final_ms = 0
@@ -122,7 +125,7 @@ class Listener:
     @property
     def text(self) -> str:
         """Everything understood of this turn so far."""
-        parts = [final.text for final in self._finals]
+        parts = [part.final.text for part in self._finals]
         return " ".join((*parts, self._interim) if self._interim else parts)
 
     @property
@@ -182,7 +185,8 @@ class Listener:
             self.text, vendor_says_over=self._vendor_says_over, audio=self._audio
         )
         end_ms = max(self.stopped_ms + wait_ms, now_ms)
-        self._begins_by_ms = end_ms + BEGIN_MS
+        # A turn is not taken while the caller perhaps just goes on: by then the VAD knows.
+        self._begins_by_ms = end_ms + self._settings.begin_ms
         self._ripe = end_ms == now_ms and not self._may_begin()
         if self._ripe:
             self._deadlines.clear(ENDPOINT)
@@ -220,11 +224,11 @@ class Listener:
             self._take_interim(now_ms)
 
     def _take_interim(self, now_ms: int) -> None:
-        self._add(now_ms, SttFinal(self._interim))
+        self._add(now_ms, _Part(SttFinal(self._interim), guessed=True))
         self._interim = ""
 
-    def _add(self, now_ms: int, final: SttFinal) -> None:
-        self._finals.append(final)
+    def _add(self, now_ms: int, part: "_Part") -> None:
+        self._finals.append(part)
         self._has_final = True
         self._final_ms = now_ms
 
@@ -244,7 +248,7 @@ class Listener:
             return None
         turn = CallerTurn(
             self.text,
-            tuple(word for final in self._finals for word in final.words),
+            tuple(word for part in self._finals for word in part.final.words),
             self._first_ms if self._first_ms is not None else self.stopped_ms,
             self.stopped_ms,
             max(self._final_ms, self._first_ms or 0),
@@ -280,9 +284,10 @@ class Listener:
             self._first_ms = self.stopped_ms = now_ms
             self._flushed = True
         if event.text:
-            if event.revises and self._finals:
-                self._finals.pop()
-            self._add(now_ms, event)
+            if event.revises:
+                # Guesses were made where a final was late, which this one holds.
+                self._finals = [part for part in self._finals if not part.guessed][:-1]
+            self._add(now_ms, _Part(event))
         self._interim = ""
         if event.flushed and not self.speaking:
             self._flushed = True
@@ -297,7 +302,7 @@ class Listener:
         taken, self._taken = self._taken, None
         if taken is None:
             return event
-        undecided = bool(self._finals) and self._finals[-1].text == taken.text
+        undecided = bool(self._finals) and self._finals[-1].guessed
         if undecided and (event.revises or now_ms < taken.at_ms + LATE_FINAL_MS):
             self._finals.pop()  # better text for it
             return event

@@ -45,6 +45,8 @@ class TurnSettings(msgspec.Struct, frozen=True):
     phrases: Phrases = Phrases()
     endpointing: EndpointingPolicy = EndpointingPolicy()
     """Quiet after the caller's last voiced frame before the turn can be over."""
+    begin_ms: int = 120
+    """What the VAD needs at most to tell whether speech has begun."""
     flush_timeout_ms: int = 700
     """How long the speech-to-text may take to finish after the caller stopped."""
     vendor_ends_turns: bool = False

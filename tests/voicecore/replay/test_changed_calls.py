@@ -100,6 +100,26 @@ def test_less_patience_splits_turns_and_divides_their_text(
     assert " ".join(turn.text for turn in pair.after) == pair.before[0].text
 
 
+def test_words_that_are_divided_and_revised_come_once(tmp_path: Path) -> None:
+    after = endpointing(min_silence_ms=1500, open_silence_ms=1500) | {"stt": REVISES}
+    before = {**after, "turn_taking": {**after["turn_taking"], "vad": {"stop_ms": 500}}}
+
+    async def four_parts(call: SimCall) -> None:
+        await call.until_quiet()
+        for pause_ms in (300, 700, 300, 7000):
+            call.speaks(900)
+            await call.wait_ms(900 + pause_ms)
+
+    found, _ = compared(
+        tmp_path / "call",
+        four_parts,
+        before,
+        after,
+    )
+    assert len(found.before.turns) == 1
+    assert [turn.text for turn in found.after.turns] == [turn.text for turn in found.before.turns]
+
+
 def test_an_end_of_speech_that_the_call_did_not_hear_divides_the_words(tmp_path: Path) -> None:
     slow = {"turn_taking": {"vad": {"stop_ms": 1000}, "endpointing": {"adapts": False}}}
     found, _ = compared(

@@ -387,6 +387,21 @@ class TestElsewhere:
         driver.final("Do you also treat children?")
         assert verdicts(driver) == ["noise", "interruption"]
 
+    def test_a_sound_that_goes_on_drops_no_answer(self) -> None:
+        driver = Driver(TurnSettings(overlap=OverlapPolicy(), vendor_ends_turns=True))
+        driver.send(inputs.SpeechStarted(driver.now_ms))
+        for for_ms in (160, 300, 500, 600):
+            driver.send(inputs.SpeechSustained(for_ms, above_noise_db=20, loudest_dbfs=-20.0))
+        driver.pass_ms(2000)
+        driver.final("When are you open?", end_of_turn=True)
+        reply = driver.last(out.StartLlm).reply
+        interim(driver, "the news at nine")
+        for for_ms in range(2250, 4001, 250):
+            driver.pass_ms(250)
+            driver.send(inputs.SpeechSustained(for_ms, above_noise_db=20, loudest_dbfs=-12.0))
+        assert driver.machine.live_reply == reply
+        assert not driver.of(out.WantInterim)
+
     def test_a_loud_noise_does_not_make_the_next_sound_the_callers(self) -> None:
         driver, reply = speaking()
         self.sound(driver, -15.0, "")

@@ -63,6 +63,8 @@ DOUBTFUL, HANGING, DICTATING = Completeness.DOUBTFUL, Completeness.HANGING, Comp
         ("What is the account number?", OPEN),
         ("The account number?", OPEN),
         ("I have lost my card.", OPEN),
+        ("My account.", OPEN),
+        ("The home address.", OPEN),
         ("It is about the order.", OPEN),
         ("Either Monday or Friday.", OPEN),
         ("Thursday, I guess.", DOUBTFUL),

@@ -13,7 +13,6 @@ from voicecore.turns import outputs as out
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.late_final import LATE_FINAL_MS, TakenInterim, without_repeats
 from voicecore.turns.listening import (
-    BEGIN_MS,
     ENDPOINT,
     FLUSH,
     VENDOR_PATIENCE_MS,
@@ -133,6 +132,29 @@ class TestTurns:
         ear.hears(SttFinal("It's four one.", flushed=True, revises=True))
         assert ear.listener.text == "It's four one."
 
+    def test_a_revision_holds_all_guesses_before_it(self) -> None:
+        ear = Ear(endpointing=after(9000), flush_timeout_ms=700)
+        says(ear, "One.")
+        for guess in ("two", "three"):
+            ear.starts()
+            ear.hears(SttInterim(guess))
+            ear.stops()
+            ear.wait(1000)
+        assert ear.listener.text == "One. two three"
+        ear.hears(SttFinal("One. Two.", flushed=True, revises=True))
+        ear.hears(SttFinal("One. Two. Three.", flushed=True, revises=True))
+        assert ear.listener.text == "One. Two. Three."
+
+    def test_a_guess_that_was_not_made_good_in_time_goes_with_the_revision(self) -> None:
+        ear = Ear(endpointing=after(20_000), flush_timeout_ms=700)
+        ear.starts()
+        ear.hears(SttInterim("won"))
+        ear.stops()
+        ear.wait(3000)
+        ear.hears(SttFinal("One.", flushed=True))
+        ear.hears(SttFinal("One. Two.", flushed=True, revises=True))
+        assert ear.listener.text == "One. Two."
+
     def test_a_revision_of_nothing_is_text(self) -> None:
         ear = Ear(endpointing=after(600))
         ear.starts()
@@ -200,7 +222,7 @@ class TestTurns:
         ear.wait(1000)
         ear.begins = True
         ear.hears(SttFinal("Well,", flushed=True))
-        ear.wait(BEGIN_MS - FRAME_MS)
+        ear.wait(TurnSettings().begin_ms - FRAME_MS)
         assert not ear.turns
         ear.begins = False
         ear.wait(FRAME_MS)
@@ -210,7 +232,7 @@ class TestTurns:
         ear = Ear(endpointing=after(600))
         says(ear, "Yes.")
         ear.begins = True
-        ear.wait(400 + BEGIN_MS - 1)
+        ear.wait(400 + TurnSettings().begin_ms - 1)
         assert not ear.turns
         ear.wait(1)
         assert ear.texts == ["Yes."]
