@@ -117,6 +117,8 @@ class Checked(Driver):
         if type_ == "agent_turn":
             self.over[data["reply"]] += 1
             assert self.over[data["reply"]] == 1, "a reply ends once"
+            if self.paused == data["reply"]:
+                self.paused = None  # it had been heard to its end when the pause came
         elif type_ == "caller_turn":
             assert data["text"]
         elif type_ == "call_ended":
