@@ -131,29 +131,25 @@ class BargeIn:
         self._sustained_ms = for_ms
         self._above_noise_db = max(above_noise_db, self._above_noise_db)
         self._loudest_dbfs = max(loudest_dbfs, self._loudest_dbfs)
-        rose = self._judged and loudest_dbfs >= self._judged_dbfs + RISE_DB
-        if rose:
+        if self._judged and loudest_dbfs >= self._judged_dbfs + RISE_DB:
             self._judged = False  # somebody else speaks now
         if for_ms >= WENT_ON_MS:
             self._turn_dbfs = max(loudest_dbfs, self._turn_dbfs or loudest_dbfs)
         speaker = self._speaker
-        if not self.may_interrupt or (self._went_on_long(for_ms) and not rose):
+        if not self.may_interrupt:
             return False
+        # A sound past the lengths at which something is decided may only turn out to be louder.
+        late = for_ms > max(self._policy.min_speech_ms, ONSET_MS)
         if not speaker.audible:
-            adds = for_ms >= WENT_ON_MS and not self._went_on_long(for_ms)
+            adds = for_ms >= WENT_ON_MS and not late
             return adds and self._words_suffice() and not self._is_elsewhere
         if not speaker.paused:
             self._consider_pause(now_ms)
         elif self._is_elsewhere:
             self._decided(now_ms, Verdict.NOISE)
-        else:
+        elif not late:
             self._out.append(WantInterim())
         return False
-
-    def _went_on_long(self, for_ms: int) -> bool:
-        """Whether a sound is past the lengths at which something is decided: it only counts then
-        that it grows louder."""
-        return for_ms > max(self._policy.min_speech_ms, ONSET_MS)
 
     def words(self, now_ms: int) -> None:
         """More of what the caller says is known."""

@@ -387,6 +387,15 @@ class TestElsewhere:
         driver.final("Do you also treat children?")
         assert verdicts(driver) == ["noise", "interruption"]
 
+    def test_the_caller_is_heard_over_a_murmur_that_was_too_quiet_to_judge(self) -> None:
+        driver, _ = speaking()
+        driver.send(inputs.SpeechStarted(driver.now_ms))
+        for for_ms in (160, 300, 500, 600, 1000, 1250):
+            driver.send(inputs.SpeechSustained(for_ms, above_noise_db=9, loudest_dbfs=-38.0))
+        assert not driver.events("agent_paused")
+        driver.send(inputs.SpeechSustained(1500, above_noise_db=20, loudest_dbfs=-20.0))
+        assert len(driver.events("agent_paused")) == 1
+
     def test_a_sound_that_goes_on_drops_no_answer(self) -> None:
         driver = Driver(TurnSettings(overlap=OverlapPolicy(), vendor_ends_turns=True))
         driver.send(inputs.SpeechStarted(driver.now_ms))
