@@ -79,6 +79,8 @@ class BargeIn:
         """How long the turn's earlier sounds were."""
         self._judged_dbfs = NEVER_DBFS
         """How loud the sound was that was judged."""
+        self._judged_away = False
+        """It was judged too quiet to be the caller's, which may prove wrong."""
         self._turn_dbfs: float | None = None
         """The loudest moment of the turn's sounds, short ones left out."""
         self._held = False
@@ -131,7 +133,8 @@ class BargeIn:
         self._sustained_ms = for_ms
         self._above_noise_db = max(above_noise_db, self._above_noise_db)
         self._loudest_dbfs = max(loudest_dbfs, self._loudest_dbfs)
-        if self._judged and loudest_dbfs >= self._judged_dbfs + RISE_DB:
+        back = self._judged_away and not self._is_elsewhere
+        if self._judged and (back or loudest_dbfs >= self._judged_dbfs + RISE_DB):
             self._judged = False  # somebody else speaks now
         if for_ms >= WENT_ON_MS:
             self._turn_dbfs = max(loudest_dbfs, self._turn_dbfs or loudest_dbfs)
@@ -147,6 +150,7 @@ class BargeIn:
             self._consider_pause(now_ms)
         elif self._is_elsewhere:
             self._decided(now_ms, Verdict.NOISE)
+            self._judged_away = True
         elif not late:
             self._out.append(WantInterim())
         return False
@@ -313,7 +317,7 @@ class BargeIn:
         speaker = self._speaker
         self._deadlines.clear(VERDICT)
         self._judged = True
-        self._judged_dbfs = self._loudest_dbfs
+        self._judged_dbfs, self._judged_away = self._loudest_dbfs, False
         reply = speaker.reply.number if speaker.reply is not None else None
         paused_ms = now_ms - self._began_ms if speaker.paused else 0
         data = {"reply": reply, "verdict": verdict.value, "paused_ms": paused_ms}

@@ -387,6 +387,15 @@ class TestElsewhere:
         driver.final("Do you also treat children?")
         assert verdicts(driver) == ["noise", "interruption"]
 
+    def test_a_caller_who_begins_too_softly_is_heard_as_soon_as_it_shows(self) -> None:
+        driver, _ = speaking()
+        driver.send(inputs.SpeechStarted(driver.now_ms))
+        for for_ms, loudest_dbfs in ((160, -32.0), (300, -32.0), (500, -32.0)):
+            driver.send(inputs.SpeechSustained(for_ms, loudest_dbfs=loudest_dbfs))
+        assert verdicts(driver) == ["noise"]
+        driver.send(inputs.SpeechSustained(600, loudest_dbfs=-28.0))
+        assert len(driver.events("agent_paused")) == 2
+
     def test_the_caller_is_heard_over_a_murmur_that_was_too_quiet_to_judge(self) -> None:
         driver, _ = speaking()
         driver.send(inputs.SpeechStarted(driver.now_ms))
