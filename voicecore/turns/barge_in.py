@@ -35,7 +35,10 @@ LAST_WORDS_MS = 300
 """When a longer sound is over, or one whose guessed words speak for an interruption, its words are
 waited for so long."""
 FEWEST_TELLING_WORDS = 2
+"""So many guessed words that are not hollow speak for an interruption."""
 SHORT_HOLD_MS = 800
+"""Of a sound that is over so soon after the pause, guessed words that only say that somebody listens
+are all of it."""
 WENT_ON_MS = 300
 """Speech that makes an answer wait that is not heard yet: the caller was not done."""
 ECHO_REACH_MS = 600
@@ -187,7 +190,6 @@ class BargeIn:
         gap_ends_ms = self._gap_ends_ms(now_ms)
         waits = self._held and not self._listener.text_is_final
         if waits and now_ms - self._began_ms < SHORT_HOLD_MS:
-            # Few words fit in, and all of those that are known say that somebody listens.
             waits = self.judge(now_ms, self._listener.text) is not Verdict.BACKCHANNEL
         self._wait_until(now_ms + LAST_WORDS_MS if waits else gap_ends_ms)
 

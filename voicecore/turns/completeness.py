@@ -102,11 +102,14 @@ MOST_CLAUSE_WORDS = 8
 """A longer sentence that begins with "when" or "if" probably holds its main clause already."""
 _NUDGES = frozenset(plain(word) for word in ("and", "so", "but", "or", "well", "because"))
 """Questions, when they are all that was said and were asked: "And?"."""
+LONGEST_CHARS = 1000
+"""What lies before that tells nothing of the end, and takes time."""
 _SENTENCE_END = re.compile(r"[.?!]+\s+")
 
 
 def completeness(text: str, language: str = "en") -> Completeness:
     """Judge a text as a speech-to-text gives it, with or without punctuation."""
+    text = text[-LONGEST_CHARS:]
     words = plain(text)
     if not words:
         return Completeness.OPEN

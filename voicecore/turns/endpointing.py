@@ -14,7 +14,7 @@ from enum import StrEnum
 import msgspec
 
 from voicecore.turns.backchannels import plain
-from voicecore.turns.completeness import completeness
+from voicecore.turns.completeness import LONGEST_CHARS, completeness
 from voicecore.turns.completeness_levels import Completeness
 from voicecore.turns.dictation import dictates
 from voicecore.turns.marks import Marks
@@ -148,7 +148,8 @@ class Endpointing:
     def _goes_by_habit(self, text: str, odds: float, audio: float | None) -> bool:
         """Whether the pauses that the caller made before say more than the sound. Each group of a
         number sounds like the last."""
-        if dictates(text, plain(text)):
+        end = text[-LONGEST_CHARS:]
+        if dictates(end, plain(end)):
             return True
         return odds < OVER_FROM and audio is None
 

@@ -116,6 +116,12 @@ def test_other_languages(language: str, text: str, judged: Completeness) -> None
     assert completeness(text, language) is judged
 
 
+def test_of_a_long_text_the_end_is_judged() -> None:
+    long = "I would like to ask about my account. " * 1000
+    assert completeness(long + "My number is 555.") is DICTATING
+    assert completeness(long + "I want to come on Sunday and") is INCOMPLETE
+
+
 @given(st.text(max_size=80), st.sampled_from(["en", "de", "es", "tr", ""]))
 def test_any_text_is_judged(text: str, language: str) -> None:
     assert completeness(text, language) in Completeness
