@@ -5,7 +5,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.sim_call import REPLY, SAYS_MS, assert_ended_well, first_turn, house
+from tests.support.sim_call import (
+    REPLY,
+    SAYS_MS,
+    assert_ended_well,
+    first_turn,
+    house,
+    while_busy,
+)
 from tests.support.virtual_loop import run_virtual
 from voicecore.providers.stt import SttFinal, SttInterim
 from voicecore.session import Session
@@ -95,7 +102,6 @@ class TestTurns:
 
     def test_a_hang_up_that_waits_beside_a_late_timer_goes_first(self) -> None:
         async def main() -> None:
-            loop: Any = asyncio.get_running_loop()
             async with house() as home:
                 call = home.ring()
                 asked_ms = await first_turn(call)
@@ -104,12 +110,7 @@ class TestTurns:
                 call.speaks(300)
                 while not home.of("agent_paused"):
                     await call.wait_ms(20)
-
-                def busy() -> None:
-                    loop.jumping.now_s += 6.0  # the verdict's timer is due in the same turn
-
-                loop.call_soon(busy)
-                loop.call_later(0.001, call.hangs_up)
+                while_busy(6.0, call.hangs_up)  # the verdict's timer is due in the same turn
                 await call.until_over()
             assert not home.of("overlap_judged")
             assert not home.of("agent_resumed")
@@ -120,7 +121,6 @@ class TestTurns:
 
     def test_a_text_that_waits_beside_a_late_timer_goes_first(self) -> None:
         async def main() -> None:
-            loop: Any = asyncio.get_running_loop()
             async with house() as home:
                 call = home.ring()
                 await call.until_audible(after_ms=0, within_ms=2000)
@@ -132,13 +132,8 @@ class TestTurns:
                 session._hearing.finalize = lambda: None  # type: ignore[method-assign]
                 session._post(inputs.SpeechStopped(now_ms))
                 await call.wait_ms(100)
-
-                def busy() -> None:
-                    loop.jumping.now_s += 3.0  # the text's timer is due in the same turn
-
                 late = inputs.Heard(SttFinal("One. Two.", flushed=True))
-                loop.call_soon(busy)
-                loop.call_later(0.001, session._post, late)
+                while_busy(3.0, lambda: session._post(late))  # so is the text's own timer
                 await call.wait_ms(3000)
                 call.hangs_up()
                 await call.until_over()

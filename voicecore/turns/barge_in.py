@@ -37,8 +37,8 @@ waited for so long."""
 FEWEST_TELLING_WORDS = 2
 """So many guessed words that are not hollow speak for an interruption."""
 SHORT_HOLD_MS = 800
-"""Of a sound that is over so soon after the pause, guessed words that only say that somebody listens
-are all of it."""
+"""Guessed words that only say that somebody listens are all there is of a sound that is over so
+soon after the pause."""
 WENT_ON_MS = 300
 """Speech that makes an answer wait that is not heard yet: the caller was not done."""
 ECHO_REACH_MS = 600
