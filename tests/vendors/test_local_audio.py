@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from media.audio.convert import convert_all
 from media.audio.format import ALAW_8K, L16_8K, L16_16K, MULAW_8K, AudioFormat
+from voicecore.local.moonshine_model import Heard
 from voicecore.local.moonshine_worker import MoonshineEngine, decode, voiced_frames
 from voicecore.local.speech_engine import SpeechEngine, encode, finish
 from voicecore.local.utterances import PRE_ROLL_MS, Utterances
@@ -95,7 +96,7 @@ def test_voice_is_found_where_it_is_in_any_line_format(source):
 )
 def test_silence_and_clicks_do_not_reach_the_model(heard):
     asked = []
-    engine = MoonshineEngine([lambda samples: asked.append(1) or "You"])
+    engine = MoonshineEngine(lambda samples: asked.append(1) or Heard("You", 0.9), parallel=1)
     audio = encode(heard.astype(np.float32), 16000, L16_16K)
     ((facts, _),) = engine.run({"encoding": "l16", "rate_hz": 16000}, audio)
     assert (facts["text"], asked) == ("", [])
@@ -103,10 +104,12 @@ def test_silence_and_clicks_do_not_reach_the_model(heard):
 
 def test_quiet_speech_is_lifted_and_edges_are_trimmed_for_the_model():
     heard = []
-    engine = MoonshineEngine([lambda samples: heard.append(samples) or "Hello."])
+    engine = MoonshineEngine(
+        lambda samples: heard.append(samples) or Heard("Hello.", 0.9), parallel=1
+    )
     audio = encode(sound(16000, (1000, 0), (500, 0.02), (1000, 0)), 16000, L16_16K)
     ((facts, _),) = engine.run({"encoding": "l16", "rate_hz": 16000}, audio)
-    assert facts["text"] == "Hello."
+    assert (facts["text"], facts["confidence"]) == ("Hello.", 0.9)
     assert len(heard[0]) / 16 == pytest.approx(900, abs=45)
     assert float(np.abs(heard[0]).max()) > 0.3
 

@@ -53,11 +53,9 @@ class MoonshineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """While a turn's earlier speech is no longer than this, it is heard again with each new part;
     0: never. It makes the text much better, and takes the time that its length takes."""
     parallel: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
-    """How many utterances are understood at a time, at 100 MB each."""
+    """How many utterances are understood at a time."""
     nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 5
     """How far the model's process stands back behind others (Unix ``nice``)."""
-    architecture: Literal["tiny", "base"] = "tiny"
-    """Of a model that is given as a directory."""
 
 
 class MoonshineStt:
@@ -79,7 +77,6 @@ class MoonshineStt:
             command=("-m", "voicecore.local.moonshine_worker"),
             settings={
                 "model": model,
-                "architecture": self.settings.architecture,
                 "parallel": self.settings.parallel,
             },
             nice=self.settings.nice,

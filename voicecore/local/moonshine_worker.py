@@ -1,29 +1,30 @@
 """The worker of the Moonshine speech model. Run as ``python -m voicecore.local.moonshine_worker``.
 
-One job is one utterance. The model's own voice detection is off: it cuts words off and makes
-some up at the edges, and ours has found the edges already. A transcriber must not be shared
-between threads (its results turn to garbage), so each has one.
+One job is one utterance, whose edges our voice detection has found.
 """
 
-import ctypes
-import queue
+import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 
 from media.audio.convert import transcoder
 from media.audio.format import AudioFormat, Encoding
 from voicecore.local.child import EngineRefused, JobFailed, Result, serve
+from voicecore.local.moonshine_model import (
+    RATE_HZ,
+    Heard,
+    MoonshineModel,
+    Samples,
+    UnfitModelError,
+)
 from voicecore.local.transcript import clean
 
-Samples = NDArray[np.float32]
-
-_RATE_HZ = 16000
-_FRAME = _RATE_HZ // 50
+PACKAGED = "tiny-en"
+_FRAME = RATE_HZ // 50
 _FRAME_MS = 20
 # Quieter than this (-46 dB of full scale) a line carries no speech; above it, speech stands
 # out from the steady noise under it.
@@ -54,20 +55,18 @@ def decode(audio: bytes, source: AudioFormat) -> Samples:
     whole = audio[: len(audio) - len(audio) % source.sample_bytes]
     pcm16 = np.frombuffer(transcoder(source.encoding, Encoding.L16)(whole), "<i2")
     samples: Samples = pcm16.astype(np.float32) / np.float32(32768)
-    if source.rate_hz == _RATE_HZ or not len(samples):
+    if source.rate_hz == RATE_HZ or not len(samples):
         return samples
-    return np.asarray(soxr.resample(samples, source.rate_hz, _RATE_HZ), np.float32)
+    return np.asarray(soxr.resample(samples, source.rate_hz, RATE_HZ), np.float32)
 
 
 class MoonshineEngine:
     """Implements ``Engine``."""
 
-    def __init__(self, transcribers: list[Callable[[Samples], str]]) -> None:
-        self.parallel = len(transcribers)
-        self.info: dict[str, Any] = {"parallel": self.parallel}
-        self._free: queue.SimpleQueue[Callable[[Samples], str]] = queue.SimpleQueue()
-        for transcriber in transcribers:
-            self._free.put(transcriber)
+    def __init__(self, hear: Callable[[Samples], Heard], parallel: int) -> None:
+        self.parallel = parallel
+        self.info: dict[str, Any] = {"parallel": parallel}
+        self._hear = hear
 
     def run(self, args: dict[str, Any], body: bytes) -> Iterator[Result]:
         try:
@@ -76,77 +75,52 @@ class MoonshineEngine:
             raise JobFailed("bad_request", f"not a job: {error}") from error
         samples = decode(body, source)
         first, last = voiced_frames(samples)
-        text = ""
+        text, confidence = "", 0.0
         if last > first:
             begin = max(0, first - _MARGIN_FRAMES) * _FRAME
             speech = samples[begin : (last + _MARGIN_FRAMES) * _FRAME]
             gain = min(_PEAK / float(np.abs(speech).max()), _MOST_GAIN)
-            text = clean(self._transcribe(speech * gain), (last - first) * _FRAME_MS)
-        facts = {"text": text, "from_ms": first * _FRAME_MS, "until_ms": last * _FRAME_MS}
-        yield facts, b""
-
-    def _transcribe(self, speech: Samples) -> str:
-        transcriber = self._free.get()
-        try:
-            return transcriber(speech)
-        finally:
-            self._free.put(transcriber)
-
-
-def _transcriber(model_dir: Path, architecture: str) -> Callable[[Samples], str]:
-    from moonshine_voice import ModelArch, MoonshineError
-    from moonshine_voice.errors import check_error
-    from moonshine_voice.moonshine_api import TranscriptC
-    from moonshine_voice.transcriber import Transcriber
-
-    options = {"vad_threshold": "0.0", "return_audio_data": "false"}
-    try:
-        model = Transcriber(model_dir, ModelArch[architecture.upper()], options=options)
-    except MoonshineError as error:
-        raise EngineRefused("model_not_found", f"{model_dir}: {error}") from error
-
-    def transcribe(speech: Samples) -> str:
-        # The package's own method turns the samples into a Python list and back, which takes
-        # a fifth of the time of the recognition; the C function takes the array as it is.
-        contiguous = np.ascontiguousarray(speech, np.float32)
-        transcript = ctypes.POINTER(TranscriptC)()
-        error = model._lib.moonshine_transcribe_without_streaming(
-            model._handle,
-            contiguous.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
-            len(contiguous),
-            _RATE_HZ,
-            0,
-            ctypes.byref(transcript),
+            heard = self._hear(speech * gain)
+            text = clean(heard.text, (last - first) * _FRAME_MS)
+            confidence = heard.confidence
+        yield (
+            {
+                "text": text,
+                "confidence": confidence,
+                "from_ms": first * _FRAME_MS,
+                "until_ms": last * _FRAME_MS,
+            },
+            b"",
         )
-        try:
-            check_error(error)
-        except MoonshineError as failure:
-            raise JobFailed("vendor_error", str(failure)) from failure
-        return " ".join(line.text for line in model._parse_transcript(transcript).lines)
 
-    return transcribe
+
+def _directory(model: str) -> Path:
+    """Where a model is, by name or path.
+
+    :raises EngineRefused: nowhere."""
+    if model != PACKAGED:
+        return Path(model)
+    # Looked up without importing it: nothing of the package is used but its files.
+    spec = importlib.util.find_spec("moonshine_voice")
+    folders = spec.submodule_search_locations if spec is not None else None
+    if not folders:
+        raise EngineRefused("model_not_found", "moonshine-voice is not installed")
+    return Path(next(iter(folders))) / "assets" / model
 
 
 def load(settings: dict[str, Any], progress: Callable[[str], None]) -> MoonshineEngine:
-    try:
-        from moonshine_voice import get_model_path
-    except ImportError as error:
-        detail = f"moonshine-voice is not installed: {error}"
-        raise EngineRefused("model_not_found", detail) from error
     model = str(settings["model"])
-    packaged = model == "tiny-en"
-    model_dir = Path(get_model_path(model)) if packaged else Path(model)
-    if not model_dir.is_dir():
-        raise EngineRefused(
-            "model_not_found", f"{model!r} is neither 'tiny-en' nor a directory with a model"
-        )
-    progress(f"loading the speech model {model_dir.name}")
-    architecture = "tiny" if packaged else str(settings["architecture"])
-    parallel = int(settings["parallel"])
-    transcribers = [_transcriber(model_dir, architecture) for _ in range(parallel)]
-    for transcriber in transcribers:
-        transcriber(np.zeros(_RATE_HZ, np.float32))
-    return MoonshineEngine(transcribers)
+    directory = _directory(model)
+    if not directory.is_dir():
+        detail = f"{model!r} is neither {PACKAGED!r} nor a directory with a model"
+        raise EngineRefused("model_not_found", detail)
+    progress(f"loading the speech model {directory.name}")
+    try:
+        loaded = MoonshineModel(directory)
+    except UnfitModelError as error:
+        raise EngineRefused("model_not_found", str(error)) from error
+    loaded.hear(np.zeros(RATE_HZ, np.float32))
+    return MoonshineEngine(loaded.hear, int(settings["parallel"]))
 
 
 if __name__ == "__main__":
