@@ -15,7 +15,7 @@ but keeps the audio, and marks of the resumed reply have its run in their names:
 import msgspec
 
 from media.audio.format import FRAME_MS, AudioFormat
-from media.audio.levels import quiet_ms
+from media.audio.levels import quiet_end_ms, quiet_ms
 from media.carrier import CarrierCommand, Clear, Mark, Play
 
 QUEUE_LIMIT_MS = 600_000
@@ -107,6 +107,10 @@ class _Reply:
     def ahead(self, size: int) -> bytes:
         """The next audio, as far as it is there."""
         return bytes(self.buffer[self.read : self.read + size])
+
+    def before(self, size: int) -> bytes:
+        """The last audio that was sent, as far as it is kept."""
+        return bytes(self.buffer[max(self.read - size, 0) : self.read])
 
     def skip(self, size: int) -> None:
         """Take some of the next audio for sent."""
@@ -249,6 +253,15 @@ class Playout:
             return []
         self._end_ms = min(self._end_ms, now_ms)
         return [Clear()]
+
+    def quiet_ms(self, reply: int) -> int:
+        """For how long a reply has been quiet where it is paused; 0 if it is not paused."""
+        state = self._replies.get(reply)
+        if state is None or not state.paused:
+            return 0
+        return quiet_end_ms(
+            state.before(SKIPPED_MS * self.audio.bytes_per_ms), self.audio, QUIET_DBFS
+        )
 
     def resume(self, reply: int, from_ms: int) -> None:
         """Go on with a paused reply from ``from_ms`` of its audio, or from where it was paused

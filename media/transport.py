@@ -188,11 +188,14 @@ class Leg:
             _, commands = self._playout.clear(self.now_ms(), reply)
             self._send(commands, self._playout)
 
-    def pause(self, reply: int) -> None:
-        """Silence the line now, to go on with the reply or to clear it later."""
-        if self._playout is not None:
-            self._send(self._playout.pause(self.now_ms(), reply), self._playout)
-            self._pump()
+    def pause(self, reply: int) -> int:
+        """Silence the line now, to go on with the reply or to clear it later. Returns for how many
+        milliseconds the reply had been quiet."""
+        if self._playout is None:
+            return 0
+        self._send(self._playout.pause(self.now_ms(), reply), self._playout)
+        self._pump()
+        return self._playout.quiet_ms(reply)
 
     def resume(self, reply: int, from_ms: int) -> None:
         """Go on with a paused reply from ``from_ms`` of its audio."""

@@ -162,6 +162,10 @@ class Hearing:
         """Whether the caller has perhaps begun to speak, which takes a moment to tell."""
         return self._edges.may_start
 
+    def may_stop(self) -> bool:
+        """Whether the caller has perhaps stopped speaking, which takes a moment to tell."""
+        return self._edges.may_stop
+
     def want_interim(self) -> None:
         """Have the caller's words so far guessed now."""
         if self._stt is not None:

@@ -21,7 +21,6 @@ from voicecore.turns.backchannels import (
     question_words,
 )
 from voicecore.turns.barge_in import (
-    ONSET_MS,
     SUSTAIN_EVERY_MS,
     SUSTAIN_UNTIL_MS,
     WENT_ON_MS,
@@ -35,6 +34,7 @@ from voicecore.turns.settings import (
     PreemptivePolicy,
     TurnSettings,
 )
+from voicecore.turns.turn_sound import ONSET_MS
 
 _BY_SENSITIVITY = {"low": (300, 900, 10.0), "normal": (200, 600, 6.0), "high": (120, 400, 3.0)}
 """Pause, speech without words (ms), loudness above the line's noise (dB)."""
@@ -177,6 +177,7 @@ def overlap_policy(interruption: Interruption, language: str) -> OverlapPolicy:
         short_ms=_SHORT_MS[given.sensitivity] if given.short_ms is None else given.short_ms,
         quieter_db=given.quieter_db,
         min_words=given.min_words,
+        min_confidence=given.min_confidence,
         min_above_noise_db=(
             min_above_noise_db if given.min_above_noise_db is None else given.min_above_noise_db
         ),

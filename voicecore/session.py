@@ -72,7 +72,7 @@ class Session:
             tools=agent.tools,
             guard=agent.new_guard(),
             played_ms=self._playout.cut_ms,
-            may_begin=self._hearing.may_begin,
+            ear=self._hearing,
         )
         self._tasks = CallTasks(self._task_failed)
         self._asking = Asking(agent.llm, self._tasks, post=self._post)
@@ -245,7 +245,8 @@ class Session:
             case outputs.ClearPlayout():
                 self._silence(output.reply)
             case outputs.PauseReply():
-                self.leg.pause(output.reply)
+                quiet_ms = self.leg.pause(output.reply)
+                self._post(inputs.ReplyPaused(output.reply, quiet_ms))
                 self._record.cut_agent_audio(self.leg.now_ms())
             case outputs.ResumeReply():
                 self.leg.resume(output.reply, output.from_ms)

@@ -1,6 +1,7 @@
 """How loud audio is."""
 
 import numpy as np
+import numpy.typing as npt
 
 from media.audio.convert import transcoder
 from media.audio.format import AudioFormat, Encoding
@@ -22,7 +23,18 @@ def mean_square_of_dbfs(level_dbfs: float) -> float:
 
 def quiet_ms(payload: bytes, audio: AudioFormat, below_dbfs: float) -> int:
     """How long audio is before its first sample that is as loud as ``below_dbfs``."""
+    loud = _loud(payload, audio, below_dbfs)
+    return audio.duration_ms(int(loud[0]) * audio.sample_bytes if loud.size else len(payload))
+
+
+def quiet_end_ms(payload: bytes, audio: AudioFormat, below_dbfs: float) -> int:
+    """How long audio is after its last sample that is as loud as ``below_dbfs``."""
+    loud = _loud(payload, audio, below_dbfs)
+    until = (int(loud[-1]) + 1) * audio.sample_bytes if loud.size else 0
+    return audio.duration_ms(len(payload) - until)
+
+
+def _loud(payload: bytes, audio: AudioFormat, below_dbfs: float) -> npt.NDArray[np.intp]:
     whole = payload[: len(payload) - len(payload) % audio.sample_bytes]
     samples = np.frombuffer(transcoder(audio.encoding, Encoding.L16)(whole), "<i2")
-    loud = np.flatnonzero(np.abs(samples.astype(np.int32)) >= 32768 * 10 ** (below_dbfs / 20))
-    return audio.duration_ms(int(loud[0]) * audio.sample_bytes if loud.size else len(whole))
+    return np.flatnonzero(np.abs(samples.astype(np.int32)) >= 32768 * 10 ** (below_dbfs / 20))

@@ -24,6 +24,8 @@ class SpeechSustained(msgspec.Struct, frozen=True):
 
 
 _NEVER = 1 << 60
+_PERHAPS_OVER_FRAMES = 2
+"""Within a word few sounds are without voice for longer."""
 
 Edge = SpeechStarted | SpeechSustained | SpeechStopped
 
@@ -52,6 +54,11 @@ class SpeechEdges:
     def may_start(self) -> bool:
         """A frame of late was voiced: perhaps speech has begun."""
         return not self.speaking and self._recent != 0
+
+    @property
+    def may_stop(self) -> bool:
+        """The last frames had no voice: perhaps speech is over."""
+        return self.speaking and self._quiet_frames >= _PERHAPS_OVER_FRAMES
 
     def reset(self) -> None:
         """Forget the speech that is going on: the line has fallen silent altogether."""

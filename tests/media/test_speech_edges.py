@@ -38,6 +38,14 @@ class TestJudgements:
             told.append(edges.may_start)
         assert "".join("?" if may else "." for may in told) == "..??????.???..."
 
+    def test_speech_may_have_stopped_after_some_frames_without_voice(self) -> None:
+        edges = SpeechEdges(start_ms=60, stop_ms=100)
+        told = []
+        for frame in "..####..##...#.....#..":
+            edges.receive(frame == "#")
+            told.append(edges.may_stop)
+        assert "".join("?" if may else "." for may in told) == ".......?...??..???...."
+
     @pytest.mark.parametrize("frames", ["#....", "##........", "#......#......##......"])
     def test_clicks_are_no_speech(self, frames: str) -> None:
         assert edges_of(frames * 5, start_ms=60) == []

@@ -96,6 +96,8 @@ def _in_the_call(line: Line) -> set[str]:
             seen.add("from the cache")
         elif type_ == "stt_result" and data.get("revises"):
             seen.add("text revised")
+        elif type_ == "overlap_judged" and data["verdict"] == "noise":
+            seen.add("taken for noise")
         elif type_ in _EVENTS:
             seen.add(_EVENTS[type_])
     kinds = [type_ for _, type_, _ in line.events]

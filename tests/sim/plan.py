@@ -169,7 +169,9 @@ def draw_plan(seed: int) -> Plan:
         hangup_ms=end.between(0, 60_000) if end.chance(40) else None,
         hangup_in=moment.choice(MOMENTS) if moment.chance(10) else "",
         end=end.choice(("hangup",) * 5 + ("drop", "drop", "vanish", "mute")),
-        stt=_revising(part("revisions"), _stt(part("stt"), agent, sounds)),
+        stt=_doubting(
+            part("doubts"), _revising(part("revisions"), _stt(part("stt"), agent, sounds))
+        ),
         llm=_llm(part("llm")),
         tts=_tts(part("tts")),
         cold=house.chance(8),
@@ -310,6 +312,11 @@ def _stt(draw: _Draw, agent: str, sounds: tuple[str, ...]) -> dict[str, Any]:
 def _revising(draw: _Draw, vendor: dict[str, Any]) -> dict[str, Any]:
     """Of some vendors each final has all of the turn's text."""
     return {**vendor, "revises": True} if draw.chance(30) else vendor
+
+
+def _doubting(draw: _Draw, vendor: dict[str, Any]) -> dict[str, Any]:
+    """Some vendors are not sure of some of what they hear."""
+    return {**vendor, "unsure_every": draw.between(1, 4)} if draw.chance(30) else vendor
 
 
 def _llm(draw: _Draw) -> dict[str, Any]:

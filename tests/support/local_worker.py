@@ -70,7 +70,8 @@ class FakeEngine:
         audio = AudioFormat(Encoding(args["encoding"]), args["rate_hz"])
         deaf = not body or body[0] == 0xFF or len(body) > self.settings.get("deaf_from", len(body))
         text = "" if deaf else f"{len(body)} bytes from {body[0]}"
-        yield {"text": text, "from_ms": 20, "until_ms": audio.duration_ms(len(body))}, b""
+        until_ms = audio.duration_ms(len(body))
+        yield {"text": text, "confidence": 0.9, "from_ms": 20, "until_ms": until_ms}, b""
 
     def do_echo(self, args: dict[str, Any], body: bytes) -> Iterator[Result]:
         yield {"size": len(body)}, body

@@ -43,6 +43,19 @@ def after(silence_ms: int) -> EndpointingPolicy:
     return EndpointingPolicy(min_silence_ms=silence_ms, adapts=False)
 
 
+class SuspiciousEar:
+    """What the VAD suspects is set by the test."""
+
+    def __init__(self) -> None:
+        self.begins = self.stops = False
+
+    def may_begin(self) -> bool:
+        return self.begins
+
+    def may_stop(self) -> bool:
+        return self.stops
+
+
 class Driver:
     """A machine, its clock, and everything it has asked for so far."""
 
@@ -50,6 +63,7 @@ class Driver:
         self, settings: TurnSettings | None = None, *, start: bool = True, agent: str = AGENT
     ) -> None:
         self.now_ms = 0
+        self.ear = SuspiciousEar()
         self.heard_ms: dict[int, int] = {}
         self.outputs: list[out.Output] = []
         self.history = History("Be brief.")
@@ -60,6 +74,7 @@ class Driver:
             tools=ToolSet(parsed),
             guard=ToolGuard(parsed.limits),
             played_ms=lambda now_ms, reply: self.heard_ms.get(reply, 0),
+            ear=self.ear,
         )
         if start:
             self.send(inputs.CallStarted())

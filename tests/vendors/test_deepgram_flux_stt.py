@@ -87,11 +87,11 @@ async def test_a_turn_with_an_eager_end(server: DeepgramServer, call: Call) -> N
     await there.turn("Update", "Now", 4.0, index=1, start=3.2)
     await line.sink.count(8)
     assert line.sink.events == [
-        SttInterim("I"),
-        SttInterim("I want"),
+        SttInterim("I", 0.97),
+        SttInterim("I want", 0.97),
         SttEager("I want that."),
         SttResumed(),
-        SttInterim("I want that one."),
+        SttInterim("I want that one.", 0.97),
         SttEager("I want that one."),
         SttFinal(
             "I want that one.",
@@ -103,8 +103,9 @@ async def test_a_turn_with_an_eager_end(server: DeepgramServer, call: Call) -> N
             ),
             end_of_turn=True,
             flushed=True,
+            confidence=0.97,
         ),
-        SttInterim("Now"),
+        SttInterim("Now", 0.97),
     ]
 
 
@@ -150,7 +151,7 @@ async def test_more_speech_takes_finalize_back(server: DeepgramServer, call: Cal
     line.speak(80)
     await line.heard(1120)  # whatever was sent before this is there too
     assert there.types == []
-    assert line.sink.events == [SttInterim("and then")]
+    assert line.sink.events == [SttInterim("and then", 0.97)]
 
 
 async def test_an_end_that_came_first_answers_finalize_at_once(
@@ -243,7 +244,11 @@ async def test_long_speech_survives_a_broken_connection(server: DeepgramServer, 
     second = await line.heard(4900, number=1)
     assert line.sink.events[1:] == [
         SttResumed(),
-        SttFinal("a b c", (Word("a", 0, 1000), Word("b", 1000, 2000), Word("c", 2000, 3000))),
+        SttFinal(
+            "a b c",
+            (Word("a", 0, 1000), Word("b", 1000, 2000), Word("c", 2000, 3000)),
+            confidence=0.97,
+        ),
     ]
     await second.turn("EndOfTurn", "d e f g h", 4.9)
     await line.sink.count(4)
@@ -276,7 +281,7 @@ async def test_garbage_and_errors(server: DeepgramServer, call: Call) -> None:
     await there.send({"type": "Warning", "code": "W", "description": "d"})
     await there.turn("Update", "fine", 1.0)
     await line.sink.count(1)
-    assert line.sink.events == [SttInterim("fine")]
+    assert line.sink.events == [SttInterim("fine", 0.97)]
     for number in range(2):
         there = await server.connection(number)
         await there.send({"type": "Error", "sequence_id": 1, "code": "C", "description": "bad"})

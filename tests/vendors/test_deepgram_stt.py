@@ -114,7 +114,7 @@ async def test_a_turn(server: DeepgramServer, call: Call) -> None:
     await there.results("To Rome.", 2.0, 1.0, is_final=True, speech_final=True)
     await line.sink.count(3)
     assert line.sink.events == [
-        SttInterim("I want"),
+        SttInterim("I want", 0.98),
         SttFinal(
             "I want to fly.",
             (
@@ -123,8 +123,14 @@ async def test_a_turn(server: DeepgramServer, call: Call) -> None:
                 Word("to", 1000, 1500),
                 Word("fly.", 1500, 2000),
             ),
+            confidence=0.98,
         ),
-        SttFinal("To Rome.", (Word("To", 2000, 2500), Word("Rome.", 2500, 3000)), end_of_turn=True),
+        SttFinal(
+            "To Rome.",
+            (Word("To", 2000, 2500), Word("Rome.", 2500, 3000)),
+            end_of_turn=True,
+            confidence=0.98,
+        ),
     ]
 
 
@@ -152,8 +158,13 @@ async def test_an_empty_answer_to_finalize_is_passed_on(server: DeepgramServer, 
 async def test_a_turn_of_interims_alone_is_not_lost(server: DeepgramServer, call: Call) -> None:
     line, _ = await timed_out(server, call, "seven three", 0.8)
     assert line.sink.events == [
-        SttInterim("seven three"),
-        SttFinal("seven three", (Word("seven", 0, 400), Word("three", 400, 800)), flushed=True),
+        SttInterim("seven three", 0.98),
+        SttFinal(
+            "seven three",
+            (Word("seven", 0, 400), Word("three", 400, 800)),
+            flushed=True,
+            confidence=0.98,
+        ),
     ]
 
 
@@ -255,7 +266,7 @@ async def test_nothing_is_said_about_silence(server: DeepgramServer, call: Call)
     await there.results("", 0.0, 1.0, is_final=True, speech_final=True)
     await there.results("now", 1.0, 1.0)
     await line.sink.count(1)
-    assert line.sink.events == [SttInterim("now")]
+    assert line.sink.events == [SttInterim("now", 0.98)]
 
 
 async def test_an_interim_taken_back_is_replaced_by_nothing(
@@ -267,7 +278,7 @@ async def test_an_interim_taken_back_is_replaced_by_nothing(
     await there.results("uh", 0.0, 1.0)
     await there.results("", 0.0, 2.0, is_final=True)
     await line.sink.count(2)
-    assert line.sink.events == [SttInterim("uh"), SttInterim("")]
+    assert line.sink.events == [SttInterim("uh", 0.98), SttInterim("")]
 
 
 async def test_keepalive_while_the_line_is_silent(
@@ -312,4 +323,4 @@ async def test_close_within_the_sink_ends_it(server: DeepgramServer, call: Call)
         await there.send(json.dumps({"type": "SpeechStarted", "timestamp": 0.1}))
         await there.results("a", 0.0, 1.0)
     await call.settled()
-    assert got == [SttInterim("a")]
+    assert got == [SttInterim("a", 0.98)]

@@ -56,7 +56,10 @@ async def test_a_broken_connection_is_replaced_and_hears_the_rest_again(
     await second.results("three four", 0.0, 2.0, is_final=True, speech_final=True)
     await line.sink.count(3)
     assert line.sink.events[-1] == SttFinal(
-        "three four", (Word("three", 1000, 2000), Word("four", 2000, 3000)), end_of_turn=True
+        "three four",
+        (Word("three", 1000, 2000), Word("four", 2000, 3000)),
+        end_of_turn=True,
+        confidence=0.98,
     )
 
 
@@ -71,7 +74,9 @@ async def test_a_connection_lost_before_the_answer_is_asked_again(
     second = await line.said("Finalize", number=1)
     await second.results("yes", 0.0, 1.0, is_final=True, from_finalize=True)
     await line.sink.count(1)
-    assert line.sink.events == [SttFinal("yes", (Word("yes", 0, 1000),), flushed=True)]
+    assert line.sink.events == [
+        SttFinal("yes", (Word("yes", 0, 1000),), flushed=True, confidence=0.98)
+    ]
 
 
 async def test_long_speech_survives_a_broken_connection(server: DeepgramServer, call: Call) -> None:
@@ -166,7 +171,7 @@ async def test_garbage_is_tolerated_up_to_a_limit(server: DeepgramServer, call: 
     await there.send({"type": "Metadata", "request_id": "r"})
     await there.results("still here", 0.0, 1.0)
     await line.sink.count(1)
-    assert line.sink.events == [SttInterim("still here")]
+    assert line.sink.events == [SttInterim("still here", 0.98)]
     for number in range(2):
         there = await server.connection(number)
         for _ in range(9):

@@ -121,7 +121,9 @@ async def test_speech_resumed_after_finalize_is_a_second_utterance(make):
 async def test_a_part_of_a_turn_is_understood_with_what_went_before(make):
     line = Line(await make())
     line.say(10)
-    assert await line.final() == SttFinal(text(10), spread_words(text(10), 20, 200), flushed=True)
+    assert await line.final() == SttFinal(
+        text(10), spread_words(text(10), 20, 200), flushed=True, confidence=0.9
+    )
     for _ in range(30):
         line.stream.push(SILENCE)
     line.say(20)
@@ -131,7 +133,9 @@ async def test_a_part_of_a_turn_is_understood_with_what_went_before(make):
     assert (final.words[0].start_ms, final.words[-1].end_ms) == (20, 1200)
     line.stream.turn_over()
     line.say(5)
-    assert await line.final() == SttFinal(text(5), spread_words(text(5), 1220, 1300), flushed=True)
+    assert await line.final() == SttFinal(
+        text(5), spread_words(text(5), 1220, 1300), flushed=True, confidence=0.9
+    )
 
 
 async def test_words_that_were_taken_for_a_turn_are_not_told_again(make, tmp_path):
@@ -195,14 +199,14 @@ async def test_interims_come_while_the_worker_is_idle(make):
     stt = await make({"interim_ms": 400, "interims": "auto"})
     line, other = Line(stt), Line(stt)
     line.say(20, finalize=False)
-    assert await line.next() == SttInterim(text(20))
+    assert await line.next() == SttInterim(text(20), 0.9)
     # The one place at the worker is free again when somebody else's final has come.
     other.say(5)
     await other.final()
     line.say(19, finalize=False)
     assert line.events.empty()
     line.stream.push(SPEECH)
-    assert await line.next() == SttInterim(text(40))
+    assert await line.next() == SttInterim(text(40), 0.9)
 
 
 async def test_interims_cease_while_the_worker_is_busy_and_when_they_are_off(make, tmp_path):
@@ -215,7 +219,7 @@ async def test_interims_cease_while_the_worker_is_busy_and_when_they_are_off(mak
     (tmp_path / "hold").touch()
     for each in (line, off):
         words = spread_words(text(40), 20, 800)
-        assert await each.next() == SttFinal(text(40), words, flushed=True)
+        assert await each.next() == SttFinal(text(40), words, flushed=True, confidence=0.9)
 
 
 async def test_an_interim_on_its_way_does_not_come_after_the_final(make, tmp_path):

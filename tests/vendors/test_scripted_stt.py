@@ -9,6 +9,7 @@ from tests.support.scripted import Timed, no_spawn
 from tests.support.virtual_loop import run_virtual
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_stt
 from voicecore.adapters.scripted_faults import CONTROL_TEXT, HUGE_TEXT, VENDOR
+from voicecore.adapters.scripted_stt import UNSURE
 from voicecore.providers.errors import VendorError
 from voicecore.providers.stt import (
     SttEager,
@@ -41,6 +42,22 @@ async def one_turn(duration_ms: int = 1000, after_ms: int = 1000, **settings: An
     stream.close()
     await asyncio.sleep(5)
     return sink
+
+
+def test_of_some_utterances_it_is_not_sure() -> None:
+    async def three_turns() -> Timed:
+        sink = Timed()
+        settings = {"utterances": ["one two"], "unsure_every": 2}
+        stream = vendor(**settings).open(MULAW_8K, sink=sink, spawn=no_spawn)
+        for _ in range(3):
+            await speak(stream, 400)
+            await asyncio.sleep(1)
+        stream.close()
+        return sink
+
+    sink = run_virtual(three_turns)
+    assert [final.confidence for final in sink.of(SttFinal)] == [1.0, UNSURE, 1.0]
+    assert [interim.confidence for interim in sink.of(SttInterim)] == [1.0, UNSURE, 1.0]
 
 
 def test_interims_come_while_speech_lasts_and_the_final_on_the_next_turn() -> None:

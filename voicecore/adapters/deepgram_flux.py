@@ -25,6 +25,7 @@ class FluxWord(msgspec.Struct, frozen=True):
     word: str
     start: float | None = None
     end: float | None = None
+    confidence: float = 1.0
 
 
 class TurnInfo(msgspec.Struct, frozen=True, tag_field="type", tag="TurnInfo"):
@@ -63,6 +64,7 @@ class FluxTurn:
         self._seen = 0  # words of the present turn in its last message
         self._text = ""
         self._words: tuple[Word, ...] = ()
+        self._confidence = 1.0
         self._eager = False
         self._ended_ms = -1
         self._speech_ms = 0
@@ -100,12 +102,12 @@ class FluxTurn:
             self._eager = False
             events.append(SttResumed())
         if self._text != before:
-            events.append(SttInterim(self._text))
+            events.append(SttInterim(self._text, self._confidence))
         return events
 
     def timed_out(self) -> list[SttEvent]:
         """Nobody ended the turn: what was heard is final, and answers ``finalize()``."""
-        final = SttFinal(self._text, self._words, flushed=True)
+        final = SttFinal(self._text, self._words, flushed=True, confidence=self._confidence)
         if self._words:
             self._log.settle(self._words[-1].end_ms)
         self._delivered = self._seen
@@ -119,7 +121,7 @@ class FluxTurn:
         kept = self._words[len(lost) :]
         events: list[SttEvent] = [SttResumed()] if self._eager else []
         if lost:
-            events.append(SttFinal(join_words(lost), lost))
+            events.append(SttFinal(join_words(lost), lost, confidence=self._confidence))
         self._clear()
         self._words, self._text = kept, join_words(kept)
         self._index = self._delivered = self._seen = 0
@@ -129,6 +131,8 @@ class FluxTurn:
         start = self._log.to_ms(info.audio_window_start)
         end = self._log.to_ms(info.audio_window_end)
         words = self._place(info, start, end)
+        sure = [word.confidence for word in info.words]
+        self._confidence = round(sum(sure) / len(sure), 3) if sure else 1.0
         self._seen = max(self._delivered, len(words))
         if self._delivered:
             self._words = words[self._delivered :]
@@ -150,7 +154,9 @@ class FluxTurn:
         return spread_words(info.transcript, start, end)
 
     def _end(self, info: TurnInfo) -> list[SttEvent]:
-        final = SttFinal(self._text, self._words, end_of_turn=True, flushed=True)
+        final = SttFinal(
+            self._text, self._words, end_of_turn=True, flushed=True, confidence=self._confidence
+        )
         self._ended_ms = self._log.to_ms(info.audio_window_end)
         self._log.settle(self._ended_ms)
         self._index, self._delivered, self._seen = info.turn_index + 1, 0, 0

@@ -52,6 +52,7 @@ class NovaWord(msgspec.Struct, frozen=True):
 
 class Alternative(msgspec.Struct, frozen=True):
     transcript: str
+    confidence: float = 1.0
     words: tuple[NovaWord, ...] = ()
 
 
@@ -97,6 +98,7 @@ class _Pending(msgspec.Struct, frozen=True):
     segment_ms: int
     text: str
     words: tuple[Word, ...]
+    confidence: float = 1.0
 
 
 class NovaTurn:
@@ -145,18 +147,19 @@ class NovaTurn:
             return []
         lost = tuple(word for word in pending.words if word.end_ms <= start)
         kept = pending.words[len(lost) :]
-        self._pending = _Pending(start, join_words(kept), kept) if kept else None
+        sure = pending.confidence
+        self._pending = _Pending(start, join_words(kept), kept, sure) if kept else None
         if not lost:
             return []
         self._mark_delivered(lost)
-        return [SttFinal(join_words(lost), lost)]
+        return [SttFinal(join_words(lost), lost, confidence=sure)]
 
     def _results(self, results: Results) -> list[SttEvent]:
         start = self._log.to_ms(results.start)
         end = self._log.to_ms(results.start + results.duration)
         text, words = self._fresh(results, start, end)
         if not results.is_final:
-            return self._interim(_Pending(start, text, words), end)
+            return self._interim(_Pending(start, text, words, _confidence(results)), end)
         had_interim = self._pending is not None
         endpoint = bool(results.speech_final)
         self._pending = self._early = None
@@ -169,13 +172,14 @@ class NovaTurn:
         if end_of_turn:
             self._open = False
         if words or end_of_turn or flushed:
-            return [SttFinal(text, words, end_of_turn=end_of_turn, flushed=flushed)]
+            sure = _confidence(results)
+            return [SttFinal(text, words, end_of_turn, flushed, confidence=sure)]
         return [SttInterim("")] if had_interim else []
 
     def _interim(self, pending: _Pending, end_ms: int) -> list[SttEvent]:
         if pending.words:
             self._pending = pending
-            return [SttInterim(pending.text)]
+            return [SttInterim(pending.text, pending.confidence)]
         had_interim = self._pending is not None
         self._pending = None
         self._log.settle(max(end_ms - _SILENCE_MARGIN_MS, 0))
@@ -205,7 +209,8 @@ class NovaTurn:
         self._mark_delivered(pending.words)
         self._log.settle(pending.words[-1].end_ms)
         self._open = not end_of_turn
-        return SttFinal(pending.text, pending.words, end_of_turn=end_of_turn, flushed=flushed)
+        sure = pending.confidence
+        return SttFinal(pending.text, pending.words, end_of_turn, flushed, confidence=sure)
 
     def _mark_delivered(self, words: Sequence[Word]) -> None:
         self._delivered_ms = max(self._delivered_ms, words[-1].end_ms)
@@ -244,6 +249,13 @@ class NovaTurn:
         if len(fresh) == len(words):
             return best.transcript.strip(), words
         return join_words(fresh), fresh
+
+
+def _confidence(results: Results) -> float:
+    """How sure the vendor is of a result, 0 to 1."""
+    alternatives = results.channel.alternatives
+    told = bool(alternatives) and bool(alternatives[0].transcript)
+    return alternatives[0].confidence if told else 1.0
 
 
 def _same(segment: _Pending, start_ms: int) -> bool:

@@ -107,6 +107,7 @@ class _Pending:
         self.flushes = flushes
         self.text = ""
         self.words: tuple[Word, ...] = ()
+        self.confidence = 1.0
 
 
 class MoonshineStream:
@@ -190,6 +191,7 @@ class MoonshineStream:
             pending.text = str(facts["text"])
             from_ms, until_ms = int(facts["from_ms"]), int(facts["until_ms"])
             pending.words = pending.speech.words(pending.text, from_ms, until_ms)
+            pending.confidence = float(facts["confidence"])
         elif isinstance(event, WorkerFailed):
             self._fail(event.error)
         else:
@@ -209,7 +211,7 @@ class MoonshineStream:
             self._overdue = loop.call_later(_FINAL_TIMEOUT_S, self._fail, error)
 
     def _deliver(self, pending: _Pending) -> None:
-        final = pending.speech.final(pending.text, pending.words)
+        final = pending.speech.final(pending.text, pending.words, pending.confidence)
         if final.text or pending.flushes:
             self._emit(msgspec.structs.replace(final, flushed=pending.flushes > 0))
         for _ in range(pending.flushes - 1):
@@ -233,7 +235,7 @@ class MoonshineStream:
 
     def _on_interim(self, event: WorkerEvent) -> None:
         if isinstance(event, WorkerOutput) and (text := str(event.facts["text"])):
-            self._emit(SttInterim(text))
+            self._emit(SttInterim(text, float(event.facts["confidence"])))
 
     def _fail(self, error: VendorError) -> None:
         self._emit(SttFailed(error))

@@ -48,6 +48,10 @@ _UTTERANCES = (
 )
 
 
+UNSURE = 0.2
+"""The confidence of words that are perhaps none."""
+
+
 class SttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Settings of the scripted speech-to-text."""
 
@@ -64,6 +68,8 @@ class SttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From the end of the caller's speech to the final text; 0: at once."""
     end_of_turn: bool = False
     """Whether finals carry the vendor's opinion that the caller has finished."""
+    unsure_every: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 0
+    """Of so many utterances one is told with little confidence, as a cough would be; 0: none."""
     revises: bool = False
     """Whether each final has all of the turn's text, instead of the one before."""
     eager_after_ms: DelayMs | None = None
@@ -197,8 +203,8 @@ class ScriptedSttStream:
         if self._speaking:
             self._speaking = False
             utterance = self._utterances[self._turn % len(self._utterances)]
-            self._turn += 1
             final = self._final(utterance.text)
+            self._turn += 1
         if self._settings.final_ms:
             self._loop.call_later(self._settings.final_ms / 1000, self._tell, final)
         else:
@@ -219,7 +225,14 @@ class ScriptedSttStream:
         if self._settings.echo:
             text = f"heard {end_ms - start_ms} ms"
         words = spread_words(text, start_ms, end_ms)
-        return SttFinal(text, words, self._settings.end_of_turn, flushed=True)
+        sure = UNSURE if self._unsure else 1.0
+        return SttFinal(text, words, self._settings.end_of_turn, flushed=True, confidence=sure)
+
+    @property
+    def _unsure(self) -> bool:
+        """Whether the present utterance is told with little confidence."""
+        every = self._settings.unsure_every
+        return every > 0 and self._turn % every == every - 1
 
     def _tell(self, final: SttFinal) -> None:
         told = self._told
@@ -239,6 +252,8 @@ class ScriptedSttStream:
     def _interim(self) -> None:
         interims = self._utterances[self._turn % len(self._utterances)].interims
         event = interims[min(self._interims, len(interims) - 1)]
+        if self._unsure:
+            event = SttInterim(event.text, UNSURE)
         self._interims += 1
         self._next_interim()
         self._emit(event)
@@ -298,7 +313,7 @@ class ScriptedSttStream:
 def _spoil(event: SttEvent, faults: StreamFaults) -> SttEvent:
     match event:
         case SttInterim(text=text):
-            return SttInterim(faults.text(text))
+            return msgspec.structs.replace(event, text=faults.text(text))
         case SttEager(text=text):
             return SttEager(faults.text(text))
         case SttFinal(text=text, words=words):

@@ -174,8 +174,8 @@ class Interruption(Block):
         ge=100,
         le=2000,
         description="How long after the pause a sound that goes on is judged first. One that is "
-        "over is judged 600 ms after the pause, or 680 if its words are late; nothing is waited "
-        "for longer than 5 s.",
+        "over is judged 580 ms after the agent fell silent, or 640 if its words are late; nothing "
+        "is waited for longer than 5 s.",
     )
     min_words: StrictInt = Field(
         default=0,
@@ -183,6 +183,13 @@ class Interruption(Block):
         le=20,
         description="Words, apart from those of `never`, that the STT vendor must have recognised "
         "to interrupt. 0: one is enough, and so is speech of `min_speech_ms` without any.",
+    )
+    min_confidence: float = Field(
+        default=0.6,
+        ge=0,
+        le=1,
+        description="How sure the STT vendor must be of words to interrupt: it writes some for a "
+        "cough or a laugh too, without being sure. 0: it is always believed.",
     )
     always: Words = Field(
         default=(),

@@ -233,7 +233,7 @@ def heard_events(events: Sequence[Mapping[str, Any]]) -> Iterator[Heard]:
 def _said(data: Mapping[str, Any]) -> SttEvent | None:
     match data.get("kind"):
         case "interim":
-            return SttInterim(str(data["text"]))
+            return SttInterim(str(data["text"]), float(data.get("confidence", 1.0)))
         case "eager":
             return SttEager(str(data["text"]))
         case "resumed":

@@ -75,7 +75,7 @@ class MoonshineEngine:
             raise JobFailed("bad_request", f"not a job: {error}") from error
         samples = decode(body, source)
         first, last = voiced_frames(samples)
-        text, confidence = "", 0.0
+        text, confidence = "", 1.0
         if last > first:
             begin = max(0, first - _MARGIN_FRAMES) * _FRAME
             speech = samples[begin : (last + _MARGIN_FRAMES) * _FRAME]

@@ -41,17 +41,17 @@ class TurnPart:
             for word in spread_words(text, from_ms, until_ms)
         )
 
-    def final(self, text: str, words: tuple[Word, ...]) -> SttFinal:
+    def final(self, text: str, words: tuple[Word, ...], confidence: float) -> SttFinal:
         """What is to be told of it now. Words that have been taken for a turn meanwhile are left
         out."""
         stretch = self._stretch
         if stretch.over:
             words = words[self._known(words) :]
             stretch.told = text or stretch.told
-            return SttFinal(join_words(words), words)
+            return SttFinal(join_words(words), words, confidence=confidence)
         revises = bool(stretch.told and text)
         stretch.told = text or stretch.told
-        return SttFinal(text, words, revises=revises)
+        return SttFinal(text, words, revises=revises, confidence=confidence)
 
     def _known(self, words: tuple[Word, ...]) -> int:
         """How many of the words were told before: up to the last that both texts have, or, where

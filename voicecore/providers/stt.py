@@ -17,6 +17,8 @@ class SttInterim(msgspec.Struct, frozen=True):
     """The current guess for everything not yet final. Replaces the last interim."""
 
     text: str
+    confidence: float = 1.0
+    """How sure the vendor is of the words, 0 to 1; 1 where it does not tell."""
 
 
 class SttFinal(msgspec.Struct, frozen=True):
@@ -27,13 +29,15 @@ class SttFinal(msgspec.Struct, frozen=True):
     ``speech_final``, Flux' ``EndOfTurn``). ``flushed`` marks the answer to ``finalize()``: no
     more text is on its way for the audio pushed before it. ``text`` may be empty then.
     ``revises``: it is instead of the turn's last final that had text, whose sound was understood
-    anew together with what followed. Never of a turn that is over."""
+    anew together with what followed. Never of a turn that is over. ``confidence`` as in
+    ``SttInterim``."""
 
     text: str
     words: tuple[Word, ...] = ()
     end_of_turn: bool = False
     flushed: bool = False
     revises: bool = False
+    confidence: float = 1.0
 
 
 class SttEager(msgspec.Struct, frozen=True):

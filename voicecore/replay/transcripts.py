@@ -182,7 +182,10 @@ class Transcripts:
             return msgspec.structs.replace(one.final, revises=revises)
         words = one.words[begin:upto]
         end_of_turn = one.final.end_of_turn and one.given
-        return SttFinal(join_words(words), words, end_of_turn, flushed=True, revises=revises)
+        return SttFinal(
+            join_words(words), words, end_of_turn, flushed=True, revises=revises,
+            confidence=one.final.confidence,
+        )  # fmt: skip
 
     def _unanswered(self, end_ms: int) -> bool:
         """Whether the call asked here too and was left without an answer."""
@@ -218,7 +221,7 @@ class Transcripts:
 def _event(result: SttResult) -> SttEvent:
     match result.kind:
         case "interim":
-            return SttInterim(result.text)
+            return SttInterim(result.text, result.confidence)
         case "eager":
             return SttEager(result.text)
         case "resumed":
@@ -227,7 +230,10 @@ def _event(result: SttResult) -> SttEvent:
 
 
 def _final(result: SttResult, *, flushed: bool) -> SttFinal:
-    return SttFinal(result.text, result.words, result.end_of_turn, flushed, result.revises)
+    return SttFinal(
+        result.text, result.words, result.end_of_turn, flushed, result.revises,
+        confidence=result.confidence,
+    )  # fmt: skip
 
 
 def _has_failed(what: object) -> TypeGuard[VendorFailed]:
@@ -255,4 +261,5 @@ def _joined(parts: list[SttFinal]) -> SttFinal:
         parts[-1].end_of_turn,
         flushed=True,
         revises=made[0].revises,
+        confidence=min(part.confidence for part in made),
     )

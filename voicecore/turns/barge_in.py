@@ -9,13 +9,17 @@ or it turns out that there was none. Nothing that was decided keeps later words 
 after all. A sound much quieter than the caller usually is comes from somebody else.
 """
 
+from media.audio.format import FRAME_MS
+from voicecore.providers.stt import SttEvent, SttFinal, SttInterim
 from voicecore.turns.backchannels import MOST_HOLLOW_WORDS, plain, without
 from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.ear import DEAF, Ear
+from voicecore.turns.guesses import Guesses
 from voicecore.turns.listening import CallerTurn, Listener
-from voicecore.turns.loudness import UsualLoudness
 from voicecore.turns.outputs import Emit, Output, WantInterim
 from voicecore.turns.overlap import OverlapPolicy, Verdict, judge_words, may_be_speech
 from voicecore.turns.speaking import Speaker
+from voicecore.turns.turn_sound import NEVER_DBFS, ONSET_MS, TurnSound
 
 VERDICT = "verdict"
 HOLD_MS = 5000
@@ -23,10 +27,10 @@ HOLD_MS = 5000
 comes."""
 SPEECH_MS = 1200
 """From here on words are believed though the sound goes on and they are a guess."""
-GAP_MS = 600
+GAP_MS = 580
 """So long the agent is silent for a short sound, though it is over: people say "no", or "okay", and
 take a breath."""
-LONGEST_GAP_MS = 680
+LONGEST_GAP_MS = 640
 """So long if the short sound's words are still on their way."""
 LATE_GAP_MS, AGAIN_MS = 720, 200
 """Whose second sound in a pause ends later than ``LATE_GAP_MS`` into it is perhaps about to go on,
@@ -34,6 +38,10 @@ and gets so much longer."""
 LAST_WORDS_MS = 300
 """When a longer sound is over, or one whose guessed words speak for an interruption, its words are
 waited for so long."""
+MOST_QUIET_MS = 100
+"""Of a silence of the agent's own before the pause, so much counts as the pause's."""
+BEGINS_MS = 100
+"""So long the agent does not go on while the caller perhaps begins again: by then the VAD knows."""
 FEWEST_TELLING_WORDS = 2
 """So many guessed words that are not hollow speak for an interruption."""
 SHORT_HOLD_MS = 800
@@ -43,14 +51,10 @@ WENT_ON_MS = 300
 """Speech that makes an answer wait that is not heard yet: the caller was not done."""
 ECHO_REACH_MS = 600
 """An echo comes at most so much after what was said."""
-NEVER_DBFS = -100.0
 RISE_DB = 6.0
 """A sound that was judged and grows so much louder is another."""
 SUSTAIN_EVERY_MS, SUSTAIN_UNTIL_MS = 250, 10_000
 """How often speech that goes on is looked at, and how long."""
-ONSET_DB = 4.0
-ONSET_MS = 500
-"""The beginning of speech, so long, may be so much quieter than the loudest moment."""
 
 
 class BargeIn:
@@ -63,29 +67,25 @@ class BargeIn:
         speaker: Speaker,
         deadlines: Deadlines,
         out: list[Output],
+        ear: Ear = DEAF,
     ) -> None:
-        self.loudness = UsualLoudness()
+        self.sound = TurnSound(policy.quieter_db)
         self._policy = policy
         self._listener = listener
         self._speaker = speaker
         self._deadlines = deadlines
         self._out = out
-        self._began_ms = self._stopped_ms = 0
-        """When the agent was paused, and when the last sound since was over."""
+        self._ear = ear
+        self._guesses = Guesses(policy)
+        self._began_ms = self._silent_ms = self._stopped_ms = 0
+        """When the agent was paused, since when it has been silent, and when the last sound since
+        was over."""
         self._sounds = 0
         """How many there were since it was paused."""
-        self._sustained_ms = 0
-        self._above_noise_db = 0.0
-        self._loudest_dbfs = NEVER_DBFS
-        """The loudest moment of all of the turn's sounds, which a later one need not reach."""
-        self._earlier_ms = 0
-        """How long the turn's earlier sounds were."""
         self._judged_dbfs = NEVER_DBFS
         """How loud the sound was that was judged."""
         self._judged_away = False
         """It was judged too quiet to be the caller's, which may prove wrong."""
-        self._turn_dbfs: float | None = None
-        """The loudest moment of the turn's sounds, short ones left out."""
         self._held = False
         """Sound was given the floor; its words are waited for."""
         self._judged = False
@@ -95,37 +95,23 @@ class BargeIn:
     def may_interrupt(self) -> bool:
         return self._policy.enabled and self._speaker.can_be_interrupted
 
-    @property
-    def is_away(self) -> bool:
-        """Whether the turn that nobody interrupted was not the caller's after all."""
-        loudest_dbfs = self._turn_dbfs
-        return loudest_dbfs is not None and self.loudness.is_away(
-            loudest_dbfs, self._policy.quieter_db
-        )
-
-    def turn_taken(self) -> None:
-        """The caller's turn was one, so loud as it was."""
-        if self._turn_dbfs is not None:
-            self.loudness.spoke(self._turn_dbfs)
-
-    def turn_over(self) -> None:
-        """The next sound is of another turn."""
-        self._turn_dbfs = None
-        self._earlier_ms = self._sustained_ms = 0
-        self._loudest_dbfs = NEVER_DBFS
-
     def speech_started(self) -> None:
         if self._listener.turn_started_ms == self._listener.started_ms:
-            self.turn_over()  # the last was noise
-        self._earlier_ms += self._sustained_ms
-        self._sustained_ms = 0
-        self._above_noise_db = 0.0
+            self.sound.turn_over()  # the last was noise
+        self.sound.started()
+        self._guesses.started()
         self._sounds += 1
         self._judged = False
 
+    def reply_paused(self, reply: int, quiet_ms: int) -> None:
+        """The reply was paused in a silence of its own, which counts as the pause's."""
+        live = self._speaker.reply
+        if self._speaker.paused and live is not None and live.number == reply:
+            self._silent_ms = self._began_ms - min(quiet_ms, MOST_QUIET_MS)
+
     def reply_started(self, now_ms: int) -> None:
         """The agent begins to be heard, perhaps while the caller speaks."""
-        if self._listener.speaking and self._sustained_ms and self.may_interrupt:
+        if self._listener.speaking and self.sound.sustained_ms and self.may_interrupt:
             self._consider_pause(now_ms)
 
     def sustained(
@@ -133,14 +119,10 @@ class BargeIn:
     ) -> bool:
         """The caller's speech goes on; returns whether an answer nobody has heard yet is to be
         dropped."""
-        self._sustained_ms = for_ms
-        self._above_noise_db = max(above_noise_db, self._above_noise_db)
-        self._loudest_dbfs = max(loudest_dbfs, self._loudest_dbfs)
-        back = self._judged_away and not self._is_elsewhere
+        self.sound.sustained(for_ms, above_noise_db, loudest_dbfs)
+        back = self._judged_away and not self.sound.is_elsewhere
         if self._judged and (back or loudest_dbfs >= self._judged_dbfs + RISE_DB):
             self._judged = False  # somebody else speaks now
-        if for_ms >= WENT_ON_MS:
-            self._turn_dbfs = max(loudest_dbfs, self._turn_dbfs or loudest_dbfs)
         speaker = self._speaker
         if not self.may_interrupt:
             return False
@@ -148,28 +130,37 @@ class BargeIn:
         late = for_ms > max(self._policy.min_speech_ms, ONSET_MS)
         if not speaker.audible:
             adds = for_ms >= WENT_ON_MS and not late
-            return adds and self._words_suffice() and not self._is_elsewhere
+            return adds and self._words_suffice() and not self.sound.is_elsewhere
         if not speaker.paused:
             self._consider_pause(now_ms)
-        elif self._is_elsewhere:
+        elif self.sound.is_elsewhere:
             self._decided(now_ms, Verdict.NOISE)
             self._judged_away = True
-        elif not late:
-            self._out.append(WantInterim())
+            return False
+        self._out.append(WantInterim())
         return False
+
+    def heard(self, now_ms: int, event: SttEvent) -> None:
+        """The speech-to-text has told something, which the listener knows."""
+        if isinstance(event, SttInterim | SttFinal):
+            sound_ms = now_ms - self._listener.started_ms
+            self._guesses.told(event.text, event.confidence, sound_ms)
+        self.words(now_ms)
 
     def words(self, now_ms: int) -> None:
         """More of what the caller says is known."""
         speaker = self._speaker
-        if not (self.may_interrupt and speaker.audible) or self._turn_is_elsewhere:
+        if not (self.may_interrupt and speaker.audible) or self.sound.turn_is_elsewhere:
             return
         if speaker.is_protected(now_ms, self._policy.protected):
             return
         listener = self._listener
-        verdict, known = self.judge(now_ms, listener.text), listener.text_is_final
+        verdict, known = self.judge(now_ms), listener.text_is_final
         if verdict is not Verdict.INTERRUPTION:
             if known and not listener.speaking:
                 self._deadlines.bring_forward(VERDICT, self._gap_ends_ms(now_ms))
+            elif self._guesses.wild and self._can_be_short(now_ms):
+                self._deadlines.bring_forward(VERDICT, max(self._silent_ms + GAP_MS, now_ms))
             return
         lasts_ms = listener.started_ms + SPEECH_MS
         if known or not speaker.paused or (self._held and now_ms >= lasts_ms):
@@ -190,7 +181,7 @@ class BargeIn:
         gap_ends_ms = self._gap_ends_ms(now_ms)
         waits = self._held and not self._listener.text_is_final
         if waits and now_ms - self._began_ms < SHORT_HOLD_MS:
-            waits = self.judge(now_ms, self._listener.text) is not Verdict.BACKCHANNEL
+            waits = self.judge(now_ms) is not Verdict.BACKCHANNEL
         self._wait_until(now_ms + LAST_WORDS_MS if waits else gap_ends_ms)
 
     def _wait_until(self, at_ms: int) -> None:
@@ -198,15 +189,15 @@ class BargeIn:
 
     def _gap_ends_ms(self, now_ms: int) -> int:
         """How long the agent is silent for sounds that are over."""
-        again = self._sounds > 1 and self._stopped_ms > self._began_ms + LATE_GAP_MS
+        again = self._sounds > 1 and self._stopped_ms > self._silent_ms + LATE_GAP_MS
         again_ms = AGAIN_MS if again else 0
-        return max(self._began_ms + GAP_MS, self._stopped_ms + again_ms, now_ms)
+        return max(self._silent_ms + GAP_MS, self._stopped_ms + again_ms, now_ms)
 
     def due(self, now_ms: int) -> None:
         """It has to be decided now, or it has to be said why not."""
         if not self._speaker.paused:
             return
-        verdict = self.judge(now_ms, self._listener.text)
+        verdict = self.judge(now_ms)
         lasts_ms = self._listener.started_ms + SPEECH_MS
         if now_ms >= self._began_ms + HOLD_MS:
             self._decided(now_ms, verdict or Verdict.NOISE)
@@ -214,6 +205,8 @@ class BargeIn:
             late_ms = self._words_by_ms(verdict)
             if now_ms < late_ms and not self._listener.text_is_final:
                 self._wait_until(late_ms)
+            elif self._begins_again(now_ms):
+                self._wait_until(now_ms + FRAME_MS)
             else:
                 self._decided(now_ms, verdict or Verdict.NOISE)
         elif verdict is Verdict.INTERRUPTION and now_ms < lasts_ms:
@@ -221,39 +214,63 @@ class BargeIn:
         elif verdict in (Verdict.INTERRUPTION, Verdict.ECHO):
             self._decided(now_ms, verdict)
         else:
-            self._goes_on(now_ms)  # "yeah" may go on with "but"
+            self._goes_on(now_ms, verdict)
+
+    def _begins_again(self, now_ms: int) -> bool:
+        """Whether the caller perhaps speaks again, which is known in a moment."""
+        latest_ms = self._gap_ends_ms(self._stopped_ms) + BEGINS_MS
+        return self._ear.may_begin() and now_ms < latest_ms
 
     def _words_by_ms(self, verdict: Verdict | None) -> int:
         """How long the final words of a short sound are waited for."""
-        words = without(plain(self._listener.text), self._policy.never | self._policy.hollow)
+        said = plain(self._listener.certain_text)
+        words = without(said, self._policy.never | self._policy.hollow)
         likely = verdict is Verdict.INTERRUPTION or (
             verdict is None and len(words) >= FEWEST_TELLING_WORDS
         )
-        late_ms = self._began_ms + LONGEST_GAP_MS
+        late_ms = self._silent_ms + LONGEST_GAP_MS
         return max(late_ms, self._stopped_ms + LAST_WORDS_MS) if likely else late_ms
 
-    def _goes_on(self, now_ms: int) -> None:
+    def _goes_on(self, now_ms: int, verdict: Verdict | None) -> None:
         """A sound goes on, and what is known of it says little."""
         policy, sound_ms = self._policy, now_ms - self._listener.started_ms
-        if sound_ms < policy.min_speech_ms and not policy.min_words:
+        nothing = verdict is Verdict.BACKCHANNEL and self._ear.may_stop()
+        if (nothing or self._guesses.wild) and self._can_be_short(now_ms):
+            if now_ms < self._silent_ms + GAP_MS:
+                self._wait_until(self._silent_ms + GAP_MS)
+            else:
+                self._decided(now_ms, verdict or Verdict.NOISE)
+        elif sound_ms < policy.min_speech_ms and not policy.min_words:
             self._wait_until(self._listener.started_ms + policy.min_speech_ms)
-        elif may_be_speech(policy, sound_ms=sound_ms, above_noise_db=self._above_noise_db):
+        elif may_be_speech(policy, sound_ms=sound_ms, above_noise_db=self.sound.above_noise_db):
             self._held = True
-            self._wait_until(self._began_ms + HOLD_MS)
+            # "Yeah" may go on with "but".
+            looks_again = verdict is Verdict.BACKCHANNEL and self._can_be_short(now_ms)
+            self._wait_until(now_ms + FRAME_MS if looks_again else self._began_ms + HOLD_MS)
         else:
             self._decided(now_ms, Verdict.NOISE)
 
-    def judge(self, now_ms: int, text: str, sound_ms: int | None = None) -> Verdict | None:
-        """What words over the agent amount to, by default those of the turn that goes on."""
+    def _can_be_short(self, now_ms: int) -> bool:
+        """Whether the agent may still go on before its silence is long. Of a second sound in it too
+        little is known then."""
+        return self._sounds == 1 and now_ms <= self._silent_ms + LONGEST_GAP_MS
+
+    def judge(self, now_ms: int, turn: CallerTurn | None = None) -> Verdict | None:
+        """What words over the agent amount to: a turn's, or those of the turn that goes on."""
         since_ms = self._listener.started_ms - ECHO_REACH_MS
         until_ms = self._began_ms if self._speaker.paused else now_ms  # silent since then
         agent = plain(self._speaker.said_between(now_ms, until_ms - since_ms))
         listener = self._listener
+        sound_ms = listener.sound_ms(now_ms) if turn is None else turn.sound_ms
+        if turn is None:
+            certain = listener.certain_text
+        else:
+            certain = turn.text if turn.certain is None else turn.certain
         return judge_words(
             self._policy,
-            text,
+            certain,
             agent,
-            sound_ms=listener.sound_ms(now_ms) if sound_ms is None else sound_ms,
+            sound_ms=sound_ms,
             over=not listener.speaking,
         )
 
@@ -261,24 +278,18 @@ class BargeIn:
         """Whether speech over the agent, now that it is over and its text is known, interrupts."""
         if not self.may_interrupt or self._speaker.is_protected(now_ms, self._policy.protected):
             return False
-        if self._turn_is_elsewhere:
-            self.loudness.ignored()
+        if self.sound.turn_is_elsewhere:
+            self.sound.turn_ignored()
             return False
-        verdict = self.judge(now_ms, turn.text, turn.sound_ms)
+        verdict = self.judge(now_ms, turn)
         if self._speaker.is_silent(now_ms):  # waiting for a tool, or for the model
             return verdict not in (Verdict.BACKCHANNEL, Verdict.ECHO)
         return verdict is Verdict.INTERRUPTION
 
-    @property
-    def _turn_is_elsewhere(self) -> bool:
-        if self._turn_dbfs is None:
-            return self._is_elsewhere
-        return self.loudness.quieter_db(self._turn_dbfs) >= self._policy.quieter_db
-
     def let_go_on(self, now_ms: int, turn: CallerTurn) -> None:
         """The caller's turn is over, and it was none: the agent goes on if it pauses."""
         if self._speaker.paused:
-            verdict = self.judge(now_ms, turn.text, turn.sound_ms)
+            verdict = self.judge(now_ms, turn)
             if verdict is None or verdict is Verdict.INTERRUPTION:
                 verdict = Verdict.NOISE
             self._decided(now_ms, verdict)
@@ -289,25 +300,15 @@ class BargeIn:
         short = 0 < turn.sound_ms < self._policy.short_ms and len(words) <= MOST_HOLLOW_WORDS
         return short and not without(words, self._policy.hollow)
 
-    @property
-    def _is_elsewhere(self) -> bool:
-        """Whether the sound is too quiet to be the caller's."""
-        if not self._sustained_ms:
-            return False
-        known = self._earlier_ms + self._sustained_ms >= ONSET_MS
-        quieter_db = self.loudness.quieter_db(self._loudest_dbfs)
-        margin_db = 0.0 if known else ONSET_DB
-        return quieter_db >= self._policy.quieter_db + margin_db
-
     def _words_suffice(self) -> bool:
         return len(self._listener.text.split()) >= self._policy.min_words
 
     def _consider_pause(self, now_ms: int) -> None:
-        if self._judged or self._is_elsewhere:
+        if self._judged or self.sound.is_elsewhere:
             return
         if self._speaker.is_protected(now_ms, self._policy.protected):
             return
-        self._began_ms = self._stopped_ms = now_ms
+        self._began_ms = self._silent_ms = self._stopped_ms = now_ms
         self._sounds = 1
         self._held = False
         self._speaker.pause(now_ms)
@@ -319,7 +320,7 @@ class BargeIn:
         speaker = self._speaker
         self._deadlines.clear(VERDICT)
         self._judged = True
-        self._judged_dbfs, self._judged_away = self._loudest_dbfs, False
+        self._judged_dbfs, self._judged_away = self.sound.loudest_dbfs, False
         reply = speaker.reply.number if speaker.reply is not None else None
         paused_ms = now_ms - self._began_ms if speaker.paused else 0
         data = {"reply": reply, "verdict": verdict.value, "paused_ms": paused_ms}

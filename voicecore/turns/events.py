@@ -19,7 +19,7 @@ def stt_result(heard: SttInterim | SttFinal | SttEager | SttResumed) -> Emit:
     data: dict[str, Any]
     match heard:
         case SttInterim():
-            data = {"kind": "interim", "text": heard.text}
+            data = {"kind": "interim", "text": heard.text, "confidence": round(heard.confidence, 2)}
         case SttEager():
             data = {"kind": "eager", "text": heard.text}
         case SttResumed():
@@ -32,6 +32,7 @@ def stt_result(heard: SttInterim | SttFinal | SttEager | SttResumed) -> Emit:
                 "end_of_turn": heard.end_of_turn,
                 "flushed": heard.flushed,
                 "revises": heard.revises,
+                "confidence": round(heard.confidence, 2),
             }
         case _:
             assert_never(heard)

@@ -108,6 +108,13 @@ class ReplyStarted(msgspec.Struct, frozen=True):
     at_ms: int
 
 
+class ReplyPaused(msgspec.Struct, frozen=True):
+    """A reply was paused, as was asked for, where it had been quiet for ``quiet_ms``."""
+
+    reply: int
+    quiet_ms: int
+
+
 class ReplyPlayed(msgspec.Struct, frozen=True):
     """The caller heard a reply to its end."""
 
@@ -154,6 +161,7 @@ Input = (
     | SpeechDone
     | SpeechFailed
     | ReplyStarted
+    | ReplyPaused
     | ReplyPlayed
     | DigitPressed
     | ToolAnswered

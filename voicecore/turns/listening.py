@@ -1,13 +1,12 @@
 """When has the caller finished? Assembles the caller's turn and decides its end."""
 
-from collections.abc import Callable
-
 import msgspec
 
 from media.audio.format import FRAME_MS
 from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, SttResumed
 from voicecore.providers.words import Word
 from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.ear import DEAF, Ear
 from voicecore.turns.endpointing import OVER_FROM, Endpointing, Sounds
 from voicecore.turns.heard import CHARACTER_MS
 from voicecore.turns.late_final import LATE_FINAL_MS, TakenInterim, without_repeats
@@ -32,10 +31,6 @@ VENDOR_PATIENCE_MS = 4000
 """How long after speech a vendor that ends turns itself may think about this one."""
 
 
-def nobody_begins() -> bool:
-    return False
-
-
 class CallerTurn(msgspec.Struct, frozen=True):
     """What the caller said, from the first voiced frame to the last."""
 
@@ -47,6 +42,8 @@ class CallerTurn(msgspec.Struct, frozen=True):
     """When the text became final."""
     sound_ms: int = 0
     """How long its sounds were together."""
+    certain: str | None = None
+    """What of the text the speech-to-text was sure of; None: all."""
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -64,7 +61,7 @@ class Listener:
         settings: TurnSettings,
         deadlines: Deadlines,
         out: list[Output],
-        may_begin: Callable[[], bool] = nobody_begins,
+        ear: Ear = DEAF,
     ) -> None:
         self.speaking = False
         self.started_ms = 0
@@ -73,13 +70,14 @@ class Listener:
         self._settings = settings
         self._deadlines = deadlines
         self._out = out
-        self._may_begin = may_begin
+        self._ear = ear
         self._begins_by_ms = 0
         self._vendor_says_over = False
         self._audio: float | None = None
         """A model's probability that the pause at ``stopped_ms`` ends the turn."""
         self._finals: list[_Part] = []
         self._interim = ""
+        self._interim_sure = 1.0
         self._first_ms: int | None = None
         self._final_ms = 0
         self._flushed = False
@@ -127,6 +125,15 @@ class Listener:
         """Everything understood of this turn so far."""
         parts = [part.final.text for part in self._finals]
         return " ".join((*parts, self._interim) if self._interim else parts)
+
+    @property
+    def certain_text(self) -> str:
+        """What of it the speech-to-text is sure of, for how long it has sounded."""
+        least = self._settings.overlap.least_confidence(self._sounds_ms)
+        parts = [part.final.text for part in self._finals if part.final.confidence >= least]
+        if self._interim and self._interim_sure >= least:
+            parts.append(self._interim)
+        return " ".join(parts)
 
     @property
     def idle(self) -> bool:
@@ -187,7 +194,7 @@ class Listener:
         end_ms = max(self.stopped_ms + wait_ms, now_ms)
         # A turn is not taken while the caller perhaps just goes on: by then the VAD knows.
         self._begins_by_ms = end_ms + self._settings.begin_ms
-        self._ripe = end_ms == now_ms and not self._may_begin()
+        self._ripe = end_ms == now_ms and not self._ear.may_begin()
         if self._ripe:
             self._deadlines.clear(ENDPOINT)
         else:
@@ -195,18 +202,18 @@ class Listener:
 
     def _take(self, now_ms: int, event: SttEvent) -> None:
         if isinstance(event, SttInterim):
-            self._interim = event.text
+            self._interim, self._interim_sure = event.text, event.confidence
         elif isinstance(event, SttFinal):
             self._take_final(now_ms, event)
         elif isinstance(event, SttEager):
-            self._interim = event.text
+            self._interim, self._interim_sure = event.text, 1.0
         elif isinstance(event, SttResumed):
             self._vendor_ended = self._eager = False
 
     def due(self, now_ms: int, name: str) -> None:
         """One of this module's deadlines has come."""
         if name == ENDPOINT:
-            if self._may_begin() and now_ms < self._begins_by_ms:
+            if self._ear.may_begin() and now_ms < self._begins_by_ms:
                 self._deadlines.set(ENDPOINT, now_ms + FRAME_MS)
             else:
                 self._ripe = True
@@ -224,7 +231,8 @@ class Listener:
             self._take_interim(now_ms)
 
     def _take_interim(self, now_ms: int) -> None:
-        self._add(now_ms, _Part(SttFinal(self._interim), guessed=True))
+        final = SttFinal(self._interim, confidence=self._interim_sure)
+        self._add(now_ms, _Part(final, guessed=True))
         self._interim = ""
 
     def _add(self, now_ms: int, part: "_Part") -> None:
@@ -246,13 +254,15 @@ class Listener:
             return None
         if not (self._vendor_ended or (self._flushed and self._ripe)):
             return None
+        text, certain = self.text, self.certain_text
         turn = CallerTurn(
-            self.text,
+            text,
             tuple(word for part in self._finals for word in part.final.words),
             self._first_ms if self._first_ms is not None else self.stopped_ms,
             self.stopped_ms,
             max(self._final_ms, self._first_ms or 0),
             self._sounds_ms,
+            None if certain == text else certain,
         )
         self.reset()
         if not turn.text:

@@ -23,6 +23,7 @@ from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
 from voicecore.turns.barge_in import VERDICT, BargeIn
 from voicecore.turns.deadlines import Deadlines
+from voicecore.turns.ear import DEAF, Ear
 from voicecore.turns.events import stt_result, turn_end_judged
 from voicecore.turns.fillers import FILLER, Backchannels
 from voicecore.turns.history import History
@@ -34,6 +35,7 @@ from voicecore.turns.inputs import (
     FillerPlays,
     Heard,
     Input,
+    ReplyPaused,
     ReplyPlayed,
     ReplyStarted,
     SpeechDone,
@@ -49,7 +51,7 @@ from voicecore.turns.inputs import (
     WordsCame,
 )
 from voicecore.turns.keys import DIGITS, Keys
-from voicecore.turns.listening import ENDPOINT, FLUSH, STUCK, Listener, nobody_begins
+from voicecore.turns.listening import ENDPOINT, FLUSH, STUCK, Listener
 from voicecore.turns.outputs import Emit, FinalizeStt, HangUp, Output
 from voicecore.turns.reply import ReplyKind
 from voicecore.turns.settings import TurnSettings
@@ -69,8 +71,7 @@ class Phase(StrEnum):
 
 
 class TurnMachine:
-    """One call's conversation. ``played_ms(now_ms, reply)`` reads the playout, ``may_begin()``
-    tells whether the caller has perhaps begun to speak."""
+    """One call's conversation. ``played_ms(now_ms, reply)`` reads the playout."""
 
     def __init__(
         self,
@@ -80,18 +81,18 @@ class TurnMachine:
         tools: ToolSet,
         guard: ToolGuard,
         played_ms: Callable[[int, int], int],
-        may_begin: Callable[[], bool] = nobody_begins,
+        ear: Ear = DEAF,
     ) -> None:
         self.phase = Phase.TALKING
         self._settings = settings
         self._deadlines = Deadlines()
         self._out: list[Output] = []
-        self._listener = Listener(settings, self._deadlines, self._out, may_begin)
+        self._listener = Listener(settings, self._deadlines, self._out, ear)
         self._speaker = Speaker(
             settings, history, tools, guard, self._deadlines, self._out, played_ms
         )
         self._barge_in = BargeIn(
-            settings.overlap, self._listener, self._speaker, self._deadlines, self._out
+            settings.overlap, self._listener, self._speaker, self._deadlines, self._out, ear
         )
         self._silence = Silence(settings, self._speaker, self._deadlines)
         self._taking = Taking(
@@ -173,6 +174,8 @@ class TurnMachine:
                 speaker.voice_done(now_ms, event.reply)
             case SpeechFailed():
                 speaker.voice_failed(now_ms, event.reply, event.error)
+            case ReplyPaused():
+                self._barge_in.reply_paused(event.reply, event.quiet_ms)
             case ReplyStarted():
                 speaker.started(event.reply, event.at_ms)
                 self._barge_in.reply_started(now_ms)
@@ -239,7 +242,7 @@ class TurnMachine:
         self._out.append(stt_result(heard))
         self._stt_watch.heard(heard)
         self._listener.heard(now_ms, heard)
-        self._barge_in.words(now_ms)
+        self._barge_in.heard(now_ms, heard)
         if isinstance(heard, SttFinal) and heard.flushed and not self._listener.text:
             self._barge_in.nothing_was_said(now_ms)
 
@@ -315,7 +318,7 @@ class TurnMachine:
         if turn is not None and self.phase is Phase.TALKING:
             self._taking.decided(now_ms, turn)
         if turn is not None:
-            self._barge_in.turn_over()
+            self._barge_in.sound.turn_over()
         quiet = self._speaker.reply is None and self._listener.idle and not self._keys.digits
         if quiet and self.phase is Phase.TALKING and self._taking.answer_again(now_ms):
             quiet = False  # what made us wait was noise

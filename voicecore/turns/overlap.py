@@ -26,6 +26,8 @@ ECHO_WORDS = 3
 ECHO_SHARE = 0.7
 FEWEST_ASKED_WORDS = 2
 """Of a short question; "what?" alone is what a speech-to-text makes of a murmur."""
+LONG_MS, LONG_CONFIDENCE = 2000, 0.4
+"""So sure the words of a sound have to be that is so long."""
 LONGEST_WORDS = 60
 """Of a text, so many of its last words are judged."""
 
@@ -61,11 +63,20 @@ class OverlapPolicy(msgspec.Struct, frozen=True):
     interrupt, be they ever so short."""
     hollow: frozenset[Phrase] = hollow_words("en")
     """Words that are no evidence of speech while there are no others."""
+    min_confidence: float = 0.6
+    """Words of a short sound of which the speech-to-text is less sure do not interrupt: it writes
+    some for a cough or a laugh too."""
     quieter_db: float = 11.0
     """Sound that is quieter than the caller usually speaks by so much is somebody else."""
     protected: tuple[Phrase, ...] = ()
     """Sentences of the agent that are said to their end."""
     keys_interrupt: bool = True
+
+    def least_confidence(self, sound_ms: int) -> float:
+        """How sure the speech-to-text must be of the words of a sound: somebody who speaks for
+        long is to be heard on a bad line too."""
+        least = self.min_confidence
+        return least if sound_ms < LONG_MS else min(least, LONG_CONFIDENCE)
 
 
 def judge_words(

@@ -49,7 +49,7 @@ class Taking:
         if speaker.reply is not None and speaker.audible:
             if not self._barge_in.takes_the_floor(now_ms, turn):
                 self._barge_in.let_go_on(now_ms, turn)
-                self._ignored = (speaker.reply, turn)
+                self._ignored = (speaker.reply, turn) if turn.certain != "" else None
                 self._out.append(Emit("speech_ignored", {"text": turn.text}))
                 return
             speaker.cut(now_ms, "interrupted")
@@ -67,11 +67,11 @@ class Taking:
         somebody far from the telephone."""
         if is_hesitation(turn.text, self._settings.endpointing.language):
             return True
-        return self._barge_in.is_murmur(turn) or self._barge_in.is_away
+        return self._barge_in.is_murmur(turn) or self._barge_in.sound.is_away
 
     def _take_spoken(self, now_ms: int, turn: CallerTurn) -> None:
         self._ignored = None
-        self._barge_in.turn_taken()
+        self._barge_in.sound.turn_taken()
         self.take(now_ms, turn)
 
     def take(self, now_ms: int, turn: CallerTurn) -> None:

@@ -31,10 +31,10 @@ def test_of_a_turn_that_was_taken_meanwhile_only_new_words_are_told(
 ) -> None:
     speech = TurnSpeech(MULAW_8K, context_ms=6000)
     first = speech.add(utterance(1000, 2000))
-    first.final(told, first.words(told, 0, 2000))
+    first.final(told, first.words(told, 0, 2000), 0.9)
     second = speech.add(utterance(4000, 500))
     speech.over()
-    final = second.final(heard, second.words(heard, 0, 2500))
+    final = second.final(heard, second.words(heard, 0, 2500), 0.9)
     assert (final.text, final.revises) == (rest, False)
     assert len(final.words) == len(rest.split())
 
@@ -42,10 +42,10 @@ def test_of_a_turn_that_was_taken_meanwhile_only_new_words_are_told(
 def test_where_nothing_is_common_the_places_tell() -> None:
     speech = TurnSpeech(MULAW_8K, context_ms=6000)
     first = speech.add(utterance(1000, 1000))
-    first.final("Fight fight", first.words("Fight fight", 0, 1000))
+    first.final("Fight fight", first.words("Fight fight", 0, 1000), 0.9)
     second = speech.add(utterance(4000, 1000))
     speech.over()
-    final = second.final("aaaa bbbb cccc dddd", second.words("aaaa bbbb cccc dddd", 0, 2000))
+    final = second.final("aaaa bbbb cccc dddd", second.words("aaaa bbbb cccc dddd", 0, 2000), 0.9)
     assert final.text == "cccc dddd"
 
 

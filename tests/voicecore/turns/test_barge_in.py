@@ -51,7 +51,7 @@ class TestPause:
         driver, reply = speaking()
         driver.caller_speaks(200)
         driver.caller_stops()
-        driver.pass_ms(439)
+        driver.pass_ms(399)
         assert not driver.of(out.ResumeReply)
         driver.pass_ms(1)
         assert driver.of(out.ResumeReply) == [out.ResumeReply(reply, 530)]
@@ -655,8 +655,8 @@ class TestWithinOnePause:
             found: int = driver.events("overlap_judged")[0]["paused_ms"]
             return found
 
-        assert paused_ms("Okay.") == 600
-        assert paused_ms(None) == 680
+        assert paused_ms("Okay.") == 580
+        assert paused_ms(None) == 640
 
     def test_a_guess_at_its_beginning_does_not_end_a_long_sound(self) -> None:
         driver, _ = speaking()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media.audio.format import FRAME_MS
-from tests.support.machine_driver import Driver, after
+from tests.support.machine_driver import Driver, SuspiciousEar, after
 from voicecore.providers.errors import VendorError
 from voicecore.providers.stt import SttEager, SttFailed, SttFinal, SttInterim, SttResumed
 from voicecore.providers.words import Word
@@ -32,12 +32,12 @@ class Ear:
         self.now_ms = 0
         self.deadlines = Deadlines()
         self.out: list[Output] = []
-        self.begins = False
+        self.suspects = SuspiciousEar()
         self.listener = Listener(
             TurnSettings(**settings),  # type: ignore[arg-type]
             self.deadlines,
             self.out,
-            lambda: self.begins,
+            self.suspects,
         )
         self.turns: list[CallerTurn] = []
 
@@ -203,10 +203,10 @@ class TestTurns:
         ear = Ear(endpointing=after(600))
         says(ear, "Well,")
         ear.wait(390)
-        ear.begins = True
+        ear.suspects.begins = True
         ear.wait(100)
         assert not ear.turns
-        ear.begins = False
+        ear.suspects.begins = False
         ear.starts()
         ear.wait(1000)
         ear.stops()
@@ -220,18 +220,18 @@ class TestTurns:
         ear.wait(1000)
         ear.stops()
         ear.wait(1000)
-        ear.begins = True
+        ear.suspects.begins = True
         ear.hears(SttFinal("Well,", flushed=True))
         ear.wait(TurnSettings().begin_ms - FRAME_MS)
         assert not ear.turns
-        ear.begins = False
+        ear.suspects.begins = False
         ear.wait(FRAME_MS)
         assert ear.texts == ["Well,"]
 
     def test_but_no_longer_than_that_takes(self) -> None:
         ear = Ear(endpointing=after(600))
         says(ear, "Yes.")
-        ear.begins = True
+        ear.suspects.begins = True
         ear.wait(400 + TurnSettings().begin_ms - 1)
         assert not ear.turns
         ear.wait(1)

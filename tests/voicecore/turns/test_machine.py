@@ -493,14 +493,20 @@ class TestFailures:
 def test_whatever_the_speech_to_text_says_is_an_event() -> None:
     driver = Driver()
     word = Word("Hi.", 10, 200)
-    driver.send(inputs.Heard(SttInterim("hi")))
+    driver.send(inputs.Heard(SttInterim("hi", 0.714)))
     driver.send(inputs.Heard(SttEager("hi.")))
     driver.send(inputs.Heard(SttResumed()))
     driver.send(inputs.Heard(SttFinal("Hi.", (word,), end_of_turn=True, flushed=True)))
-    final = {"text": "Hi.", "words": (word,), "end_of_turn": True, "flushed": True}
+    final = {
+        "text": "Hi.",
+        "words": (word,),
+        "end_of_turn": True,
+        "flushed": True,
+        "revises": False,
+    }
     assert driver.events("stt_result") == [
-        {"kind": "interim", "text": "hi"},
+        {"kind": "interim", "text": "hi", "confidence": 0.71},
         {"kind": "eager", "text": "hi."},
         {"kind": "resumed"},
-        {"kind": "final", **final, "revises": False},
+        {"kind": "final", **final, "confidence": 1.0},
     ]

@@ -1,0 +1,274 @@
+"""Sounds over the agent whose words the speech-to-text is not sure of, and when such a sound, or a
+word that only says that somebody listens, is over."""
+
+import pytest
+
+from tests.support.machine_driver import Driver
+from voicecore.providers.stt import SttFinal, SttInterim
+from voicecore.turns import inputs
+from voicecore.turns import outputs as out
+from voicecore.turns.barge_in import GAP_MS, MOST_QUIET_MS
+from voicecore.turns.overlap import LONG_CONFIDENCE, LONG_MS, OverlapPolicy
+from voicecore.turns.settings import TurnSettings
+
+PAUSE_MS = 160
+"""How soon the driver's caller makes the agent pause."""
+
+
+def speaking(text: str = "We are open from nine to five.", **policy: float) -> tuple[Driver, int]:
+    driver = Driver(TurnSettings(overlap=OverlapPolicy(**policy)))
+    reply = driver.caller_turn("When?")
+    driver.model_says(reply, text)
+    driver.voice_speaks(reply)
+    driver.pass_ms(550)
+    driver.heard_ms[reply] = 550
+    return driver, reply
+
+
+def guess(driver: Driver, text: str, confidence: float) -> None:
+    driver.send(inputs.Heard(SttInterim(text, confidence)))
+
+
+def verdicts(driver: Driver) -> list[tuple[str, int]]:
+    judged = driver.events("overlap_judged")
+    return [(data["verdict"], data["paused_ms"]) for data in judged]
+
+
+@pytest.mark.parametrize(("confidence", "verdict"), [(0.59, "noise"), (0.6, "interruption")])
+def test_words_that_are_not_certain_do_not_interrupt(confidence, verdict) -> None:
+    driver, _ = speaking()
+    driver.caller_speaks(900)
+    driver.caller_stops()
+    driver.final("So that we are going to go.", confidence=confidence)
+    driver.pass_ms(1)
+    assert [what for what, _ in verdicts(driver)] == [verdict]
+
+
+def test_how_certain_they_have_to_be_is_the_agents_choice() -> None:
+    driver, _ = speaking(min_confidence=0.2)
+    driver.caller_speaks(900)
+    driver.caller_stops()
+    driver.final("So that we are going to go.", confidence=0.3)
+    assert [what for what, _ in verdicts(driver)] == ["interruption"]
+
+
+@pytest.mark.parametrize(
+    ("confidence", "verdict"), [(LONG_CONFIDENCE, "interruption"), (0.39, "noise")]
+)
+def test_a_long_sound_is_believed_sooner(confidence: float, verdict: str) -> None:
+    driver, _ = speaking()
+    driver.caller_speaks(LONG_MS)
+    driver.caller_stops()
+    driver.final("And then the bad line began to speak.", confidence=confidence)
+    driver.pass_ms(1)
+    assert [what for what, _ in verdicts(driver)] == [verdict]
+
+
+def test_certain_words_count_beside_others() -> None:
+    driver, _ = speaking()
+    driver.caller_speaks(700)
+    driver.caller_stops()
+    driver.final("Thank you very much for this.", confidence=0.3)
+    driver.caller_speaks(700)
+    driver.caller_stops()
+    driver.final("But tell me the price.", confidence=0.9)
+    assert verdicts(driver)[-1][0] == "interruption"
+
+
+def test_nobody_waits_for_the_end_of_a_sound_that_brings_wild_guesses_only() -> None:
+    driver, reply = speaking()
+    driver.caller_speaks(500)
+    guess(driver, "So that", 0.26)
+    driver.pass_ms(100)
+    guess(driver, "So that's what I", 0.39)
+    driver.pass_ms(1000)
+    assert verdicts(driver) == [("noise", GAP_MS)]
+    assert driver.of(out.ResumeReply)
+    assert driver.machine.live_reply == reply
+
+
+@pytest.mark.parametrize(
+    "guesses",
+    [
+        [("Pardon", 0.51), ("Bardan, Piggy", 0.32)],
+        [("The four,", 0.13), ("The four.", 0.37), ("The four E. V", 0.38)],
+        [("So, so", 0.11), ("Hold on,", 0.17), ("Hold on,", 0.35)],
+        [("Yeah,", 0.7), ("Yeah, but it", 0.3)],
+    ],
+)
+def test_guesses_that_are_sure_or_stay_the_same_keep_the_agent_silent(guesses) -> None:
+    driver, _ = speaking()
+    driver.caller_speaks(500)
+    for text, confidence in guesses:
+        guess(driver, text, confidence)
+    driver.pass_ms(1000)
+    assert not verdicts(driver)
+
+
+@pytest.mark.parametrize(
+    "guesses",
+    [
+        [("Mm-", 0.38), ("Yeah, but it", 0.27), ("So that we've", 0.2), ("So,", 0.22)],
+        [("So,", 0.24), ("You're", 0.22), ("Yeah.", 0.32), ("Yeah, yeah, yeah", 0.35)],
+        [("Yeah.", 0.46), ("S.", 0.24), ("S.", 0.23)],
+    ],
+)
+def test_words_that_say_nothing_may_come_again(guesses) -> None:
+    driver, _ = speaking()
+    driver.caller_speaks(500)
+    for text, confidence in guesses:
+        guess(driver, text, confidence)
+    driver.pass_ms(1000)
+    assert [what for what, _ in verdicts(driver)] == ["noise"]
+
+
+def test_a_guess_at_the_very_beginning_tells_nothing() -> None:
+    driver, _ = speaking()
+    driver.caller_speaks(200)
+    guess(driver, "Good, good", 0.9)
+    driver.pass_ms(300)
+    guess(driver, "So that's what I", 0.2)
+    driver.pass_ms(1000)
+    assert verdicts(driver) == [("noise", GAP_MS)]
+
+
+def test_words_that_come_after_all_interrupt_the_agent_that_went_on() -> None:
+    driver, _ = speaking()
+    driver.caller_speaks(500)
+    guess(driver, "So", 0.2)
+    driver.pass_ms(400)
+    assert driver.of(out.ResumeReply)
+    guess(driver, "Sorry, what about the price", 0.9)
+    assert [what for what, _ in verdicts(driver)] == ["noise", "interruption"]
+
+
+def test_a_sound_without_any_word_keeps_the_floor() -> None:
+    driver, _ = speaking()
+    driver.caller_speaks(1500)
+    assert not verdicts(driver)
+
+
+def test_a_question_is_not_answered_by_a_cough_before_its_end() -> None:
+    driver, reply = speaking("Would you like to come on Friday?")
+    driver.caller_speaks(300)
+    driver.caller_stops()
+    driver.final("Yes.", confidence=0.3)
+    driver.pass_ms(1000)
+    driver.send(inputs.ReplyPlayed(reply, 700))
+    driver.pass_ms(100)
+    assert len(driver.events("caller_turn")) == 1
+
+
+class TestPerhapsOver:
+    def test_a_backchannel_that_sounds_over_ends_the_pause(self) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(600)
+        guess(driver, "I understand.", 0.9)
+        driver.ear.stops = True
+        driver.pass_ms(1000)
+        assert verdicts(driver) == [("backchannel", GAP_MS)]
+
+    def test_one_that_goes_on_may_become_more(self) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(600)
+        guess(driver, "Yeah,", 0.9)
+        driver.pass_ms(500)
+        assert not verdicts(driver)
+        guess(driver, "Yeah, but the price", 0.9)
+        driver.pass_ms(1000)
+        assert [what for what, _ in verdicts(driver)] == ["interruption"]
+
+    def test_it_is_looked_at_again_until_it_is_over(self) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(600)
+        guess(driver, "I understand.", 0.9)
+        driver.pass_ms(PAUSE_MS + GAP_MS + 20 - 600)
+        assert not verdicts(driver)
+        driver.ear.stops = True
+        driver.pass_ms(40)
+        assert [what for what, _ in verdicts(driver)] == ["backchannel"]
+
+    def test_nothing_is_gained_by_haste_once_the_silence_is_long(self) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(1000)
+        guess(driver, "Okay.", 0.9)
+        driver.ear.stops = True
+        driver.pass_ms(100)
+        assert not verdicts(driver)
+        guess(driver, "Okay, but the price", 0.9)
+        driver.pass_ms(1000)
+        assert [what for what, _ in verdicts(driver)] == ["interruption"]
+
+    @pytest.mark.parametrize(("text", "confidence"), [("Okay,", 0.9), ("See that.", 0.2)])
+    def test_of_a_second_sound_too_little_is_known(self, text: str, confidence: float) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(200)
+        driver.caller_stops(160)
+        driver.caller_speaks(300)
+        guess(driver, text, confidence)
+        driver.ear.stops = True
+        driver.pass_ms(500)
+        assert not verdicts(driver)
+
+
+class TestOwnSilence:
+    @pytest.mark.parametrize("quiet_ms", [40, 100, 300])
+    def test_of_the_agent_counts_as_the_pauses(self, quiet_ms: int) -> None:
+        driver, reply = speaking()
+        driver.caller_speaks(PAUSE_MS)
+        driver.send(inputs.ReplyPaused(reply, quiet_ms))
+        driver.caller_stops()
+        driver.final("Okay.")
+        driver.pass_ms(1000)
+        assert verdicts(driver) == [("backchannel", GAP_MS - min(quiet_ms, MOST_QUIET_MS))]
+
+    def test_of_another_reply_does_not(self) -> None:
+        driver, reply = speaking()
+        driver.caller_speaks(PAUSE_MS)
+        driver.send(inputs.ReplyPaused(reply + 1, 100))
+        driver.caller_stops()
+        driver.final("Okay.")
+        driver.pass_ms(1000)
+        assert verdicts(driver) == [("backchannel", GAP_MS)]
+
+
+class TestPerhapsAgain:
+    @staticmethod
+    def after_a_word() -> Driver:
+        driver, _ = speaking()
+        driver.caller_speaks(300)
+        driver.caller_stops()
+        driver.final("Okay.")
+        driver.ear.begins = True
+        driver.pass_ms(PAUSE_MS + GAP_MS + 40 - 500)
+        assert not verdicts(driver)
+        return driver
+
+    def test_the_agent_does_not_go_on_while_the_caller_perhaps_begins(self) -> None:
+        driver = self.after_a_word()
+        driver.ear.begins = False
+        driver.caller_says("But how long will that take?", for_ms=900)
+        driver.pass_ms(1)
+        assert [what for what, _ in verdicts(driver)] == ["interruption"]
+        assert not driver.of(out.ResumeReply)
+
+    def test_it_goes_on_when_it_was_a_click(self) -> None:
+        driver = self.after_a_word()
+        driver.ear.begins = False
+        driver.pass_ms(20)
+        assert [what for what, _ in verdicts(driver)] == ["backchannel"]
+
+    def test_or_when_that_lasts(self) -> None:
+        driver = self.after_a_word()
+        driver.pass_ms(60)
+        assert [what for what, _ in verdicts(driver)] == ["backchannel"]
+
+
+def test_what_is_certain_of_a_turn_is_told_apart() -> None:
+    driver = Driver()
+    driver.caller_speaks(600)
+    driver.caller_stops()
+    driver.send(inputs.Heard(SttFinal("I would like", confidence=0.9)))
+    driver.send(inputs.Heard(SttFinal("an avocado", confidence=0.3, flushed=True)))
+    driver.pass_ms(3000)
+    assert driver.events("caller_turn")[0]["text"] == "I would like an avocado"
