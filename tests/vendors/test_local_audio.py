@@ -114,6 +114,14 @@ def test_quiet_speech_is_lifted_and_edges_are_trimmed_for_the_model():
     assert float(np.abs(heard[0]).max()) > 0.3
 
 
+def test_a_model_that_goes_round_in_circles_is_not_sure():
+    round_ = "We're going to be in the middle of the day. "
+    engine = MoonshineEngine(lambda samples: Heard(round_ * 5, 0.9), parallel=1)
+    audio = encode(sound(16000, (300, 0), (6000, 0.1), (300, 0)), 16000, L16_16K)
+    ((facts, _),) = engine.run({"encoding": "l16", "rate_hz": 16000}, audio)
+    assert (facts["text"], facts["confidence"]) == (round_.strip(), 0.0)
+
+
 def frames(count: int, audio: AudioFormat = L16_8K, *, first: int = 1) -> list[bytes]:
     """Frames of loud noise, each with a number that tells it from the others."""
     return [bytes([number % 250 + 1]) * audio.frame_bytes for number in range(first, first + count)]

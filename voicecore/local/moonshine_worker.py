@@ -35,6 +35,7 @@ _LEAST_VOICED_FRAMES = 4
 _MARGIN_FRAMES = 10
 _PEAK = 0.7
 _MOST_GAIN = 20.0
+_LEAST_KEPT = 0.5
 
 
 def voiced_frames(samples: Samples) -> tuple[int, int]:
@@ -82,7 +83,9 @@ class MoonshineEngine:
             gain = min(_PEAK / float(np.abs(speech).max()), _MOST_GAIN)
             heard = self._hear(speech * gain)
             text = clean(heard.text, (last - first) * _FRAME_MS)
-            confidence = heard.confidence
+            # Who repeats himself so much is not heard: the model goes round in circles.
+            circles = len(text) < _LEAST_KEPT * len(heard.text)
+            confidence = 0.0 if circles else heard.confidence
         yield (
             {
                 "text": text,

@@ -9,7 +9,7 @@ import re
 _MOST_WORDS_PER_S = 7.0
 _FREE_WORDS = 4
 _WORD = re.compile(r"[^\W_]+(?:['’.-][^\W_]+)*")
-_LONGEST_PHRASE = 8
+_LONGEST_PHRASE = 16
 _MOST_REPEATS = 3
 _STOCK = re.compile(
     r"(thank you( so much| very much)?|thanks) for (watching|listening)"

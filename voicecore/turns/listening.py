@@ -114,6 +114,8 @@ class Listener:
     def text_is_final(self) -> bool:
         """The text of the last sound is no guess: the vendor has made it final, or nothing more
         of it comes."""
+        if self._interim:
+            return False
         return self._has_final or (self._flushed and not self.speaking)
 
     def sound_ms(self, now_ms: int) -> int:

@@ -159,6 +159,21 @@ def test_a_question_is_not_answered_by_a_cough_before_its_end() -> None:
     assert len(driver.events("caller_turn")) == 1
 
 
+def test_a_guess_is_one_though_the_text_of_the_sound_before_came_meanwhile() -> None:
+    driver, _ = speaking()
+    driver.caller_speaks(200)
+    driver.caller_stops(160)
+    driver.caller_speaks(300)
+    driver.final("Okay.")
+    guess(driver, "No, no", 0.63)
+    assert not verdicts(driver)
+    driver.pass_ms(100)
+    driver.caller_stops(160)
+    driver.final("Okay.")
+    driver.pass_ms(500)
+    assert [what for what, _ in verdicts(driver)] == ["backchannel"]
+
+
 class TestPerhapsOver:
     def test_a_backchannel_that_sounds_over_ends_the_pause(self) -> None:
         driver, _ = speaking()
