@@ -11,6 +11,8 @@ from voicecore.turns.overlap import OverlapPolicy
 WILD_CONFIDENCE = 0.4
 """Speech is never guessed at with less all the time. Of words that say nothing alone even a murmur
 is guessed with more."""
+LONG_LETTERS = 4
+"""Of shorter words it writes the same ones again at random."""
 BEGINNING_MS = 300
 """So little of a sound can be anything."""
 
@@ -26,8 +28,8 @@ class Guesses:
 
     @property
     def wild(self) -> bool:
-        """There were guesses, none of them sure, and no word that tells anything came twice in a
-        row."""
+        """There were guesses, none of them sure, and no long word that tells anything came twice in
+        a row."""
         return self._some and not self._speech
 
     def started(self) -> None:
@@ -39,9 +41,10 @@ class Guesses:
         words = plain(text)
         if not words:
             return
-        telling = frozenset(word for word in without(words, self._idle) if len(word) > 1)
-        agrees = not telling.isdisjoint(self._last)
-        self._last = telling
+        telling = without(words, self._idle)
+        long = frozenset(word for word in telling if len(word) >= LONG_LETTERS)
+        agrees = not long.isdisjoint(self._last)
+        self._last = long
         if sound_ms >= BEGINNING_MS:
             self._some = True
             sure = confidence >= (WILD_CONFIDENCE if telling else self._sure)

@@ -111,6 +111,7 @@ def test_guesses_that_are_sure_or_stay_the_same_keep_the_agent_silent(guesses) -
         [("Mm-", 0.38), ("Yeah, but it", 0.27), ("So that we've", 0.2), ("So,", 0.22)],
         [("So,", 0.24), ("You're", 0.22), ("Yeah.", 0.32), ("Yeah, yeah, yeah", 0.35)],
         [("Yeah.", 0.46), ("S.", 0.24), ("S.", 0.23)],
+        [("If.", 0.29), ("You're", 0.21), ("If it is.", 0.35), ("If it's a", 0.34)],
     ],
 )
 def test_words_that_say_nothing_may_come_again(guesses) -> None:
