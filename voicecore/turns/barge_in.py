@@ -10,11 +10,9 @@ after all. A sound much quieter than the caller usually is comes from somebody e
 """
 
 from media.audio.format import FRAME_MS
-from voicecore.providers.stt import SttEvent, SttFinal, SttInterim
 from voicecore.turns.backchannels import MOST_HOLLOW_WORDS, plain, without
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.ear import DEAF, Ear
-from voicecore.turns.guesses import Guesses
 from voicecore.turns.listening import CallerTurn, Listener
 from voicecore.turns.outputs import Emit, Output, WantInterim
 from voicecore.turns.overlap import OverlapPolicy, Verdict, judge_words, may_be_speech
@@ -76,7 +74,6 @@ class BargeIn:
         self._deadlines = deadlines
         self._out = out
         self._ear = ear
-        self._guesses = Guesses(policy)
         self._began_ms = self._silent_ms = self._stopped_ms = 0
         """When the agent was paused, since when it has been silent, and when the last sound since
         was over."""
@@ -99,7 +96,6 @@ class BargeIn:
         if self._listener.turn_started_ms == self._listener.started_ms:
             self.sound.turn_over()  # the last was noise
         self.sound.started()
-        self._guesses.started()
         self._sounds += 1
         self._judged = False
 
@@ -140,13 +136,6 @@ class BargeIn:
         self._out.append(WantInterim())
         return False
 
-    def heard(self, now_ms: int, event: SttEvent) -> None:
-        """The speech-to-text has told something, which the listener knows."""
-        if isinstance(event, SttInterim | SttFinal):
-            sound_ms = now_ms - self._listener.started_ms
-            self._guesses.told(event.text, event.confidence, sound_ms)
-        self.words(now_ms)
-
     def words(self, now_ms: int) -> None:
         """More of what the caller says is known."""
         speaker = self._speaker
@@ -159,7 +148,7 @@ class BargeIn:
         if verdict is not Verdict.INTERRUPTION:
             if known and not listener.speaking:
                 self._deadlines.bring_forward(VERDICT, self._gap_ends_ms(now_ms))
-            elif self._guesses.wild and self._can_be_short(now_ms):
+            elif self._listener.guesses.wild and self._can_be_short(now_ms):
                 self._deadlines.bring_forward(VERDICT, max(self._silent_ms + GAP_MS, now_ms))
             return
         lasts_ms = listener.started_ms + SPEECH_MS
@@ -235,7 +224,7 @@ class BargeIn:
         """A sound goes on, and what is known of it says little."""
         policy, sound_ms = self._policy, now_ms - self._listener.started_ms
         nothing = verdict is Verdict.BACKCHANNEL and self._ear.may_stop()
-        if (nothing or self._guesses.wild) and self._can_be_short(now_ms):
+        if (nothing or self._listener.guesses.wild) and self._can_be_short(now_ms):
             if now_ms < self._silent_ms + GAP_MS:
                 self._wait_until(self._silent_ms + GAP_MS)
             else:

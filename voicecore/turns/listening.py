@@ -8,6 +8,7 @@ from voicecore.providers.words import Word
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.ear import DEAF, Ear
 from voicecore.turns.endpointing import OVER_FROM, Endpointing, Sounds
+from voicecore.turns.guesses import WILD_CONFIDENCE, Guesses
 from voicecore.turns.heard import CHARACTER_MS
 from voicecore.turns.late_final import LATE_FINAL_MS, TakenInterim, without_repeats
 from voicecore.turns.outputs import Output, TurnOver
@@ -23,6 +24,10 @@ as the turn: a television, an engine, a line that hums."""
 
 LATE_TEXT_MS = 3000
 """Text without sound that comes so soon after a sound is that sound's."""
+
+NOISE_MS = 1500
+"""So long a sound delays a turn that has words before it, if it brings wild guesses only: people in
+the background, an engine."""
 
 NO_WORDS_MS = 20_000
 """Speech without any word for so long is noise."""
@@ -44,6 +49,8 @@ class CallerTurn(msgspec.Struct, frozen=True):
     """How long its sounds were together."""
     certain: str | None = None
     """What of the text the speech-to-text was sure of; None: all."""
+    wild: bool = False
+    """It was sure of nothing at all: perhaps nobody spoke."""
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -67,6 +74,7 @@ class Listener:
         self.started_ms = 0
         self.stopped_ms = 0
         self.endpointing = Endpointing(settings.endpointing)
+        self.guesses = Guesses(settings.overlap)
         self._settings = settings
         self._deadlines = deadlines
         self._out = out
@@ -131,11 +139,23 @@ class Listener:
     @property
     def certain_text(self) -> str:
         """What of it the speech-to-text is sure of, for how long it has sounded."""
-        least = self._settings.overlap.least_confidence(self._sounds_ms)
-        parts = [part.final.text for part in self._finals if part.final.confidence >= least]
-        if self._interim and self._interim_sure >= least:
+        parts = self._certain_parts()
+        if self._interim and self._interim_sure >= self._least_confidence:
             parts.append(self._interim)
         return " ".join(parts)
+
+    def _certain_parts(self) -> list[str]:
+        least = self._least_confidence
+        return [part.final.text for part in self._finals if part.final.confidence >= least]
+
+    @property
+    def _is_wild(self) -> bool:
+        guessed = bool(self._interim) or not self._finals
+        return not guessed and all(part.final.confidence < WILD_CONFIDENCE for part in self._finals)
+
+    @property
+    def _least_confidence(self) -> float:
+        return self._settings.overlap.least_confidence(self._sounds_ms)
 
     @property
     def idle(self) -> bool:
@@ -147,6 +167,7 @@ class Listener:
         self.speaking = True
         self.started_ms = at_ms
         self._has_final = False
+        self.guesses.started()
         if self._first_ms is None:
             self._first_ms = at_ms
         elif self.text:
@@ -181,9 +202,13 @@ class Listener:
     def heard(self, now_ms: int, event: SttEvent) -> None:
         before = self.text
         self._take(now_ms, event)
+        if isinstance(event, SttInterim | SttFinal):
+            self.guesses.told(event.text, event.confidence, now_ms - self.started_ms)
         self._eager = isinstance(event, SttEager) or (self._eager and self.text == before)
         if self.speaking:
-            if self.text != before:
+            if self.guesses.wild and self._certain_parts():
+                self._deadlines.set(STUCK, max(self.started_ms + NOISE_MS, now_ms))
+            elif self.text != before:
                 self._deadlines.set(STUCK, now_ms + STUCK_MS)
         elif self._first_ms is not None and (self.text != before or isinstance(event, SttFinal)):
             self._await_end(now_ms)
@@ -245,6 +270,8 @@ class Listener:
     def _noise_goes_on(self, now_ms: int) -> None:
         """What sounds like speech has brought no new word for long: take what there is."""
         self.speaking = False
+        if self.guesses.wild:
+            self._interim = ""
         self.stopped_ms = self._final_ms = now_ms
         self._sounds_ms += now_ms - self.started_ms
         self._flushed = self._ripe = True
@@ -265,6 +292,7 @@ class Listener:
             max(self._final_ms, self._first_ms or 0),
             self._sounds_ms,
             None if certain == text else certain,
+            self._is_wild,
         )
         self.reset()
         if not turn.text:

@@ -242,7 +242,7 @@ class TurnMachine:
         self._out.append(stt_result(heard))
         self._stt_watch.heard(heard)
         self._listener.heard(now_ms, heard)
-        self._barge_in.heard(now_ms, heard)
+        self._barge_in.words(now_ms)
         if isinstance(heard, SttFinal) and heard.flushed and not self._listener.text:
             self._barge_in.nothing_was_said(now_ms)
 

@@ -63,9 +63,9 @@ class Taking:
         self._take_spoken(now_ms, turn)
 
     def _says_nothing(self, turn: CallerTurn) -> bool:
-        """Whether what was heard while the agent was silent is no turn: a hesitation, or
+        """Whether what was heard while the agent was silent is no turn: a hesitation, an engine, or
         somebody far from the telephone."""
-        if is_hesitation(turn.text, self._settings.endpointing.language):
+        if turn.wild or is_hesitation(turn.text, self._settings.endpointing.language):
             return True
         return self._barge_in.is_murmur(turn) or self._barge_in.sound.is_away
 

@@ -8,6 +8,7 @@ from voicecore.providers.stt import SttFinal, SttInterim
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
 from voicecore.turns.barge_in import GAP_MS, MOST_QUIET_MS
+from voicecore.turns.listening import NOISE_MS
 from voicecore.turns.overlap import LONG_CONFIDENCE, LONG_MS, OverlapPolicy
 from voicecore.turns.settings import TurnSettings
 
@@ -288,3 +289,45 @@ def test_what_is_certain_of_a_turn_is_told_apart() -> None:
     driver.send(inputs.Heard(SttFinal("an avocado", confidence=0.3, flushed=True)))
     driver.pass_ms(3000)
     assert driver.events("caller_turn")[0]["text"] == "I would like an avocado"
+
+
+class TestInSilence:
+    """The agent says nothing."""
+
+    @pytest.mark.parametrize(("confidence", "turns"), [(0.39, 0), (0.4, 1)])
+    def test_wild_words_are_no_turn(self, confidence: float, turns: int) -> None:
+        driver = Driver()
+        driver.caller_speaks(600)
+        driver.caller_stops()
+        driver.final("It's a great way to make a man.", confidence=confidence)
+        driver.pass_ms(3000)
+        assert len(driver.events("caller_turn")) == turns
+        assert len(driver.events("speech_ignored")) == 1 - turns
+
+    def test_noise_with_wild_words_does_not_keep_a_turn_waiting(self) -> None:
+        driver = Driver()
+        driver.caller_says("Can you tell me when you are open?")
+        driver.caller_speaks(600)
+        guess(driver, "You're going", 0.2)
+        driver.pass_ms(NOISE_MS - 601)
+        assert not driver.events("caller_turn")
+        driver.pass_ms(1)
+        (turn,) = driver.events("caller_turn")
+        assert turn["text"] == "Can you tell me when you are open?"
+
+    def test_words_among_the_noise_do(self) -> None:
+        driver = Driver()
+        driver.caller_says("Can you tell me when you are open?")
+        driver.caller_speaks(600)
+        guess(driver, "You're going", 0.2)
+        driver.pass_ms(500)
+        guess(driver, "I mean on Friday", 0.8)
+        driver.pass_ms(5000)
+        assert not driver.events("caller_turn")
+
+    def test_noise_alone_is_no_turn_sooner(self) -> None:
+        driver = Driver()
+        driver.caller_speaks(600)
+        guess(driver, "You're going", 0.2)
+        driver.pass_ms(9000)
+        assert not driver.events("caller_turn")
