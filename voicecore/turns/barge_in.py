@@ -51,6 +51,9 @@ ECHO_REACH_MS = 600
 """An echo comes at most so much after what was said."""
 RISE_DB = 6.0
 """A sound that was judged and grows so much louder is another."""
+WANTED_MS = 2000
+"""So long a sound's words are guessed at as it goes on: a vendor that has to work for each guess
+does that for a second of speech in ten milliseconds or more."""
 SUSTAIN_EVERY_MS, SUSTAIN_UNTIL_MS = 250, 10_000
 """How often speech that goes on is looked at, and how long."""
 
@@ -133,7 +136,8 @@ class BargeIn:
             self._decided(now_ms, Verdict.NOISE)
             self._judged_away = True
             return False
-        self._out.append(WantInterim())
+        if for_ms <= WANTED_MS:
+            self._out.append(WantInterim())
         return False
 
     def words(self, now_ms: int) -> None:

@@ -176,6 +176,15 @@ def test_a_guess_is_one_though_the_text_of_the_sound_before_came_meanwhile() -> 
     assert [what for what, _ in verdicts(driver)] == ["backchannel"]
 
 
+@pytest.mark.parametrize(("for_ms", "wanted"), [(750, 1), (2000, 1), (2250, 0)])
+def test_guesses_are_wanted_while_a_sound_is_not_long(for_ms: int, wanted: int) -> None:
+    driver, _ = speaking()
+    driver.caller_speaks(600)
+    before = len(driver.of(out.WantInterim))
+    driver.send(inputs.SpeechSustained(for_ms))
+    assert len(driver.of(out.WantInterim)) == before + wanted
+
+
 class TestPerhapsOver:
     def test_a_backchannel_that_sounds_over_ends_the_pause(self) -> None:
         driver, _ = speaking()
