@@ -7,6 +7,7 @@ each; nothing that the server believes is asked.
 """
 
 from collections import Counter
+from struct import Struct
 from typing import NamedTuple
 
 from media.audio.format import AudioFormat, Encoding
@@ -96,13 +97,23 @@ class Ear:
 
     def tally(self) -> Counter[tuple[int, bytes]]:
         """How many milliseconds were heard of each word of each reply, by the word's key."""
-        samples: list[tuple[int, bytes]] = []
         step = _SAMPLED_MS * self._bytes_per_ms
+        samples = Struct(f"{PATTERN_BYTES}s{step - PATTERN_BYTES}x")
+        heard: dict[int, list[bytes]] = {}
         for stretch in self._stretches:
             size = (stretch.end_us - stretch.start_us) * self._bytes_per_ms // 1000
-            payload, reply = stretch.payload, stretch.reply
-            samples += [
-                (reply, payload[place : place + PATTERN_BYTES])
-                for place in range(0, min(size, len(payload)), step)
-            ]
-        return Counter({key: count * _SAMPLED_MS for key, count in Counter(samples).items()})
+            if size <= 0:
+                continue
+            payload = stretch.payload[:size]
+            keys = heard.setdefault(stretch.reply, [])
+            whole = len(payload) - len(payload) % step
+            keys += [key for (key,) in samples.iter_unpack(payload[:whole])]
+            if whole < len(payload):
+                keys.append(stretch.payload[whole : whole + PATTERN_BYTES])
+        return Counter(
+            {
+                (reply, key): count * _SAMPLED_MS
+                for reply, keys in heard.items()
+                for key, count in Counter(keys).items()
+            }
+        )

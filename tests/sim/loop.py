@@ -64,7 +64,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._draw = random.Random(f"loop:{seed}").random
         self._lag_s = lag_ms / 1000
         self._lag_share = 1 / lag_every if lag_ms else 0.0
-        self._soon: deque[Handle] = deque()
+        self._soon: deque[list[Any]] = deque()
         self._heap: list[list[Any]] = []
         self._count = 0
         self._task_count = 0
@@ -108,31 +108,37 @@ class SimLoop(asyncio.BaseEventLoop):
         try:
             while True:
                 while soon:
-                    _, _, _, callback, args = soon.popleft()
+                    handle = soon.popleft()
+                    callback = handle[3]
                     if callback is not None:
                         steps += 1
-                        callback(*args)
+                        callback(*handle[4])
                         if steps > max_steps:
                             raise Stuck(f"{steps} steps by {self.now_s - START_S:.3f} s")
                 jumps += 1
-                if jumps % ASK_EVERY == 0 and done():
+                if not jumps % ASK_EVERY and done():
                     return True
-                while heap and heap[0][3] is None:
-                    heappop(heap)
-                if not heap or heap[0][0] > limit_s:
+                while True:
+                    if not heap:
+                        return done()
+                    due_s, _, _, callback, args = handle = heappop(heap)
+                    if callback is not None:
+                        break
+                if due_s > limit_s:
+                    heappush(heap, handle)
                     return done()
-                now_s = max(heap[0][0], self.now_s)
+                if due_s < self.now_s:
+                    due_s = self.now_s
                 if lag_share and self._draw() < lag_share:
-                    now_s += ceil(self._draw() * self._lag_s * GRID_HZ) / GRID_HZ
-                self.now_s = now_s
-                self.now_ms = int(now_s * 1000 + 0.001)
-                handle = heappop(heap)
-                if not heap or heap[0][0] > now_s:  # alone, as nearly always
+                    due_s += ceil(self._draw() * self._lag_s * GRID_HZ) / GRID_HZ
+                self.now_s = due_s
+                self.now_ms = int(due_s * 1000 + 0.001)
+                if not heap or heap[0][0] > due_s:  # alone, as nearly always
                     steps += 1
-                    handle[3](*handle[4])
+                    callback(*args)
                     continue
                 soon.append(handle)
-                while heap and heap[0][0] <= now_s:
+                while heap and heap[0][0] <= due_s:
                     handle = heappop(heap)
                     if handle[3] is not None:
                         soon.append(handle)
