@@ -216,6 +216,12 @@ class Session:
 
     def _perform(self, output: outputs.Output) -> None:  # noqa: C901 - a table
         match output:
+            case outputs.Emit():  # first, for most are
+                if output.type == "call_ended":
+                    self.ended_reason = output.data["reason"]
+                    self._record_quality()
+                data = self._vendor_log.event(output.type, output.data)
+                self._record.event(output.type, self.leg.now_ms(), data)
             case outputs.StartLlm():
                 self._asking.ask(output.reply, output.request)
             case outputs.StopLlm():
@@ -263,12 +269,6 @@ class Session:
                 self._saying.play_tones(output.reply, output.digits)
             case outputs.HangUp():
                 self.leg.hang_up()
-            case outputs.Emit():
-                if output.type == "call_ended":
-                    self.ended_reason = output.data["reason"]
-                    self._record_quality()
-                data = self._vendor_log.event(output.type, output.data)
-                self._record.event(output.type, self.leg.now_ms(), data)
             case _:
                 assert_never(output)
 

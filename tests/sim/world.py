@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 import msgspec
@@ -113,12 +113,17 @@ class Agent(msgspec.Struct, frozen=True):
     phrases: Mapping[bytes, tuple[SpokenWord, ...]]
 
 
+@cache
+def _prepared(name: str) -> AnsweringAgent:
+    values = {**_BASE, **AGENTS[name]}
+    values["turn_taking"] = {**values.get("turn_taking", {}), "backchannel_after_ms": 1000}
+    return prepare(parse_agent(yaml.safe_dump(values), "agent.yaml"), {})
+
+
 @lru_cache(maxsize=64)
 def agent_for(name: str, line: AudioFormat, *, cold: bool) -> Agent:
     """``cold``: its phrases are not spoken beforehand."""
-    values = {**_BASE, **AGENTS[name]}
-    values["turn_taking"] = {**values.get("turn_taking", {}), "backchannel_after_ms": 1000}
-    agent = prepare(parse_agent(yaml.safe_dump(values), "agent.yaml"), {})
+    agent = copy.copy(_prepared(name))
     fixed = FixedPhrases(agent.spoken._fixed.required, (*agent.spoken._fixed.optional, *FREQUENT))
     agent.spoken = SpokenSentences("voice", SpeechCache(), fixed)
     voice = WatchedTts({"word_ms": 200}, lambda what, event: None, first_code=0)

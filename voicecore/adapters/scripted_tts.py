@@ -62,6 +62,7 @@ class TtsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How it fails, on demand."""
 
 
+@lru_cache(maxsize=8)
 def speech_like(rate_hz: int, duration_ms: int, seed: int) -> Samples:
     """Mono PCM16 that a voice activity detector takes for speech: harmonics of a wandering
     pitch, two formants, five syllables a second, at about -20 dB of full scale."""
@@ -81,7 +82,9 @@ def speech_like(rate_hz: int, duration_ms: int, seed: int) -> Samples:
     sound += 0.02 * np.random.default_rng(seed).standard_normal(count)
     sound *= 0.25 + 0.75 * np.sin(np.pi * 5 * at_s) ** 2
     sound *= 10 ** (-20 / 20) / np.sqrt(np.mean(sound**2))
-    return np.clip(np.rint(sound * 32767), -32768, 32767).astype(np.int16)
+    samples = np.clip(np.rint(sound * 32767), -32768, 32767).astype(np.int16)
+    samples.flags.writeable = False  # it is handed out again
+    return samples
 
 
 @lru_cache(maxsize=32)

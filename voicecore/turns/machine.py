@@ -145,7 +145,13 @@ class TurnMachine:
 
     def _dispatch(self, now_ms: int, event: Input) -> None:  # noqa: C901 - a table
         speaker = self._speaker
-        match event:
+        match event:  # what comes most, first
+            case AudioCame():
+                speaker.audio_came(now_ms, event.reply, event.duration_ms)
+            case Heard():
+                self._heard(now_ms, event)
+            case Thought():
+                speaker.thought(now_ms, event)
             case CallStarted():
                 self._call_started(now_ms)
             case SpeechStarted():
@@ -157,16 +163,10 @@ class TurnMachine:
             case TurnEndJudged():
                 if self._listener.audio_opinion(now_ms, event.at_ms, event.probability):
                     self._out.append(turn_end_judged(event))
-            case Heard():
-                self._heard(now_ms, event)
-            case Thought():
-                speaker.thought(now_ms, event)
             case ThoughtFailed():
                 speaker.thought_failed(now_ms, event.reply, event.error)
             case FillerPlays():
                 speaker.filler_plays(now_ms, event)
-            case AudioCame():
-                speaker.audio_came(now_ms, event.reply, event.duration_ms)
             case WordsCame():
                 speaker.words_came(event.reply, event.words)
             case SpeechDone():
