@@ -7,7 +7,7 @@ each; nothing that the server believes is asked.
 """
 
 from collections import Counter
-from struct import Struct
+from sys import byteorder
 from typing import NamedTuple
 
 from media.audio.format import AudioFormat, Encoding
@@ -95,25 +95,25 @@ class Ear:
     def heard_us(self) -> int:
         return sum(stretch.end_us - stretch.start_us for stretch in self._stretches)
 
-    def tally(self) -> Counter[tuple[int, bytes]]:
+    def tally(self) -> dict[tuple[int, bytes], int]:
         """How many milliseconds were heard of each word of each reply, by the word's key."""
         step = _SAMPLED_MS * self._bytes_per_ms
-        samples = Struct(f"{PATTERN_BYTES}s{step - PATTERN_BYTES}x")
         heard: dict[int, list[bytes]] = {}
         for stretch in self._stretches:
+            payload = stretch.payload
             size = (stretch.end_us - stretch.start_us) * self._bytes_per_ms // 1000
-            if size <= 0:
-                continue
-            payload = stretch.payload[:size]
-            keys = heard.setdefault(stretch.reply, [])
-            whole = len(payload) - len(payload) % step
-            keys += [key for (key,) in samples.iter_unpack(payload[:whole])]
-            if whole < len(payload):
-                keys.append(stretch.payload[whole : whole + PATTERN_BYTES])
-        return Counter(
-            {
-                (reply, key): count * _SAMPLED_MS
-                for reply, keys in heard.items()
-                for key, count in Counter(keys).items()
-            }
-        )
+            samples = -(-min(size, len(payload)) // step)
+            if samples > 0:
+                pieces = heard.setdefault(stretch.reply, [])
+                pieces.append(payload[: samples * step].ljust(samples * step, b"\0"))
+        return {
+            (reply, key.to_bytes(PATTERN_BYTES, byteorder)): count * _SAMPLED_MS
+            for reply, pieces in heard.items()
+            for key, count in Counter(_every(step, b"".join(pieces))).items()
+        }
+
+
+def _every(step: int, audio: bytes) -> list[int]:
+    """The four bytes at each step, as numbers, which are counted faster."""
+    numbers: list[int] = memoryview(audio).cast("I")[:: step // PATTERN_BYTES].tolist()
+    return numbers

@@ -385,7 +385,10 @@ class Phone:
         pool, per_ms = speech(self.plan.inbound), self.plan.inbound.bytes_per_ms
         start = self._random.randrange(0, POOL_MS // FRAME_MS) * FRAME_MS * per_ms
         size = duration_ms * per_ms
-        self._sound = (pool[start:] + pool * (size // len(pool) + 1))[:size]
+        sound = pool[start : start + size]
+        while len(sound) < size:
+            sound += pool[: size - len(sound)]
+        self._sound = sound
         self._place, self.sounding = 0, True
 
     def _leave(self, how: str) -> None:

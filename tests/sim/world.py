@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 import yaml
 
-from media.audio.format import AudioFormat
+from media.audio.format import FRAME_MS, AudioFormat
 from media.transport import Connection, Leg
 from media.vad import DETECTORS, Vad
 from media.vad.webrtc import WebRtcVad
@@ -96,11 +96,12 @@ class _LoudnessVad(WebRtcVad):
 
     def __init__(self, audio: AudioFormat, mode: int) -> None:
         super().__init__(audio, mode)
-        self._silence = audio.silence(1)[:1]
+        self._quiet = audio.silence(FRAME_MS)
+        self._silence = self._quiet[:1]
         self._most = audio.frame_bytes // 2
 
     def voiced(self, frame: bytes) -> bool:
-        return frame.count(self._silence) < self._most
+        return frame != self._quiet and frame.count(self._silence) < self._most
 
 
 cast(dict[str, Callable[[AudioFormat, int], Vad]], DETECTORS)["simulated"] = _LoudnessVad
@@ -166,9 +167,10 @@ def _own_spoken(agent: Agent, plan: Plan) -> SpokenSentences:
     cache = SpeechCache()
     own = SpokenSentences(theirs._voice, cache, theirs._fixed)
     own._required.update(theirs._required)
-    for (voice, text), entry in theirs._cache._entries.items():
-        if text not in FREQUENT or plan.seed % 2:
-            cache.put(voice, text, entry.original)
+    for key, entry in theirs._cache._entries.items():
+        if key[1] not in FREQUENT or plan.seed % 2:  # as ``put`` would, which has seen it
+            cache._entries[key] = type(entry)(entry.original, entry.size_bytes)
+            cache.size_bytes += entry.size_bytes
     own._ready = not plan.cold
     return own
 

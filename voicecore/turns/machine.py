@@ -60,6 +60,8 @@ from voicecore.turns.synthesis import PLAYOUT
 from voicecore.turns.taking import WENT_ON, Taking
 
 MAX_DURATION = "max_duration"
+_TELLING = frozenset({Heard, SpeechStopped, TurnEndJudged})
+"""What tells something of whether the caller has finished."""
 
 
 class Phase(StrEnum):
@@ -127,7 +129,7 @@ class TurnMachine:
         if self.phase is not Phase.ENDED:
             self._dispatch(now_ms, event)
             self._settle(now_ms)
-            if isinstance(event, Heard | SpeechStopped | TurnEndJudged):
+            if type(event) in _TELLING:
                 self._foresee(now_ms)
         return self._drain()
 
