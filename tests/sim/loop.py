@@ -118,33 +118,33 @@ class SimLoop(asyncio.BaseEventLoop):
                 jumps += 1
                 if not jumps % ASK_EVERY and done():
                     return True
-                while True:
-                    if not heap:
-                        return done()
-                    due_s, _, _, callback, args = handle = heappop(heap)
-                    if callback is not None:
-                        break
-                if due_s > limit_s:
-                    heappush(heap, handle)
+                while heap and heap[0][3] is None:
+                    heappop(heap)
+                if not heap or heap[0][0] > limit_s:
                     return done()
-                if due_s < self.now_s:
-                    due_s = self.now_s
+                now_s, _, _, callback, args = handle = heappop(heap)
+                if now_s < self.now_s:
+                    now_s = self.now_s
                 if lag_share and self._draw() < lag_share:
-                    due_s += ceil(self._draw() * self._lag_s * GRID_HZ) / GRID_HZ
-                self.now_s = due_s
-                self.now_ms = int(due_s * 1000 + 0.001)
-                if not heap or heap[0][0] > due_s:  # alone, as nearly always
+                    now_s += ceil(self._draw() * self._lag_s * GRID_HZ) / GRID_HZ
+                self.now_s = now_s
+                self.now_ms = int(now_s * 1000 + 0.001)
+                if heap and heap[0][0] <= now_s:
+                    soon.append(handle)
+                    self._take_due(now_s)
+                else:  # alone, as nearly always
                     steps += 1
                     callback(*args)
-                    continue
-                soon.append(handle)
-                while heap and heap[0][0] <= due_s:
-                    handle = heappop(heap)
-                    if handle[3] is not None:
-                        soon.append(handle)
         finally:
             self.steps = steps
             asyncio._set_running_loop(None)
+
+    def _take_due(self, now_s: float) -> None:
+        heap = self._heap
+        while heap and heap[0][0] <= now_s:
+            handle = heappop(heap)
+            if handle[3] is not None:
+                self._soon.append(handle)
 
     def pending(self) -> list[Callable[..., Any]]:
         """What the timers call that are still to come."""

@@ -264,15 +264,13 @@ class Phone:
             self._leave("hangup")
         if self.closes or self.gone:
             return
-        idle = False
         if self._sound:
             self._quiet_ms = 0
             message_ms, size = self._loud
-        elif net.suppresses and self._quiet_ms > TAIL_MS:
-            idle = True
-            message_ms, size = self._idle
+            idle = False
         else:
-            message_ms, size = self._quiet
+            idle = net.suppresses and self._quiet_ms > TAIL_MS
+            message_ms, size = self._idle if idle else self._quiet
         if net.odd_sizes:
             size = self._random.randint(1, 2 * size) // 2 * 2 + 2
         if idle:
@@ -281,10 +279,9 @@ class Phone:
         elif not self._muted:
             self._media(size)
         self._quiet_ms += message_ms
-        if net.unknown_every:
-            self._ticks += 1
-            if self._ticks % net.unknown_every == 0:
-                self._to_server(self._side.unknown())
+        self._ticks += 1
+        if net.unknown_every and self._ticks % net.unknown_every == 0:
+            self._to_server(self._side.unknown())
         wait_us = size * 1000 // self._bytes_per_ms
         if net.jitter_ms:
             wait_us += int((self._random.random() - 0.5) * min(net.jitter_ms * 1000, wait_us))
