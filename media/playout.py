@@ -310,11 +310,12 @@ class Playout:
             number, played_ms = self._last_played
             return played_ms if number == reply else 0
         heard_ms = 0
-        for index, (start_ms, start_byte) in enumerate(state.stretches):
+        stretches = state.stretches
+        last = len(stretches) - 1
+        for index, (start_ms, start_byte) in enumerate(stretches):
             if start_ms > at_ms:
                 break
-            following = state.stretches[index + 1 : index + 2]
-            until_byte = following[0][1] if following else state.sent_bytes
+            until_byte = stretches[index + 1][1] if index < last else state.sent_bytes
             end_ms = self.audio.duration_ms(until_byte)
             heard_ms = min(self.audio.duration_ms(start_byte) + at_ms - start_ms, end_ms)
         return heard_ms
@@ -327,9 +328,11 @@ class Playout:
         return state
 
     def _ready(self, state: _Reply, now_ms: int) -> bool:
-        unsent_bytes = state.unsent_bytes()
         ahead_ms = self._end_ms - now_ms
-        if state.paused or not unsent_bytes or ahead_ms > self._refill_ms:
+        if state.paused or ahead_ms > self._refill_ms:
+            return False
+        unsent_bytes = state.unsent_bytes()
+        if not unsent_bytes:
             return False
         # Less than a chunk waits until it is needed: more may come, and fewer, larger
         # messages cost less and do not click.

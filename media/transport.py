@@ -160,10 +160,11 @@ class Leg:
     def _hand_on(self, frames: list[bytes], owner: LegOwner) -> None:
         now_ms = self.now_ms()
         for frame in frames:
-            if self._audio_ms + FRAME_MS - now_ms > AHEAD_LIMIT_MS:
+            audio_ms = self._audio_ms + FRAME_MS
+            if audio_ms - now_ms > AHEAD_LIMIT_MS:
                 self._dropped_ms += FRAME_MS
             else:
-                self._audio_ms += FRAME_MS
+                self._audio_ms = audio_ms
                 owner.on_frame(now_ms, frame)
 
     # To the carrier
@@ -245,14 +246,16 @@ class Leg:
         if not self._open or owner is None:
             return
         # What one poll sends is played without a break, up to the playout's end.
-        audio = playout.audio
+        duration_ms = playout.audio.duration_ms
+        at_ms = playout.end_ms
         sent = [command.payload for command in commands if isinstance(command, Play)]
-        at_ms = playout.end_ms - sum(audio.duration_ms(len(payload)) for payload in sent)
+        for payload in sent:
+            at_ms -= duration_ms(len(payload))
         for command in commands:
             self._socket.send(self._codec.send(command))
         for payload in sent:
             owner.on_sent(at_ms, payload)
-            at_ms += audio.duration_ms(len(payload))
+            at_ms += duration_ms(len(payload))
         if self._socket.unread_bytes() > UNREAD_LIMIT_BYTES:
             self._finish("carrier_not_reading", CLOSE_POLICY, "not reading")
 

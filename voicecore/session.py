@@ -11,7 +11,7 @@ What the call hears is in ``hearing``, what it asks the model in ``asking``, wha
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 import structlog
 
@@ -26,13 +26,15 @@ from voicecore.call_tasks import CallTasks
 from voicecore.hearing import Hearing
 from voicecore.last_words import LastWords
 from voicecore.saying import Saying
-from voicecore.tools.http import HttpToolRunner
 from voicecore.tools.requests import HttpCall
 from voicecore.turns import inputs, outputs
 from voicecore.turns.history import History
 from voicecore.turns.machine import Phase, TurnMachine
 from voicecore.vendor_log import VendorLog
 from voicecore.voicing import Voiced
+
+if TYPE_CHECKING:  # its HTTP client takes long to load
+    from voicecore.tools.http import HttpToolRunner
 
 INBOX_LIMIT = 2000
 """Items between two runs of the consumer. More is a vendor gone mad: the call ends."""
@@ -52,7 +54,7 @@ class Session:
     event loop and returns at once."""
 
     def __init__(
-        self, leg: Leg, agent: AnsweringAgent, record: CallRecord, http_tools: HttpToolRunner
+        self, leg: Leg, agent: AnsweringAgent, record: CallRecord, http_tools: "HttpToolRunner"
     ) -> None:
         self.leg = leg
         self.agent = agent
@@ -216,6 +218,12 @@ class Session:
 
     def _perform(self, output: outputs.Output) -> None:  # noqa: C901 - a table
         match output:
+            case outputs.Emit():  # first, for most are
+                if output.type == "call_ended":
+                    self.ended_reason = output.data["reason"]
+                    self._record_quality()
+                data = self._vendor_log.event(output.type, output.data)
+                self._record.event(output.type, self.leg.now_ms(), data)
             case outputs.StartLlm():
                 self._asking.ask(output.reply, output.request)
             case outputs.StopLlm():
@@ -264,12 +272,6 @@ class Session:
                 self._saying.play_tones(output.reply, output.digits)
             case outputs.HangUp():
                 self.leg.hang_up()
-            case outputs.Emit():
-                if output.type == "call_ended":
-                    self.ended_reason = output.data["reason"]
-                    self._record_quality()
-                data = self._vendor_log.event(output.type, output.data)
-                self._record.event(output.type, self.leg.now_ms(), data)
             case _:
                 assert_never(output)
 

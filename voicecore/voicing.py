@@ -94,7 +94,7 @@ class _Piece:
             self._sounds = True
             for words in self._early:
                 self._post(words)
-        self._over = isinstance(event, TtsDone | TtsFailed)
+        self._over = type(event) is TtsDone or type(event) is TtsFailed
         self._post(event)
 
     def drop(self) -> None:

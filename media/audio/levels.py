@@ -6,14 +6,16 @@ import numpy.typing as npt
 from media.audio.convert import transcoder
 from media.audio.format import AudioFormat, Encoding
 
+_SAMPLE = np.dtype("<i2")
+
 FULL_SCALE = 32768.0**2
 """The mean square of a full-scale square wave."""
 
 
 def mean_square(pcm16: bytes) -> float:
     """Mean of the squares of 16-bit samples; 0 for no samples."""
-    samples = np.frombuffer(pcm16, dtype="<i2").astype(np.float32)
-    return float(np.dot(samples, samples)) / samples.size if samples.size else 0.0
+    samples = np.frombuffer(pcm16, _SAMPLE).astype(np.float32)
+    return float(samples.dot(samples)) / samples.size if samples.size else 0.0
 
 
 def mean_square_of_dbfs(level_dbfs: float) -> float:

@@ -189,13 +189,14 @@ class JsonStreamCodec(ABC):
         if audio is None:
             raise RuntimeError("nothing can be sent before the stream has started")
         match command:
-            case Play(payload=payload):
+            case Play():
+                payload = command.payload
                 check_outbound(payload, audio)
                 payload = self._chunk(payload, audio)
                 if self._outbound_is_swapped:
                     payload = swapped(payload)
                 return self._media_head + _b64encode(payload) + b'"}}'
-            case Mark(name=name):
-                return self._mark_head + _encode(name) + b"}}"
+            case Mark():
+                return self._mark_head + _encode(command.name) + b"}}"
             case Clear():
                 return self._clear

@@ -1,10 +1,10 @@
 """What JSON media streams have in common: limits, refusals, byte order, settings."""
 
+from array import array
 from collections.abc import Collection, Mapping
 from typing import Literal
 
 import msgspec
-import numpy as np
 import pybase64
 
 from media.audio.format import AudioFormat
@@ -102,7 +102,9 @@ def l16_from_wire(payload: bytes, byte_order: ByteOrder) -> bytes:
 
 def swapped(pcm16: bytes) -> bytes:
     """16-bit samples in the other byte order."""
-    return np.frombuffer(pcm16, np.uint16).byteswap().tobytes()
+    samples = array("H", pcm16)
+    samples.byteswap()
+    return samples.tobytes()
 
 
 def check_outbound(payload: bytes, audio: AudioFormat) -> None:

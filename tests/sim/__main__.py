@@ -19,7 +19,8 @@ from tests.sim.seeds import SEEDS, known_seeds
 from tests.sim.tally import Tally
 from tests.sim.trace import Trace
 
-BATCH = 100
+BATCHES = 10, 100
+"""How many calls a process takes at a time: few towards the end, so that all are done at once."""
 COLLECT_EVERY = 20
 SHOWN = 10
 
@@ -46,33 +47,39 @@ def run_batch(seeds: list[int]) -> Tally:
 def _batches(options: argparse.Namespace) -> Iterator[list[int]]:
     known = known_seeds() if options.known else []
     seeds = [*known, *(call_seed(options.seed, number) for number in range(options.calls))]
-    for start in range(0, len(seeds), BATCH):
-        yield seeds[start : start + BATCH]
+    fewest, most = BATCHES
+    start = 0
+    while start < len(seeds):
+        share = (len(seeds) - start) // (3 * options.jobs)
+        end = start + min(max(share, fewest), most)
+        yield seeds[start:end]
+        start = end
 
 
 def _run_all(options: argparse.Namespace) -> Tally:
     total = Tally()
     batches = list(_batches(options))
+    calls = sum(map(len, batches))
     again = f"--seed {options.seed} --calls {options.calls} --jobs {options.jobs}"
     tell(f"simulating; the same again: python -m tests.sim {again}")
     began_s = time.perf_counter()
     if options.jobs > 1:
         with ProcessPoolExecutor(options.jobs) as pool:
-            for done, tally in enumerate(pool.map(run_batch, batches), 1):
-                _progress(total, tally, done / len(batches), time.perf_counter() - began_s)
+            for tally in pool.map(run_batch, batches):
+                _progress(total, tally, calls, time.perf_counter() - began_s)
     else:
-        for done, batch in enumerate(batches, 1):
-            tally = run_batch(batch)
-            _progress(total, tally, done / len(batches), time.perf_counter() - began_s)
+        for tally in map(run_batch, batches):
+            _progress(total, tally, calls, time.perf_counter() - began_s)
     sys.stderr.write("\n")
     tell(f"seed {options.seed}: {total.summary(time.perf_counter() - began_s)}")
     return total
 
 
-def _progress(total: Tally, tally: Tally, share: float, took_s: float) -> None:
+def _progress(total: Tally, tally: Tally, calls: int, took_s: float) -> None:
     """Tell what failed, how far it is, and how long it will take yet."""
     shown = len(total.failed)
     total.add(tally)
+    share = total.calls / calls
     for outcome in total.failed[shown : max(shown, SHOWN)]:
         show(outcome)
     left_s = round(took_s * (1 - share) / share)

@@ -8,9 +8,8 @@ from typing import Any
 
 from media.playout import QUEUE_LIMIT_MS
 from voicecore.session import INBOX_LIMIT, Session
-from voicecore.turns import inputs
 from voicecore.turns.machine import Phase
-from voicecore.turns.outputs import PlayTones
+from voicecore.turns.outputs import Emit, PlayTones
 
 
 class WatchedSession(Session):
@@ -132,16 +131,18 @@ class WatchedSession(Session):
         if len(self._inbox) > self.inbox_max:
             self.inbox_max = len(self._inbox)
 
-    def _step(self, item: inputs.Input) -> None:
-        if type(item) is inputs.CallStarted:
-            self.begun = True
-        super()._step(item)
+    def _begin(self) -> None:
+        super()._begin()
+        # What was posted is taken before the next deadline is set, and so before the next check.
+        self.begun = True
 
     def _perform(self, output: Any) -> None:
         super()._perform(output)
         if type(output) is PlayTones:
             self.with_tones.add(output.reply)
-        kind = getattr(output, "type", "")
+        if type(output) is not Emit:
+            return
+        kind = output.type
         if kind == "agent_turn":
             reply = output.data["reply"]
             if reply in self.ended_replies:
@@ -153,14 +154,11 @@ class WatchedSession(Session):
             self.ended_replies.add(output.data["reply"])
         elif kind == "tool_called" and output.data["reply"] == self._machine.draft:
             self._fail(f"1: a tool runs for reply {output.data['reply']}, which is a draft")
-        if kind:
-            self.last_progress_ms = self.leg.now_ms()
+        self.last_progress_ms = self.leg.now_ms()
 
     def _arm(self) -> None:
+        """The end of every step."""
         super()._arm()
-        self._check_step()
-
-    def _check_step(self) -> None:
         machine = self._machine
         live = machine.live_reply
         if live is not None and live != self._last_live:

@@ -7,6 +7,7 @@ each; nothing that the server believes is asked.
 """
 
 from collections import Counter
+from sys import byteorder
 from typing import NamedTuple
 
 from media.audio.format import AudioFormat, Encoding
@@ -94,15 +95,25 @@ class Ear:
     def heard_us(self) -> int:
         return sum(stretch.end_us - stretch.start_us for stretch in self._stretches)
 
-    def tally(self) -> Counter[tuple[int, bytes]]:
+    def tally(self) -> dict[tuple[int, bytes], int]:
         """How many milliseconds were heard of each word of each reply, by the word's key."""
-        samples: list[tuple[int, bytes]] = []
         step = _SAMPLED_MS * self._bytes_per_ms
+        heard: dict[int, list[bytes]] = {}
         for stretch in self._stretches:
+            payload = stretch.payload
             size = (stretch.end_us - stretch.start_us) * self._bytes_per_ms // 1000
-            payload, reply = stretch.payload, stretch.reply
-            samples += [
-                (reply, payload[place : place + PATTERN_BYTES])
-                for place in range(0, min(size, len(payload)), step)
-            ]
-        return Counter({key: count * _SAMPLED_MS for key, count in Counter(samples).items()})
+            samples = -(-min(size, len(payload)) // step)
+            if samples > 0:
+                pieces = heard.setdefault(stretch.reply, [])
+                pieces.append(payload[: samples * step].ljust(samples * step, b"\0"))
+        return {
+            (reply, key.to_bytes(PATTERN_BYTES, byteorder)): count * _SAMPLED_MS
+            for reply, pieces in heard.items()
+            for key, count in Counter(_every(step, b"".join(pieces))).items()
+        }
+
+
+def _every(step: int, audio: bytes) -> list[int]:
+    """The four bytes at each step, as numbers, which are counted faster."""
+    numbers: list[int] = memoryview(audio).cast("I")[:: step // PATTERN_BYTES].tolist()
+    return numbers

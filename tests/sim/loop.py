@@ -64,7 +64,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._draw = random.Random(f"loop:{seed}").random
         self._lag_s = lag_ms / 1000
         self._lag_share = 1 / lag_every if lag_ms else 0.0
-        self._soon: deque[Handle] = deque()
+        self._soon: deque[list[Any]] = deque()
         self._heap: list[list[Any]] = []
         self._count = 0
         self._task_count = 0
@@ -108,37 +108,43 @@ class SimLoop(asyncio.BaseEventLoop):
         try:
             while True:
                 while soon:
-                    _, _, _, callback, args = soon.popleft()
+                    handle = soon.popleft()
+                    callback = handle[3]
                     if callback is not None:
                         steps += 1
-                        callback(*args)
+                        callback(*handle[4])
                         if steps > max_steps:
                             raise Stuck(f"{steps} steps by {self.now_s - START_S:.3f} s")
                 jumps += 1
-                if jumps % ASK_EVERY == 0 and done():
+                if not jumps % ASK_EVERY and done():
                     return True
                 while heap and heap[0][3] is None:
                     heappop(heap)
                 if not heap or heap[0][0] > limit_s:
                     return done()
-                now_s = max(heap[0][0], self.now_s)
+                now_s, _, _, callback, args = handle = heappop(heap)
+                if now_s < self.now_s:
+                    now_s = self.now_s
                 if lag_share and self._draw() < lag_share:
                     now_s += ceil(self._draw() * self._lag_s * GRID_HZ) / GRID_HZ
                 self.now_s = now_s
                 self.now_ms = int(now_s * 1000 + 0.001)
-                handle = heappop(heap)
-                if not heap or heap[0][0] > now_s:  # alone, as nearly always
+                if heap and heap[0][0] <= now_s:
+                    soon.append(handle)
+                    self._take_due(now_s)
+                else:  # alone, as nearly always
                     steps += 1
-                    handle[3](*handle[4])
-                    continue
-                soon.append(handle)
-                while heap and heap[0][0] <= now_s:
-                    handle = heappop(heap)
-                    if handle[3] is not None:
-                        soon.append(handle)
+                    callback(*args)
         finally:
             self.steps = steps
             asyncio._set_running_loop(None)
+
+    def _take_due(self, now_s: float) -> None:
+        heap = self._heap
+        while heap and heap[0][0] <= now_s:
+            handle = heappop(heap)
+            if handle[3] is not None:
+                self._soon.append(handle)
 
     def pending(self) -> list[Callable[..., Any]]:
         """What the timers call that are still to come."""

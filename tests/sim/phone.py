@@ -105,8 +105,15 @@ class Phone:
         self._quiet_ms = 0
         self._muted = False
         self._script = self._act(plan.steps)
-        self._frame_bytes = plan.inbound.frame_bytes
         self._bytes_per_ms = plan.inbound.bytes_per_ms
+        self._outbound_frame_bytes = plan.outbound.frame_bytes
+        net = plan.net
+        # What a tick sends in milliseconds and bytes: in speech, in silence, and kept back.
+        idle_ms = max(net.quiet_message_ms, IDLE_MS)
+        self._loud, self._quiet, self._idle = (
+            (message_ms, plan.inbound.frame_bytes * (message_ms // FRAME_MS))
+            for message_ms in (net.message_ms, net.quiet_message_ms, idle_ms)
+        )
         self._silences: dict[int, bytes] = {}
         """Silence of each size, in base64."""
         self._tick_us = 0
@@ -148,19 +155,20 @@ class Phone:
             self.wrong.append(f"protocol: {message.code}: {message.detail}")
             return
         at_us = self._arrival_us()
-        if isinstance(message, ServerAudio):
-            reply = self._reply_of(message.payload)
+        if type(message) is ServerAudio:
+            payload = message.payload
+            reply = self._reply_of(payload)
             if reply is not None:
                 self._reply = reply
             self._on_sent("audio", reply or 0)
             if not self.gone:
-                self.ear.play(at_us, message.payload, self._reply)
-        elif isinstance(message, ServerMark):
+                self.ear.play(at_us, payload, self._reply)
+        elif type(message) is ServerMark:
             self._clears_before[message.name] = self._clears
             if not self.gone:
                 self.ear.mark(at_us, message.name)
                 self._arm_marks()
-        elif isinstance(message, ServerClear):
+        elif type(message) is ServerClear:
             self._clears += 1
             self._on_sent("clear", self._reply)
             if not self.gone:
@@ -170,7 +178,7 @@ class Phone:
     def _reply_of(self, payload: bytes) -> int | None:
         """Whose the first word is; tones may come before it."""
         whose = self._whose
-        for place in range(0, len(payload), self.plan.outbound.frame_bytes):
+        for place in range(0, len(payload), self._outbound_frame_bytes):
             reply = whose(payload[place : place + PATTERN_BYTES])
             if reply is not None:
                 return reply
@@ -178,10 +186,11 @@ class Phone:
 
     def _arrival_us(self) -> int:
         net = self.plan.net
-        at_us = self.now_us + net.down_ms * 1000
+        at_us = round((self._loop.now_s - START_S) * 1_000_000) + net.down_ms * 1000
         if net.jitter_ms:
             at_us += int(self._random.random() * net.jitter_ms * 1000)
-        self._down_us = max(self._down_us, at_us)
+        if at_us > self._down_us:
+            self._down_us = at_us
         return self._down_us
 
     def unread_bytes(self) -> int:
@@ -248,22 +257,20 @@ class Phone:
         if self.closes or self.gone:
             return
         net = self.plan.net
-        self._tick_us = self.now_us
+        now_s = self._loop.now_s
+        self._tick_us = round((now_s - START_S) * 1_000_000)
         next(self._script, None)
         if self.plan.hangup_in and self.plan.hangup_in == self._moment():
             self._leave("hangup")
         if self.closes or self.gone:
             return
-        idle = False
         if self._sound:
             self._quiet_ms = 0
-            message_ms = net.message_ms
+            message_ms, size = self._loud
+            idle = False
         else:
-            message_ms = net.quiet_message_ms
-            if net.suppresses and self._quiet_ms > TAIL_MS:
-                idle = True
-                message_ms = max(message_ms, IDLE_MS)
-        size = self._frame_bytes * (message_ms // FRAME_MS)
+            idle = net.suppresses and self._quiet_ms > TAIL_MS
+            message_ms, size = self._idle if idle else self._quiet
         if net.odd_sizes:
             size = self._random.randint(1, 2 * size) // 2 * 2 + 2
         if idle:
@@ -278,7 +285,7 @@ class Phone:
         wait_us = size * 1000 // self._bytes_per_ms
         if net.jitter_ms:
             wait_us += int((self._random.random() - 0.5) * min(net.jitter_ms * 1000, wait_us))
-        self._loop.at(self._loop.now_s + wait_us / 1_000_000, self._tick)
+        self._loop.at(now_s + wait_us / 1_000_000, self._tick)
 
     # Marks
 
@@ -375,7 +382,10 @@ class Phone:
         pool, per_ms = speech(self.plan.inbound), self.plan.inbound.bytes_per_ms
         start = self._random.randrange(0, POOL_MS // FRAME_MS) * FRAME_MS * per_ms
         size = duration_ms * per_ms
-        self._sound = (pool[start:] + pool * (size // len(pool) + 1))[:size]
+        sound = pool[start : start + size]
+        while len(sound) < size:
+            sound += pool[: size - len(sound)]
+        self._sound = sound
         self._place, self.sounding = 0, True
 
     def _leave(self, how: str) -> None:

@@ -1,6 +1,7 @@
 """One call's fate: everything about it that is not the product's doing, drawn from one seed."""
 
 import random
+from collections import defaultdict
 from hashlib import blake2b
 from typing import Any
 
@@ -143,12 +144,18 @@ class _Draw(random.Random):
         return self.randrange(low, high + 1, step)
 
 
+_DRAWS: defaultdict[str, _Draw] = defaultdict(_Draw)
+"""Of each part's name, seeded anew for each plan: making one seeds it twice."""
+
+
 def draw_plan(seed: int) -> Plan:
     """The same seed gives the same plan. Each part has numbers of its own, so that a change to
     one leaves the others of every known seed as they were."""
 
     def part(name: str) -> _Draw:
-        return _Draw(f"{name}:{seed}")
+        draw = _DRAWS[name]
+        draw.seed(f"{name}:{seed}")
+        return draw
 
     draw = part("line")
     carrier = draw.choice(("twilio", "twilio", "telnyx"))

@@ -1,6 +1,7 @@
 """What must hold once a call is over."""
 
 from collections import Counter
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -84,13 +85,17 @@ def _history(world: World, line: Line) -> list[str]:
 
 
 def _heard_words(
-    reply: int, words: list[SpokenWord], tally: Counter[tuple[int, bytes]]
+    reply: int, words: list[SpokenWord], tally: Mapping[tuple[int, bytes], int]
 ) -> list[str]:
     """``tally`` counts each sound once: of a sentence that was said again it has the sum."""
-    left, heard = tally.copy(), []
+    left: dict[bytes, int] = {}
+    heard = []
     for word in words:
-        heard_ms = min(left[reply, word.key], word.duration_ms)
-        left[reply, word.key] -= heard_ms
+        left_ms = left.get(word.key)
+        if left_ms is None:
+            left_ms = tally.get((reply, word.key), 0)
+        heard_ms = min(left_ms, word.duration_ms)
+        left[word.key] = left_ms - heard_ms
         if 2 * heard_ms >= word.duration_ms:
             heard.append(word.text)
     return heard

@@ -2,13 +2,13 @@
 
 import copy
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 import msgspec
 import yaml
 
-from media.audio.format import AudioFormat
+from media.audio.format import FRAME_MS, AudioFormat
 from media.transport import Connection, Leg
 from media.vad import DETECTORS, Vad
 from media.vad.webrtc import WebRtcVad
@@ -96,11 +96,12 @@ class _LoudnessVad(WebRtcVad):
 
     def __init__(self, audio: AudioFormat, mode: int) -> None:
         super().__init__(audio, mode)
-        self._silence = audio.silence(1)[:1]
+        self._quiet = audio.silence(FRAME_MS)
+        self._silence = self._quiet[:1]
         self._most = audio.frame_bytes // 2
 
     def voiced(self, frame: bytes) -> bool:
-        return frame.count(self._silence) < self._most
+        return frame != self._quiet and frame.count(self._silence) < self._most
 
 
 cast(dict[str, Callable[[AudioFormat, int], Vad]], DETECTORS)["simulated"] = _LoudnessVad
@@ -113,12 +114,17 @@ class Agent(msgspec.Struct, frozen=True):
     phrases: Mapping[bytes, tuple[SpokenWord, ...]]
 
 
+@cache
+def _prepared(name: str) -> AnsweringAgent:
+    values = {**_BASE, **AGENTS[name]}
+    values["turn_taking"] = {**values.get("turn_taking", {}), "backchannel_after_ms": 1000}
+    return prepare(parse_agent(yaml.safe_dump(values), "agent.yaml"), {})
+
+
 @lru_cache(maxsize=64)
 def agent_for(name: str, line: AudioFormat, *, cold: bool) -> Agent:
     """``cold``: its phrases are not spoken beforehand."""
-    values = {**_BASE, **AGENTS[name]}
-    values["turn_taking"] = {**values.get("turn_taking", {}), "backchannel_after_ms": 1000}
-    agent = prepare(parse_agent(yaml.safe_dump(values), "agent.yaml"), {})
+    agent = copy.copy(_prepared(name))
     fixed = FixedPhrases(agent.spoken._fixed.required, (*agent.spoken._fixed.optional, *FREQUENT))
     agent.spoken = SpokenSentences("voice", SpeechCache(), fixed)
     voice = WatchedTts({"word_ms": 200}, lambda what, event: None, first_code=0)
@@ -161,9 +167,10 @@ def _own_spoken(agent: Agent, plan: Plan) -> SpokenSentences:
     cache = SpeechCache()
     own = SpokenSentences(theirs._voice, cache, theirs._fixed)
     own._required.update(theirs._required)
-    for (voice, text), entry in theirs._cache._entries.items():
-        if text not in FREQUENT or plan.seed % 2:
-            cache.put(voice, text, entry.original)
+    for key, entry in theirs._cache._entries.items():
+        if key[1] not in FREQUENT or plan.seed % 2:  # as ``put`` would, which has seen it
+            cache._entries[key] = type(entry)(entry.original, entry.size_bytes)
+            cache.size_bytes += entry.size_bytes
     own._ready = not plan.cold
     return own
 

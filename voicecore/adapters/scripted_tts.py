@@ -62,9 +62,23 @@ class TtsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How it fails, on demand."""
 
 
+@lru_cache(maxsize=8)
 def speech_like(rate_hz: int, duration_ms: int, seed: int) -> Samples:
     """Mono PCM16 that a voice activity detector takes for speech: harmonics of a wandering
     pitch, two formants, five syllables a second, at about -20 dB of full scale."""
+    at_s = np.arange(rate_hz * duration_ms // 1000) / rate_hz
+    sound = _harmonics(rate_hz, duration_ms).copy()
+    sound += 0.02 * np.random.default_rng(seed).standard_normal(at_s.size)
+    sound *= 0.25 + 0.75 * np.sin(np.pi * 5 * at_s) ** 2
+    sound *= 10 ** (-20 / 20) / np.sqrt(np.mean(sound**2))
+    samples: Samples = np.clip(np.rint(sound * 32767), -32768, 32767).astype(np.int16)
+    samples.flags.writeable = False  # it is handed out again
+    return samples
+
+
+@lru_cache(maxsize=8)
+def _harmonics(rate_hz: int, duration_ms: int) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    """What is the same of every such sound, and takes longest to make."""
     count = rate_hz * duration_ms // 1000
     at_s = np.arange(count) / rate_hz
     pitch_hz = 125 + 20 * np.sin(2 * np.pi * 0.7 * at_s) + 8 * np.sin(2 * np.pi * 2.3 * at_s)
@@ -78,10 +92,7 @@ def speech_like(rate_hz: int, duration_ms: int, seed: int) -> Samples:
             1 + ((nominal_hz - 1700) / 350) ** 2
         )
         sound += (gain + 0.03) * np.sin(harmonic * phase)
-    sound += 0.02 * np.random.default_rng(seed).standard_normal(count)
-    sound *= 0.25 + 0.75 * np.sin(np.pi * 5 * at_s) ** 2
-    sound *= 10 ** (-20 / 20) / np.sqrt(np.mean(sound**2))
-    return np.clip(np.rint(sound * 32767), -32768, 32767).astype(np.int16)
+    return sound
 
 
 @lru_cache(maxsize=32)

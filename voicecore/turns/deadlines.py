@@ -26,7 +26,7 @@ class Deadlines:
         return name in self._at_ms
 
     def next(self) -> int | None:
-        return min(self._at_ms.values(), default=None)
+        return min(self._at_ms.values()) if self._at_ms else None
 
     def take_due(self, now_ms: int) -> str | None:
         """The earliest name that is due, which is then forgotten; None when none is."""

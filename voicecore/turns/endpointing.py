@@ -109,13 +109,17 @@ class Endpointing:
         self._pauses_ms: deque[int] = deque(maxlen=REMEMBERED_PAUSES)
         self._cut_off_ms = 0
         self._marks = Marks(believed=policy.marks_ends)
+        self._judged = "", completeness("", policy.language)
+        """The text that was judged last: it is asked about more than once."""
 
     def odds(
         self, text: str, *, vendor_says_over: bool = False, audio: float | None = None
     ) -> float:
         """The logarithm of the odds that a turn of this text is over. ``audio`` is a model's
         probability that it is, None where there is none."""
-        judged = completeness(text, self._policy.language)
+        if text != self._judged[0]:
+            self._judged = text, completeness(text, self._policy.language)
+        judged = self._judged[1]
         odds = TEXT_ODDS[judged] + self._policy.sound_odds(audio)
         if not text or judged in UNMARKED:
             return odds

@@ -62,6 +62,8 @@ from voicecore.turns.synthesis import PLAYOUT
 from voicecore.turns.taking import WENT_ON, Taking
 
 MAX_DURATION = "max_duration"
+_TELLING = frozenset({Heard, SpeechStopped, TurnEndJudged})
+"""What tells something of whether the caller has finished."""
 
 
 class Phase(StrEnum):
@@ -128,7 +130,7 @@ class TurnMachine:
         if self.phase is not Phase.ENDED:
             self._dispatch(now_ms, event)
             self._settle(now_ms)
-            if isinstance(event, Heard | SpeechStopped | TurnEndJudged):
+            if type(event) in _TELLING:
                 self._foresee(now_ms)
         return self._drain()
 
@@ -146,7 +148,13 @@ class TurnMachine:
 
     def _dispatch(self, now_ms: int, event: Input) -> None:  # noqa: C901 - a table
         speaker = self._speaker
-        match event:
+        match event:  # what comes most, first
+            case AudioCame():
+                speaker.audio_came(now_ms, event.reply, event.duration_ms)
+            case Heard():
+                self._heard(now_ms, event)
+            case Thought():
+                speaker.thought(now_ms, event)
             case CallStarted():
                 self._call_started(now_ms)
             case SpeechStarted():
@@ -158,16 +166,10 @@ class TurnMachine:
             case TurnEndJudged():
                 if self._listener.audio_opinion(now_ms, event.at_ms, event.probability):
                     self._out.append(turn_end_judged(event))
-            case Heard():
-                self._heard(now_ms, event)
-            case Thought():
-                speaker.thought(now_ms, event)
             case ThoughtFailed():
                 speaker.thought_failed(now_ms, event.reply, event.error)
             case FillerPlays():
                 speaker.filler_plays(now_ms, event)
-            case AudioCame():
-                speaker.audio_came(now_ms, event.reply, event.duration_ms)
             case WordsCame():
                 speaker.words_came(event.reply, event.words)
             case SpeechDone():
