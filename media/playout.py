@@ -17,6 +17,7 @@ import msgspec
 from media.audio.format import FRAME_MS, AudioFormat
 from media.audio.levels import quiet_end_ms, quiet_ms
 from media.carrier import CarrierCommand, Clear, Mark, Play
+from media.reply_audio import ReplyAudio
 
 QUEUE_LIMIT_MS = 600_000
 """Audio kept unsent for one leg. A vendor that floods beyond it is misbehaving."""
@@ -57,75 +58,6 @@ class PlayoutOverflow(Exception):
     """More unsent audio than ``QUEUE_LIMIT_MS``."""
 
 
-class _Reply:
-    """One reply's audio: a buffer that is read from ``read`` on, and where it was played."""
-
-    __slots__ = ("buffer", "end_marked", "finished", "frame_bytes", "keep_bytes", "marked_bytes",
-                 "number", "paused", "read", "rest_bytes", "run", "sent_bytes",
-                 "stretches")  # fmt: skip
-
-    def __init__(self, number: int, frame_bytes: int, keep_bytes: int) -> None:
-        self.number = number
-        self.frame_bytes = frame_bytes
-        self.keep_bytes = keep_bytes
-        self.paused = False
-        self.run = 0
-        self.buffer = bytearray()
-        self.read = 0
-        self.finished = False
-        self.end_marked = False
-        self.sent_bytes = 0
-        self.marked_bytes = -1
-        self.rest_bytes = -1
-        # Unbroken stretches as the carrier plays them: when each began, at which byte.
-        self.stretches: list[tuple[int, int]] = []
-
-    def unsent_bytes(self) -> int:
-        """Whole frames that wait to be sent: carriers do not take less (Telnyx), and ``finish``
-        fills up the last."""
-        waiting = len(self.buffer) - self.read
-        return waiting - waiting % self.frame_bytes
-
-    def take(self, size: int) -> bytes:
-        size = min(size, self.unsent_bytes())
-        payload = bytes(self.buffer[self.read : self.read + size])
-        self.read += len(payload)
-        if self.read >= _COMPACT_BYTES + self.keep_bytes:
-            # What was sent lately may have to be sent again, after a pause.
-            del self.buffer[: self.read - self.keep_bytes]
-            self.read = self.keep_bytes
-        return payload
-
-    def rewind(self, position_bytes: int) -> None:
-        """Go back to a position that was sent, as far as the audio is kept; never forward."""
-        kept_from = self.sent_bytes - self.read
-        position_bytes -= position_bytes % self.frame_bytes
-        position_bytes = min(max(position_bytes, kept_from), self.sent_bytes)
-        self.read -= self.sent_bytes - position_bytes
-        self.sent_bytes = position_bytes
-
-    def ahead(self, size: int) -> bytes:
-        """The next audio, as far as it is there."""
-        return bytes(self.buffer[self.read : self.read + size])
-
-    def before(self, size: int) -> bytes:
-        """The last audio that was sent, as far as it is kept."""
-        return bytes(self.buffer[max(self.read - size, 0) : self.read])
-
-    def skip(self, size: int) -> None:
-        """Take some of the next audio for sent."""
-        size = min(size, self.unsent_bytes())
-        if size > 0:
-            self.read += size
-            self.sent_bytes += size
-
-    def name(self) -> str:
-        return f"{self.number}.{self.run}" if self.run else f"{self.number}"
-
-
-_COMPACT_BYTES = 16_384
-
-
 class Playout:
     """One leg's outbound audio, in ``audio`` format."""
 
@@ -141,7 +73,7 @@ class Playout:
         # A chunk leaves as soon as it fits into the lead.
         self._refill_ms = max(lead_ms - chunk_ms, FRAME_MS)
         self._keep_bytes = (lead_ms + KEPT_MS) // FRAME_MS * audio.frame_bytes
-        self._replies: dict[int, _Reply] = {}
+        self._replies: dict[int, ReplyAudio] = {}
         self._end_ms = 0  # when the carrier will have played everything sent
         self._last_played = (-1, 0)
         # How much later than expected marks come back at least: by the way there and back.
@@ -320,14 +252,14 @@ class Playout:
             heard_ms = min(self.audio.duration_ms(start_byte) + at_ms - start_ms, end_ms)
         return heard_ms
 
-    def _reply(self, number: int) -> _Reply:
+    def _reply(self, number: int) -> ReplyAudio:
         state = self._replies.get(number)
         if state is None:
-            state = _Reply(number, self.audio.frame_bytes, self._keep_bytes)
+            state = ReplyAudio(number, self.audio.frame_bytes, self._keep_bytes)
             self._replies[number] = state
         return state
 
-    def _ready(self, state: _Reply, now_ms: int) -> bool:
+    def _ready(self, state: ReplyAudio, now_ms: int) -> bool:
         ahead_ms = self._end_ms - now_ms
         if state.paused or ahead_ms > self._refill_ms:
             return False
@@ -338,7 +270,7 @@ class Playout:
         # messages cost less and do not click.
         return unsent_bytes >= self._chunk_bytes or state.finished or ahead_ms <= FRAME_MS
 
-    def _due_ms(self, state: _Reply, position_bytes: int) -> int | None:
+    def _due_ms(self, state: ReplyAudio, position_bytes: int) -> int | None:
         due_ms = None
         for start_ms, start_byte in state.stretches:
             if start_byte < position_bytes:
@@ -346,7 +278,7 @@ class Playout:
         return due_ms
 
     def _send(
-        self, state: _Reply, payload: bytes, now_ms: int, commands: list[CarrierCommand]
+        self, state: ReplyAudio, payload: bytes, now_ms: int, commands: list[CarrierCommand]
     ) -> None:
         resumed = state.run > 0 and state.marked_bytes < 0
         if not state.stretches:
@@ -366,7 +298,7 @@ class Playout:
             position_ms = self.audio.duration_ms(state.sent_bytes)
             commands.append(Mark(f"{state.name()}:{position_ms}"))
 
-    def _end(self, state: _Reply, now_ms: int, commands: list[CarrierCommand]) -> None:
+    def _end(self, state: ReplyAudio, now_ms: int, commands: list[CarrierCommand]) -> None:
         if not state.sent_bytes:
             self._played(state, now_ms)
         elif not state.end_marked:
@@ -375,7 +307,7 @@ class Playout:
         elif now_ms >= self._end_ms + MARK_GRACE_MS:
             self._played(state, now_ms)
 
-    def _played(self, state: _Reply, now_ms: int) -> None:
+    def _played(self, state: ReplyAudio, now_ms: int) -> None:
         if self._replies.pop(state.number, None) is not None:
             played_ms = self.audio.duration_ms(state.sent_bytes)
             self._last_played = (state.number, played_ms)

@@ -4,8 +4,9 @@ Each language's backchannels are those that telephone corpora list most often (S
 dialogue acts ``b`` and ``aa`` for English); an agent file can add to them or take from them.
 """
 
+import re
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 
 _BACKCHANNELS: Mapping[str, str] = {
     "en": "mm, mmm, mhm, mmhm, mmhmm, mmm hmm, mm hm, mm hmm, hm, hmm, uh huh, uhhuh, uhuh, "
@@ -75,11 +76,12 @@ _QUESTION_WORDS: Mapping[str, str] = {
 MOST_HOLLOW_WORDS = 3
 
 Phrase = tuple[str, ...]
+_WORD = re.compile(r"[^\W_]+")
 
 
 def plain(text: str) -> Phrase:
     """The words of a text without case and punctuation; hyphens and apostrophes part words."""
-    return tuple("".join(c if c.isalnum() else " " for c in text.casefold()).split())
+    return tuple(_WORD.findall(text.casefold()))
 
 
 def backchannels(language: str) -> frozenset[Phrase]:
@@ -125,9 +127,14 @@ def is_beginning(words: Phrase, phrases: frozenset[Phrase]) -> bool:
     return any(len(phrase) > size and phrase[:size] == words for phrase in phrases)
 
 
+@lru_cache(64)
+def _longest(phrases: frozenset[Phrase]) -> int:
+    return max((len(phrase) for phrase in phrases), default=0)
+
+
 def without(words: Phrase, phrases: frozenset[Phrase]) -> Phrase:
     """The words that are in none of the phrases; longer phrases are matched first."""
-    longest = max((len(phrase) for phrase in phrases), default=0)
+    longest = _longest(phrases)
     left: list[str] = []
     place = 0
     while place < len(words):

@@ -77,6 +77,7 @@ class BargeIn:
         self._deadlines = deadlines
         self._out = out
         self._ear = ear
+        self._idle = policy.never | policy.hollow
         self._began_ms = self._silent_ms = self._stopped_ms = 0
         """When the agent was paused, since when it has been silent, and when the last sound since
         was over."""
@@ -217,7 +218,7 @@ class BargeIn:
     def _words_by_ms(self, verdict: Verdict | None) -> int:
         """How long the final words of a short sound are waited for."""
         said = plain(self._listener.certain_text)
-        words = without(said, self._policy.never | self._policy.hollow)
+        words = without(said, self._idle)
         likely = verdict is Verdict.INTERRUPTION or (
             verdict is None and len(words) >= FEWEST_TELLING_WORDS
         )

@@ -6,6 +6,7 @@ so far, whether the caller takes the floor or the agent goes on.
 
 from difflib import SequenceMatcher
 from enum import StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -92,8 +93,7 @@ def judge_words(
         return None
     if is_echo(words, agent_words):
         return Verdict.ECHO
-    longer = frozenset(phrase for phrase in policy.never if len(phrase) > 1)
-    rest = without(words, longer)  # "no problem" is no "no"
+    rest = without(words, _longer(policy.never))  # "no problem" is no "no"
     if len(without(rest, policy.always)) < len(rest):
         return Verdict.INTERRUPTION
     said = without(words, policy.never)
@@ -107,6 +107,12 @@ def judge_words(
     if len(said) <= MOST_HOLLOW_WORDS and not without(said, policy.hollow):
         return None
     return Verdict.INTERRUPTION if len(said) >= policy.min_words else None
+
+
+@lru_cache(64)
+def _longer(phrases: frozenset[Phrase]) -> frozenset[Phrase]:
+    """Those of several words."""
+    return frozenset(phrase for phrase in phrases if len(phrase) > 1)
 
 
 def may_be_speech(policy: OverlapPolicy, *, sound_ms: int, above_noise_db: float) -> bool:
