@@ -3,7 +3,7 @@
 A directory with three files, as in the package ``moonshine-voice``: ``encoder_model`` turns 16 kHz
 samples into a state every 24 ms, ``decoder_model_merged`` writes tokens from them one by one, and
 ``tokenizer.bin`` says what each token is. The package's own library hears the same words in twice
-the time and four times the processor's, and does not tell how sure it is of them.
+the time and more than twice the processor's, and does not tell how sure it is of them.
 """
 
 import math
@@ -29,6 +29,10 @@ class UnfitModelError(Exception):
     """A directory without such a model. The text says what was expected."""
 
 
+class UnfitInputError(Exception):
+    """Samples that the model cannot work on."""
+
+
 class Heard(msgspec.Struct, frozen=True):
     """A text, and how sure the model was of its tokens: their probabilities' geometric mean."""
 
@@ -47,13 +51,17 @@ class MoonshineModel:
         except ImportError as error:
             raise UnfitModelError(f"the package onnxruntime is missing: {error}") from error
         self._value = onnxruntime.OrtValue.ortvalue_from_numpy
+        state = onnxruntime.capi.onnxruntime_pybind11_state
+        self._refusals = (ValueError, state.Fail, state.InvalidArgument, state.InvalidGraph,
+                          state.InvalidProtobuf, state.NotImplemented,
+                          state.RuntimeException)  # fmt: skip
         self._tokens = read_tokens(directory / "tokenizer.bin")
         options = onnxruntime.SessionOptions()
         # A second thread for one utterance costs more than it gains: calls share the processor.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        self._encoder: Any = _session(onnxruntime, directory, "encoder_model", options)
-        self._decoder: Any = _session(onnxruntime, directory, "decoder_model_merged", options)
+        self._encoder = self._session(onnxruntime, directory, "encoder_model", options)
+        self._decoder = self._session(onnxruntime, directory, "decoder_model_merged", options)
         self._check_shapes()
         outputs = [output.name for output in self._decoder.get_outputs()]
         self._first_outputs = outputs
@@ -68,7 +76,9 @@ class MoonshineModel:
         }
 
     def hear(self, speech: Samples) -> Heard:
-        """The words of some speech at 16 kHz, samples of -1 to 1."""
+        """The words of some speech at 16 kHz, samples of -1 to 1.
+
+        :raises UnfitInputError: the model fails on it."""
         if len(speech) < _FEWEST_SAMPLES:
             return Heard("", 0.0)
         samples = np.ascontiguousarray(speech, np.float32)[np.newaxis]
@@ -77,20 +87,26 @@ class MoonshineModel:
             "input_values": value(samples),
             "attention_mask": value(np.ones(samples.shape, np.int64)),
         }
-        (states,) = self._encoder.run_with_ort_values(["last_hidden_state"], takes)
+        try:
+            (states,) = self._encoder.run_with_ort_values(["last_hidden_state"], takes)
+        except self._refusals as error:
+            raise UnfitInputError(f"the encoder refused {len(speech)} samples: {error}") from error
         most = math.ceil(len(speech) / RATE_HZ * _TOKENS_PER_S)
-        tokens, log_probability = self._write(states, most)
+        try:
+            tokens, log_probability = self._write(takes["attention_mask"], states, most)
+        except self._refusals as error:
+            raise UnfitInputError(f"the decoder refused {len(speech)} samples: {error}") from error
         pieces = b"".join(self._tokens[token] for token in tokens)
         text = pieces.replace(_SPACE, b" ").decode(errors="replace").strip()
-        return Heard(text, math.exp(log_probability))
+        sure = math.exp(log_probability)
+        return Heard(text, 0.0 if math.isnan(sure) else round(sure, 2))
 
-    def _write(self, states: Any, most: int) -> tuple[list[int], float]:
+    def _write(self, mask: Any, states: Any, most: int) -> tuple[list[int], float]:
         """Tokens, the likeliest each time, and the mean of their logarithmic probabilities, the
-        end's among them."""
-        mask = np.ones((1, states.shape()[1]), np.int64)
+        end's among them. ``mask`` has a value for each sample."""
         takes = {
             **self._empty,
-            "encoder_attention_mask": self._value(mask),
+            "encoder_attention_mask": mask,
             "encoder_hidden_states": states,
             "use_cache_branch": self._false,
         }
@@ -111,6 +127,19 @@ class MoonshineModel:
             outputs = self._later_outputs
         return tokens, sum_log / max(len(tokens), 1)
 
+    def _session(self, onnxruntime: Any, directory: Path, name: str, options: Any) -> Any:
+        for suffix in _SUFFIXES:
+            file = directory / f"{name}{suffix}"
+            if file.is_file():
+                break
+        else:
+            raise UnfitModelError(f"there is no {name}{_SUFFIXES[0]} in {directory}")
+        providers = ["CPUExecutionProvider"]
+        try:
+            return onnxruntime.InferenceSession(str(file), options, providers=providers)
+        except self._refusals as error:
+            raise UnfitModelError(f"{file} is no model: {error}") from error
+
     def _check_shapes(self) -> None:
         takes = {one.name for one in self._encoder.get_inputs()}
         gives = [one.name for one in self._decoder.get_outputs()]
@@ -120,22 +149,6 @@ class MoonshineModel:
         if vocabulary != len(self._tokens):
             detail = f"it has {vocabulary} tokens, tokenizer.bin {len(self._tokens)}"
             raise UnfitModelError(detail)
-
-
-def _session(onnxruntime: Any, directory: Path, name: str, options: Any) -> Any:
-    for suffix in _SUFFIXES:
-        file = directory / f"{name}{suffix}"
-        if file.is_file():
-            break
-    else:
-        raise UnfitModelError(f"there is no {name}{_SUFFIXES[0]} in {directory}")
-    state = onnxruntime.capi.onnxruntime_pybind11_state
-    refusals = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf,
-                state.NotImplemented, state.RuntimeException)  # fmt: skip
-    try:
-        return onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-    except refusals as error:
-        raise UnfitModelError(f"{file} is no model: {error}") from error
 
 
 def read_tokens(file: Path) -> list[bytes]:

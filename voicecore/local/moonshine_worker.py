@@ -19,6 +19,7 @@ from voicecore.local.moonshine_model import (
     Heard,
     MoonshineModel,
     Samples,
+    UnfitInputError,
     UnfitModelError,
 )
 from voicecore.local.transcript import clean
@@ -81,11 +82,14 @@ class MoonshineEngine:
             begin = max(0, first - _MARGIN_FRAMES) * _FRAME
             speech = samples[begin : (last + _MARGIN_FRAMES) * _FRAME]
             gain = min(_PEAK / float(np.abs(speech).max()), _MOST_GAIN)
-            heard = self._hear(speech * gain)
+            try:
+                heard = self._hear(speech * gain)
+            except UnfitInputError as error:
+                raise JobFailed("vendor_error", str(error)) from error
             text = clean(heard.text, (last - first) * _FRAME_MS)
             # Who repeats himself so much is not heard: the model goes round in circles.
             circles = len(text) < _LEAST_KEPT * len(heard.text)
-            confidence = 0.0 if circles else heard.confidence
+            confidence = heard.confidence if text and not circles else float(not text)
         yield (
             {
                 "text": text,
@@ -120,9 +124,9 @@ def load(settings: dict[str, Any], progress: Callable[[str], None]) -> Moonshine
     progress(f"loading the speech model {directory.name}")
     try:
         loaded = MoonshineModel(directory)
-    except UnfitModelError as error:
+        loaded.hear(np.zeros(RATE_HZ, np.float32))
+    except (UnfitModelError, UnfitInputError) as error:
         raise EngineRefused("model_not_found", str(error)) from error
-    loaded.hear(np.zeros(RATE_HZ, np.float32))
     return MoonshineEngine(loaded.hear, int(settings["parallel"]))
 
 
