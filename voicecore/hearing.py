@@ -164,7 +164,8 @@ class Hearing:
 
     def may_stop(self) -> bool:
         """Whether the caller has perhaps stopped speaking, which takes a moment to tell."""
-        return self._edges.may_stop
+        edges = self._edges
+        return edges.may_stop or (edges.speaking and self._vad.levels.faded)
 
     def want_interim(self) -> None:
         """Have the caller's words so far guessed now."""

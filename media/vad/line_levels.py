@@ -15,6 +15,8 @@ FAR_BELOW_DB = 22
 """What is so much quieter than the caller's louder moments is not the caller, but people or a
 television behind. Speech itself varies as much, but its quiet frames stand between loud ones."""
 _FAR_BELOW = 10 ** (-FAR_BELOW_DB / 10)
+_RECENT = 0.4
+_FADED = 10**-1.2
 _RISE, _FALL = 0.1, 0.004
 """A loud moment counts after a fifth of a second; it is forgotten at a decibel a second of
 voice, so that somebody softer is heard before long."""
@@ -28,6 +30,7 @@ class LineLevels:
         self._noise = 0.0
         self._voice = 0.0
         self._caller = 0.0
+        self._recent = 0.0
         self._skipped = 0
 
     def unvoiced(self, pcm16: bytes) -> None:
@@ -44,11 +47,18 @@ class LineLevels:
         be the caller's."""
         caller = self._caller
         self._caller += (level - caller) * (_RISE if level > caller else _FALL)
+        self._recent += (level - self._recent) * _RECENT
         if level < caller * _FAR_BELOW:
             return False
         if level > self._voice:
             self._voice = level
         return True
+
+    @property
+    def faded(self) -> bool:
+        """The last voiced frames are far quieter than the voice was: it is perhaps over, and what
+        sounds like voice is the noise of a crowd."""
+        return self._recent < self._voice * _FADED
 
     def reset(self) -> None:
         """The speech is over."""

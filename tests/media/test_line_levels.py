@@ -89,3 +89,26 @@ def test_loudness_is_counted_from_full_scale() -> None:
     levels = LineLevels()
     levels.voiced(mean_square(noise(3276.8)))
     assert levels.loudest_dbfs() == pytest.approx(-20, abs=1)
+
+
+def test_a_voice_has_faded_when_what_sounds_like_one_is_far_quieter() -> None:
+    levels = LineLevels()
+    assert not levels.faded
+    for seed in range(10):
+        levels.voiced(mean_square(noise(1000, seed)))
+    assert not levels.faded
+    told = []
+    for seed in range(10):
+        levels.voiced(mean_square(noise(100, seed)))
+        told.append(levels.faded)
+    assert told.index(True) in range(3, 7)
+    assert all(told[7:])
+    levels.voiced(mean_square(noise(1000)))
+    assert not levels.faded
+
+
+def test_what_was_always_soft_has_not_faded() -> None:
+    levels = LineLevels()
+    assert not any(
+        levels.voiced(mean_square(noise(100, seed))) and levels.faded for seed in range(50)
+    )

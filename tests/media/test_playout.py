@@ -375,6 +375,16 @@ class TestPause:
         assert rig.line.heard == before + silence[: kept_ms * 8] + after
         assert [event.played_ms for event in rig.of(ReplyPlayed)] == [1000 + silence_ms]
 
+    def test_knows_for_how_long_it_was_quiet_before(self) -> None:
+        rig = Rig()
+        rig.write(1, noise(4000) + MULAW_8K.silence(300) + noise(4000, 9))
+        rig.finish(1)
+        rig.wait(600)
+        assert rig.playout.quiet_ms(1) == 0  # it is not paused
+        rig.pause(1)
+        assert rig.playout.quiet_ms(1) == pytest.approx(100, abs=20)
+        assert rig.playout.quiet_ms(2) == 0
+
     def test_goes_on_with_silence_if_that_is_all_there_is_so_far(self) -> None:
         rig = Rig()
         rig.write(1, noise(4000) + MULAW_8K.silence(200))

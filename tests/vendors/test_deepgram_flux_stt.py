@@ -89,10 +89,10 @@ async def test_a_turn_with_an_eager_end(server: DeepgramServer, call: Call) -> N
     assert line.sink.events == [
         SttInterim("I", 0.97),
         SttInterim("I want", 0.97),
-        SttEager("I want that."),
+        SttEager("I want that.", 0.97),
         SttResumed(),
         SttInterim("I want that one.", 0.97),
-        SttEager("I want that one."),
+        SttEager("I want that one.", 0.97),
         SttFinal(
             "I want that one.",
             (
@@ -331,7 +331,7 @@ async def test_close_within_the_sink_ends_it(server: DeepgramServer, call: Call)
     await there.turn("EagerEndOfTurn", "Yes", 0.8)
     await there.turn("TurnResumed", "Yes but", 1.0)
     await call.settled()
-    assert got == [SttEager("Yes"), SttResumed()]
+    assert got == [SttEager("Yes", 0.97), SttResumed()]
 
 
 async def test_an_idle_flux_socket_is_sent_no_keepalive(

@@ -10,7 +10,7 @@ more messages.
 
 import msgspec
 
-from voicecore.adapters.deepgram_messages import ErrorMessage, decode_known
+from voicecore.adapters.deepgram_messages import ErrorMessage, decode_known, sure
 from voicecore.adapters.stt_audio import AudioLog
 from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, SttResumed
 from voicecore.providers.words import Word, join_words, spread_words
@@ -25,7 +25,7 @@ class FluxWord(msgspec.Struct, frozen=True):
     word: str
     start: float | None = None
     end: float | None = None
-    confidence: float = 1.0
+    confidence: float | None = None
 
 
 class TurnInfo(msgspec.Struct, frozen=True, tag_field="type", tag="TurnInfo"):
@@ -96,7 +96,7 @@ class FluxTurn:
             if not self._text:
                 return []
             self._eager = True
-            return [SttEager(self._text)]
+            return [SttEager(self._text, self._confidence)]
         events: list[SttEvent] = []
         if info.event == "TurnResumed" and self._eager:
             self._eager = False
@@ -131,8 +131,8 @@ class FluxTurn:
         start = self._log.to_ms(info.audio_window_start)
         end = self._log.to_ms(info.audio_window_end)
         words = self._place(info, start, end)
-        sure = [word.confidence for word in info.words]
-        self._confidence = round(sum(sure) / len(sure), 3) if sure else 1.0
+        each = [sure(word.confidence) for word in info.words]
+        self._confidence = round(sum(each) / len(each), 3) if each else 1.0
         self._seen = max(self._delivered, len(words))
         if self._delivered:
             self._words = words[self._delivered :]

@@ -52,3 +52,8 @@ def decode_known(
         if decode_json(message, _HEADER).type in known:
             raise
         return None
+
+
+def sure(confidence: float | None) -> float:
+    """A message's confidence, 0 to 1: 1 where it is missing or no such number."""
+    return confidence if confidence is not None and 0.0 <= confidence <= 1.0 else 1.0

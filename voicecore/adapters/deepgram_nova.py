@@ -21,7 +21,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from voicecore.adapters.deepgram_messages import ErrorMessage, decode_known
+from voicecore.adapters.deepgram_messages import ErrorMessage, decode_known, sure
 from voicecore.adapters.stt_audio import AudioLog
 from voicecore.providers.stt import SttEvent, SttFinal, SttInterim
 from voicecore.providers.words import Word, join_words, spread_words
@@ -52,7 +52,7 @@ class NovaWord(msgspec.Struct, frozen=True):
 
 class Alternative(msgspec.Struct, frozen=True):
     transcript: str
-    confidence: float = 1.0
+    confidence: float | None = None
     words: tuple[NovaWord, ...] = ()
 
 
@@ -147,12 +147,12 @@ class NovaTurn:
             return []
         lost = tuple(word for word in pending.words if word.end_ms <= start)
         kept = pending.words[len(lost) :]
-        sure = pending.confidence
-        self._pending = _Pending(start, join_words(kept), kept, sure) if kept else None
+        confidence = pending.confidence
+        self._pending = _Pending(start, join_words(kept), kept, confidence) if kept else None
         if not lost:
             return []
         self._mark_delivered(lost)
-        return [SttFinal(join_words(lost), lost, confidence=sure)]
+        return [SttFinal(join_words(lost), lost, confidence=confidence)]
 
     def _results(self, results: Results) -> list[SttEvent]:
         start = self._log.to_ms(results.start)
@@ -172,8 +172,7 @@ class NovaTurn:
         if end_of_turn:
             self._open = False
         if words or end_of_turn or flushed:
-            sure = _confidence(results)
-            return [SttFinal(text, words, end_of_turn, flushed, confidence=sure)]
+            return [SttFinal(text, words, end_of_turn, flushed, confidence=_confidence(results))]
         return [SttInterim("")] if had_interim else []
 
     def _interim(self, pending: _Pending, end_ms: int) -> list[SttEvent]:
@@ -209,8 +208,9 @@ class NovaTurn:
         self._mark_delivered(pending.words)
         self._log.settle(pending.words[-1].end_ms)
         self._open = not end_of_turn
-        sure = pending.confidence
-        return SttFinal(pending.text, pending.words, end_of_turn, flushed, confidence=sure)
+        return SttFinal(
+            pending.text, pending.words, end_of_turn, flushed, confidence=pending.confidence
+        )
 
     def _mark_delivered(self, words: Sequence[Word]) -> None:
         self._delivered_ms = max(self._delivered_ms, words[-1].end_ms)
@@ -255,7 +255,7 @@ def _confidence(results: Results) -> float:
     """How sure the vendor is of a result, 0 to 1."""
     alternatives = results.channel.alternatives
     told = bool(alternatives) and bool(alternatives[0].transcript)
-    return alternatives[0].confidence if told else 1.0
+    return sure(alternatives[0].confidence) if told else 1.0
 
 
 def _same(segment: _Pending, start_ms: int) -> bool:

@@ -189,7 +189,9 @@ class Interruption(Block):
         ge=0,
         le=1,
         description="How sure the STT vendor must be of words to interrupt: it writes some for a "
-        "cough or a laugh too, without being sure. 0: it is always believed.",
+        "cough or a laugh too, without being sure. 0.4 is enough of somebody who speaks for 2 s; "
+        "a turn below that gets no answer, unless it is the second in a row. 0: the vendor is "
+        "always believed.",
     )
     always: Words = Field(
         default=(),

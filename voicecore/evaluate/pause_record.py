@@ -235,7 +235,7 @@ def _said(data: Mapping[str, Any]) -> SttEvent | None:
         case "interim":
             return SttInterim(str(data["text"]), float(data.get("confidence", 1.0)))
         case "eager":
-            return SttEager(str(data["text"]))
+            return SttEager(str(data["text"]), float(data.get("confidence", 1.0)))
         case "resumed":
             return SttResumed()
         case "final":

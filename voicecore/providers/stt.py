@@ -41,9 +41,10 @@ class SttFinal(msgspec.Struct, frozen=True):
 
 
 class SttEager(msgspec.Struct, frozen=True):
-    """The caller has probably finished saying ``text``."""
+    """The caller has probably finished saying ``text``. ``confidence`` as in ``SttInterim``."""
 
     text: str
+    confidence: float = 1.0
 
 
 class SttResumed(msgspec.Struct, frozen=True):

@@ -52,7 +52,7 @@ class SttResult(msgspec.Struct, frozen=True):
     end_of_turn: bool = False
     flushed: bool = False
     revises: bool = False
-    confidence: float = 1.0
+    confidence: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
 
 
 class CallerTurn(msgspec.Struct, frozen=True):

@@ -223,7 +223,7 @@ def _event(result: SttResult) -> SttEvent:
         case "interim":
             return SttInterim(result.text, result.confidence)
         case "eager":
-            return SttEager(result.text)
+            return SttEager(result.text, result.confidence)
         case "resumed":
             return SttResumed()
     return _final(result, flushed=result.flushed)
@@ -247,6 +247,11 @@ def _error(failed: VendorFailed) -> VendorError:
     return VendorError(failed.vendor, failed.code, failed.detail, retryable=True)
 
 
+def _mean(weighted: list[tuple[float, int]]) -> float:
+    weight = sum(weight for _, weight in weighted)
+    return sum(value * weight for value, weight in weighted) / weight if weight else 1.0
+
+
 def _joined(parts: list[SttFinal]) -> SttFinal:
     made: list[SttFinal] = []
     for part in parts:
@@ -261,5 +266,5 @@ def _joined(parts: list[SttFinal]) -> SttFinal:
         parts[-1].end_of_turn,
         flushed=True,
         revises=made[0].revises,
-        confidence=min(part.confidence for part in made),
+        confidence=_mean([(part.confidence, len(part.text.split())) for part in made]),
     )

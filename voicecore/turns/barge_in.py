@@ -25,6 +25,8 @@ HOLD_MS = 5000
 comes."""
 SPEECH_MS = 1200
 """From here on words are believed though the sound goes on and they are a guess."""
+NO_MORE_MS = 500
+"""So far apart two guesses have to be that say no more."""
 GAP_MS = 580
 """So long the agent is silent for a short sound, though it is over: people say "no", or "okay", and
 take a breath."""
@@ -87,6 +89,8 @@ class BargeIn:
         """How loud the sound was that was judged."""
         self._judged_away = False
         """It was judged too quiet to be the caller's, which may prove wrong."""
+        self._no_more_ms: int | None = None
+        """Since when a long sound has had no more words than such as interrupt nobody."""
         self._held = False
         """Sound was given the floor; its words are waited for."""
         self._judged = False
@@ -131,14 +135,14 @@ class BargeIn:
         if not speaker.audible:
             adds = for_ms >= WENT_ON_MS and not late
             return adds and self._words_suffice() and not self.sound.is_elsewhere
-        if not speaker.paused:
-            self._consider_pause(now_ms)
-        elif self.sound.is_elsewhere:
+        if speaker.paused and self.sound.is_elsewhere:
             self._decided(now_ms, Verdict.NOISE)
             self._judged_away = True
-            return False
-        if for_ms <= WANTED_MS:
-            self._out.append(WantInterim())
+        elif (speaker.paused or self._judged) and not self._judged_away:
+            if for_ms <= WANTED_MS:
+                self._out.append(WantInterim())
+        else:
+            self._consider_pause(now_ms)
         return False
 
     def words(self, now_ms: int) -> None:
@@ -155,6 +159,8 @@ class BargeIn:
                 self._deadlines.bring_forward(VERDICT, self._gap_ends_ms(now_ms))
             elif self._listener.guesses.wild and self._can_be_short(now_ms):
                 self._deadlines.bring_forward(VERDICT, max(self._silent_ms + GAP_MS, now_ms))
+            elif verdict is Verdict.BACKCHANNEL and self._held:
+                self._says_no_more(now_ms)
             return
         lasts_ms = listener.started_ms + SPEECH_MS
         if known or not speaker.paused or (self._held and now_ms >= lasts_ms):
@@ -162,10 +168,24 @@ class BargeIn:
         elif self._held:
             self._wait_until(lasts_ms)
 
+    def _says_no_more(self, now_ms: int) -> None:
+        """A sound goes on for long, and its guesses remain "yeah": a crowd goes on behind it."""
+        if now_ms < self._began_ms + SPEECH_MS:
+            return
+        if self._no_more_ms is None:
+            self._no_more_ms = now_ms
+        elif now_ms >= self._no_more_ms + NO_MORE_MS:
+            self._decided(now_ms, Verdict.BACKCHANNEL)
+
     def nothing_was_said(self, now_ms: int) -> None:
         """The speech is over, and there was no word in it."""
         if self._speaker.paused and not self._listener.speaking:
             self._decided(now_ms, Verdict.NOISE)
+
+    def was_noise(self) -> None:
+        """The sound that goes on was taken for noise: only words make it more."""
+        self._judged = True
+        self._judged_dbfs, self._judged_away = self.sound.loudest_dbfs, False
 
     def speech_stopped(self, now_ms: int) -> None:
         """The sound is over: its words are on their way, and perhaps more is said."""
@@ -196,7 +216,7 @@ class BargeIn:
         if now_ms >= self._began_ms + HOLD_MS:
             self._decided(now_ms, verdict or Verdict.NOISE)
         elif not self._listener.speaking:
-            late_ms = self._words_by_ms(verdict)
+            late_ms = self._words_by_ms(now_ms, verdict)
             if now_ms < late_ms and not self._listener.text_is_final:
                 self._wait_until(late_ms)
             elif self._begins_again(now_ms):
@@ -215,9 +235,9 @@ class BargeIn:
         latest_ms = self._gap_ends_ms(self._stopped_ms) + BEGINS_MS
         return self._ear.may_begin() and now_ms < latest_ms
 
-    def _words_by_ms(self, verdict: Verdict | None) -> int:
+    def _words_by_ms(self, now_ms: int, verdict: Verdict | None) -> int:
         """How long the final words of a short sound are waited for."""
-        said = plain(self._listener.certain_text)
+        said = plain(self._listener.certain_text(now_ms))
         words = without(said, self._idle)
         likely = verdict is Verdict.INTERRUPTION or (
             verdict is None and len(words) >= FEWEST_TELLING_WORDS
@@ -256,10 +276,7 @@ class BargeIn:
         agent = plain(self._speaker.said_between(now_ms, until_ms - since_ms))
         listener = self._listener
         sound_ms = listener.sound_ms(now_ms) if turn is None else turn.sound_ms
-        if turn is None:
-            certain = listener.certain_text
-        else:
-            certain = turn.text if turn.certain is None else turn.certain
+        certain = listener.certain_text(now_ms) if turn is None else turn.certain_text
         return judge_words(
             self._policy,
             certain,
@@ -274,6 +291,8 @@ class BargeIn:
             return False
         if self.sound.turn_is_elsewhere:
             self.sound.turn_ignored()
+            return False
+        if turn.wild:
             return False
         verdict = self.judge(now_ms, turn)
         if self._speaker.is_silent(now_ms):  # waiting for a tool, or for the model
@@ -304,6 +323,7 @@ class BargeIn:
             return
         self._began_ms = self._silent_ms = self._stopped_ms = now_ms
         self._sounds = 1
+        self._no_more_ms = None
         self._held = False
         self._speaker.pause(now_ms)
         self._deadlines.set(VERDICT, now_ms + self._policy.verdict_ms)

@@ -19,9 +19,9 @@ def stt_result(heard: SttInterim | SttFinal | SttEager | SttResumed) -> Emit:
     data: dict[str, Any]
     match heard:
         case SttInterim():
-            data = {"kind": "interim", "text": heard.text, "confidence": round(heard.confidence, 2)}
+            data = {"kind": "interim", "text": heard.text, "confidence": heard.confidence}
         case SttEager():
-            data = {"kind": "eager", "text": heard.text}
+            data = {"kind": "eager", "text": heard.text, "confidence": heard.confidence}
         case SttResumed():
             data = {"kind": "resumed"}
         case SttFinal():
@@ -32,7 +32,7 @@ def stt_result(heard: SttInterim | SttFinal | SttEager | SttResumed) -> Emit:
                 "end_of_turn": heard.end_of_turn,
                 "flushed": heard.flushed,
                 "revises": heard.revises,
-                "confidence": round(heard.confidence, 2),
+                "confidence": heard.confidence,
             }
         case _:
             assert_never(heard)

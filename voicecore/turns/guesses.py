@@ -8,9 +8,6 @@ what was guessed right stays.
 from voicecore.turns.backchannels import plain, without
 from voicecore.turns.overlap import OverlapPolicy
 
-WILD_CONFIDENCE = 0.4
-"""Speech is never guessed at with less all the time. Of words that say nothing alone even a murmur
-is guessed with more."""
 LONG_LETTERS = 4
 """Of shorter words it writes the same ones again at random."""
 BEGINNING_MS = 300
@@ -22,19 +19,24 @@ class Guesses:
 
     def __init__(self, policy: OverlapPolicy) -> None:
         self._idle = policy.never | policy.hollow
-        self._sure = policy.min_confidence
+        self._sure, self._wild = policy.min_confidence, policy.wild_confidence
         self._last: frozenset[str] = frozenset()
-        self._some = self._speech = False
+        self._count = 0
+        self._speech = False
 
     @property
     def wild(self) -> bool:
         """There were guesses, none of them sure, and no long word that tells anything came twice in
         a row."""
-        return self._some and not self._speech
+        return self._count > 0 and not self._speech
+
+    @property
+    def several(self) -> bool:
+        return self._count > 1
 
     def started(self) -> None:
         """A new sound begins."""
-        self._last, self._some, self._speech = frozenset(), False, False
+        self._last, self._count, self._speech = frozenset(), 0, False
 
     def told(self, text: str, confidence: float, sound_ms: int) -> None:
         """Another guess, at the first ``sound_ms``."""
@@ -46,6 +48,7 @@ class Guesses:
         agrees = not long.isdisjoint(self._last)
         self._last = long
         if sound_ms >= BEGINNING_MS:
-            self._some = True
-            sure = confidence >= (WILD_CONFIDENCE if telling else self._sure)
+            self._count += 1
+            # Of words that say nothing alone the vendor is surer, though it be a murmur.
+            sure = confidence >= (self._wild if telling else self._sure)
             self._speech = self._speech or sure or agrees

@@ -8,11 +8,11 @@ from voicecore.providers.words import Word
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.ear import DEAF, Ear
 from voicecore.turns.endpointing import OVER_FROM, Endpointing, Sounds
-from voicecore.turns.guesses import WILD_CONFIDENCE, Guesses
+from voicecore.turns.guesses import Guesses
 from voicecore.turns.heard import CHARACTER_MS
-from voicecore.turns.late_final import LATE_FINAL_MS, TakenInterim, without_repeats
 from voicecore.turns.outputs import Output, TurnOver
 from voicecore.turns.settings import TurnSettings
+from voicecore.turns.turn_text import TurnText
 
 ENDPOINT = "endpoint"
 FLUSH = "flush"
@@ -47,17 +47,16 @@ class CallerTurn(msgspec.Struct, frozen=True):
     """When the text became final."""
     sound_ms: int = 0
     """How long its sounds were together."""
-    certain: str | None = None
-    """What of the text the speech-to-text was sure of; None: all."""
+    doubted: str | None = None
+    """What is left of the text without the words of which the speech-to-text was not sure; None: it
+    was of all."""
     wild: bool = False
     """It was sure of nothing at all: perhaps nobody spoke."""
 
-
-class _Part(msgspec.Struct, frozen=True):
-    """Text of the turn that goes on. ``guessed``: an interim that had to do as a final."""
-
-    final: SttFinal
-    guessed: bool = False
+    @property
+    def certain_text(self) -> str:
+        """What of the text the speech-to-text was sure of."""
+        return self.text if self.doubted is None else self.doubted
 
 
 class Listener:
@@ -83,15 +82,12 @@ class Listener:
         self._vendor_says_over = False
         self._audio: float | None = None
         """A model's probability that the pause at ``stopped_ms`` ends the turn."""
-        self._finals: list[_Part] = []
-        self._interim = ""
-        self._interim_sure = 1.0
+        self._text = TurnText(settings.overlap)
         self._first_ms: int | None = None
         self._final_ms = 0
         self._flushed = False
         self._vendor_ended = False
         self._ripe = False
-        self._taken: TakenInterim | None = None
         self._eager = False
         self._has_final = False
         """The last sound has one."""
@@ -122,7 +118,7 @@ class Listener:
     def text_is_final(self) -> bool:
         """The text of the last sound is no guess: the vendor has made it final, or nothing more
         of it comes."""
-        if self._interim:
+        if self._text.has_guess:
             return False
         return self._has_final or (self._flushed and not self.speaking)
 
@@ -133,29 +129,20 @@ class Listener:
     @property
     def text(self) -> str:
         """Everything understood of this turn so far."""
-        parts = [part.final.text for part in self._finals]
-        return " ".join((*parts, self._interim) if self._interim else parts)
+        return self._text.text
+
+    def certain_text(self, now_ms: int) -> str:
+        """What of it the speech-to-text is sure of."""
+        return self._text.certain(self.sound_ms(now_ms))
 
     @property
-    def certain_text(self) -> str:
-        """What of it the speech-to-text is sure of, for how long it has sounded."""
-        parts = self._certain_parts()
-        if self._interim and self._interim_sure >= self._least_confidence:
-            parts.append(self._interim)
-        return " ".join(parts)
-
-    def _certain_parts(self) -> list[str]:
-        least = self._least_confidence
-        return [part.final.text for part in self._finals if part.final.confidence >= least]
+    def wants_guess(self) -> bool:
+        """Whether the sound that goes on is perhaps noise that a turn waits for."""
+        return self.speaking and self.guesses.wild and self._has_certain
 
     @property
-    def _is_wild(self) -> bool:
-        guessed = bool(self._interim) or not self._finals
-        return not guessed and all(part.final.confidence < WILD_CONFIDENCE for part in self._finals)
-
-    @property
-    def _least_confidence(self) -> float:
-        return self._settings.overlap.least_confidence(self._sounds_ms)
+    def _has_certain(self) -> bool:
+        return bool(self._text.certain(self._sounds_ms, guess=False))
 
     @property
     def idle(self) -> bool:
@@ -200,15 +187,15 @@ class Listener:
         return True
 
     def heard(self, now_ms: int, event: SttEvent) -> None:
-        before = self.text
+        before, was_wild = self.text, self.guesses.wild
         self._take(now_ms, event)
-        if isinstance(event, SttInterim | SttFinal):
+        if isinstance(event, SttInterim) or (isinstance(event, SttFinal) and not self.speaking):
             self.guesses.told(event.text, event.confidence, now_ms - self.started_ms)
         self._eager = isinstance(event, SttEager) or (self._eager and self.text == before)
         if self.speaking:
-            if self.guesses.wild and self._certain_parts():
+            if self.guesses.wild and self.guesses.several and self._has_certain:
                 self._deadlines.set(STUCK, max(self.started_ms + NOISE_MS, now_ms))
-            elif self.text != before:
+            elif self.text != before or was_wild:
                 self._deadlines.set(STUCK, now_ms + STUCK_MS)
         elif self._first_ms is not None and (self.text != before or isinstance(event, SttFinal)):
             self._await_end(now_ms)
@@ -229,11 +216,11 @@ class Listener:
 
     def _take(self, now_ms: int, event: SttEvent) -> None:
         if isinstance(event, SttInterim):
-            self._interim, self._interim_sure = event.text, event.confidence
+            self._text.guess(event.text, event.confidence)
         elif isinstance(event, SttFinal):
             self._take_final(now_ms, event)
         elif isinstance(event, SttEager):
-            self._interim, self._interim_sure = event.text, 1.0
+            self._text.guess(event.text, event.confidence)
         elif isinstance(event, SttResumed):
             self._vendor_ended = self._eager = False
 
@@ -247,23 +234,18 @@ class Listener:
         elif name == STUCK:
             self._noise_goes_on(now_ms)
         else:  # the text is late: what is there must do
-            if self._interim:
-                self._taken = TakenInterim(self._interim, now_ms)
-                self._take_interim(now_ms)
+            if self._text.has_guess:
+                self._text.settle_late(now_ms)
+                self._settled(now_ms)
             self._flushed = True
 
     def stt_died(self, now_ms: int) -> None:
         """Another stream follows, which has not heard what this one understood."""
-        if self._interim:
-            self._take_interim(now_ms)
+        if self._text.has_guess:
+            self._text.settle_guess()
+            self._settled(now_ms)
 
-    def _take_interim(self, now_ms: int) -> None:
-        final = SttFinal(self._interim, confidence=self._interim_sure)
-        self._add(now_ms, _Part(final, guessed=True))
-        self._interim = ""
-
-    def _add(self, now_ms: int, part: "_Part") -> None:
-        self._finals.append(part)
+    def _settled(self, now_ms: int) -> None:
         self._has_final = True
         self._final_ms = now_ms
 
@@ -271,7 +253,7 @@ class Listener:
         """What sounds like speech has brought no new word for long: take what there is."""
         self.speaking = False
         if self.guesses.wild:
-            self._interim = ""
+            self._text.guess("", 1.0)
         self.stopped_ms = self._final_ms = now_ms
         self._sounds_ms += now_ms - self.started_ms
         self._flushed = self._ripe = True
@@ -283,16 +265,16 @@ class Listener:
             return None
         if not (self._vendor_ended or (self._flushed and self._ripe)):
             return None
-        text, certain = self.text, self.certain_text
+        text, certain = self.text, self._text.certain(self._sounds_ms)
         turn = CallerTurn(
             text,
-            tuple(word for part in self._finals for word in part.final.words),
+            self._text.words,
             self._first_ms if self._first_ms is not None else self.stopped_ms,
             self.stopped_ms,
             max(self._final_ms, self._first_ms or 0),
             self._sounds_ms,
             None if certain == text else certain,
-            self._is_wild,
+            self._text.wild,
         )
         self.reset()
         if not turn.text:
@@ -302,12 +284,11 @@ class Listener:
 
     def reset(self) -> None:
         """Forget the turn. Speech that is going on starts the next."""
-        if self._finals or self._first_ms is not None:
+        if not self._text.empty or self._first_ms is not None:
             self._out.append(TurnOver())
-        self._finals.clear()
+        self._text.clear()
         self._has_final = False
         self._last_sounds_ms, self._sounds_ms = self._sounds_ms, 0
-        self._interim = ""
         self._first_ms = self.started_ms if self.speaking else None
         self._flushed = self._vendor_ended = self._ripe = self._vendor_says_over = False
         self._eager = False
@@ -316,7 +297,7 @@ class Listener:
 
     def _take_final(self, now_ms: int, event: SttFinal) -> None:
         if event.text:
-            event = self._new_of(now_ms, event)
+            event = self._text.new_of(now_ms, event)
         if self._first_ms is None and event.text:
             # The vendor heard what the VAD did not, or is late with what it did.
             late = now_ms < self.stopped_ms + LATE_TEXT_MS
@@ -324,11 +305,9 @@ class Listener:
             self._first_ms = self.stopped_ms = now_ms
             self._flushed = True
         if event.text:
-            if event.revises:
-                # Guesses were made where a final was late, which this one holds.
-                self._finals = [part for part in self._finals if not part.guessed][:-1]
-            self._add(now_ms, _Part(event))
-        self._interim = ""
+            self._text.add(event)
+            self._settled(now_ms)
+        self._text.guess("", 1.0)
         if event.flushed and not self.speaking:
             self._flushed = True
             self._deadlines.clear(FLUSH)
@@ -336,14 +315,3 @@ class Listener:
         if event.end_of_turn and self._settings.vendor_ends_turns and self.text:
             self._vendor_ended = True
             self.stopped_ms = max(self.stopped_ms, self._first_ms or 0)
-
-    def _new_of(self, now_ms: int, event: SttFinal) -> SttFinal:
-        """A final less what the turn has of it already, from its interim."""
-        taken, self._taken = self._taken, None
-        if taken is None:
-            return event
-        undecided = bool(self._finals) and self._finals[-1].guessed
-        if undecided and (event.revises or now_ms < taken.at_ms + LATE_FINAL_MS):
-            self._finals.pop()  # better text for it
-            return event
-        return without_repeats(taken, now_ms, event)

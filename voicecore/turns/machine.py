@@ -21,7 +21,7 @@ from typing import assert_never
 from voicecore.providers.stt import SttFailed, SttFinal
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
-from voicecore.turns.barge_in import VERDICT, BargeIn
+from voicecore.turns.barge_in import VERDICT, WANTED_MS, BargeIn
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.ear import DEAF, Ear
 from voicecore.turns.events import stt_result, turn_end_judged
@@ -52,7 +52,7 @@ from voicecore.turns.inputs import (
 )
 from voicecore.turns.keys import DIGITS, Keys
 from voicecore.turns.listening import ENDPOINT, FLUSH, STUCK, Listener
-from voicecore.turns.outputs import Emit, FinalizeStt, HangUp, Output
+from voicecore.turns.outputs import Emit, FinalizeStt, HangUp, Output, WantInterim
 from voicecore.turns.reply import ReplyKind
 from voicecore.turns.settings import TurnSettings
 from voicecore.turns.silence import SILENCE, Silence
@@ -212,6 +212,8 @@ class TurnMachine:
     def _sustained(self, now_ms: int, event: SpeechSustained) -> None:
         if self._barge_in.sustained(now_ms, event.for_ms, event.above_noise_db, event.loudest_dbfs):
             self._taking.went_on(now_ms)
+        if self._listener.wants_guess and event.for_ms <= WANTED_MS:
+            self._out.append(WantInterim())
 
     def _speech_stopped(self, now_ms: int, at_ms: int) -> None:
         self._listener.speech_stopped(now_ms, at_ms)
@@ -290,7 +292,10 @@ class TurnMachine:
     def _listening_due(self, now_ms: int, name: str) -> None:
         if name == FLUSH:
             self._stt_watch.flush_expired()
+        noise = name == STUCK and self._listener.guesses.wild
         self._listener.due(now_ms, name)
+        if noise:
+            self._barge_in.was_noise()
         if name != ENDPOINT and not self._listener.text:
             self._barge_in.nothing_was_said(now_ms)
 

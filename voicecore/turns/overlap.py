@@ -27,8 +27,10 @@ ECHO_WORDS = 3
 ECHO_SHARE = 0.7
 FEWEST_ASKED_WORDS = 2
 """Of a short question; "what?" alone is what a speech-to-text makes of a murmur."""
-LONG_MS, LONG_CONFIDENCE = 2000, 0.4
-"""So sure the words of a sound have to be that is so long."""
+WILD_CONFIDENCE = 0.4
+"""Speech is never guessed at with less all the time."""
+LONG_MS = 2000
+"""The words of a sound that is so long only have to be no wild guesses."""
 LONGEST_WORDS = 60
 """Of a text, so many of its last words are judged."""
 
@@ -76,8 +78,12 @@ class OverlapPolicy(msgspec.Struct, frozen=True):
     def least_confidence(self, sound_ms: int) -> float:
         """How sure the speech-to-text must be of the words of a sound: somebody who speaks for
         long is to be heard on a bad line too."""
-        least = self.min_confidence
-        return least if sound_ms < LONG_MS else min(least, LONG_CONFIDENCE)
+        return self.min_confidence if sound_ms < LONG_MS else self.wild_confidence
+
+    @property
+    def wild_confidence(self) -> float:
+        """Words of which the speech-to-text is less sure are taken for none."""
+        return min(self.min_confidence, WILD_CONFIDENCE)
 
 
 def judge_words(

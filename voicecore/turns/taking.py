@@ -40,6 +40,9 @@ class Taking:
         self._turn: CallerTurn | None = None
         self._ignored: tuple[Reply, CallerTurn] | None = None
         """What was last said over a reply and did not interrupt it."""
+        self._was_wild = False
+        """The last turn was ignored because its words were wild guesses. Who speaks so twice is
+        believed: the line is bad."""
         self._unanswered: CallerTurn | None = None
         """The last turn, if its answer was dropped before it was heard."""
 
@@ -49,7 +52,7 @@ class Taking:
         if speaker.reply is not None and speaker.audible:
             if not self._barge_in.takes_the_floor(now_ms, turn):
                 self._barge_in.let_go_on(now_ms, turn)
-                self._ignored = (speaker.reply, turn) if turn.certain != "" else None
+                self._ignored = (speaker.reply, turn) if turn.certain_text else None
                 self._out.append(Emit("speech_ignored", {"text": turn.text}))
                 return
             speaker.cut(now_ms, "interrupted")
@@ -65,7 +68,8 @@ class Taking:
     def _says_nothing(self, turn: CallerTurn) -> bool:
         """Whether what was heard while the agent was silent is no turn: a hesitation, an engine, or
         somebody far from the telephone."""
-        if turn.wild or is_hesitation(turn.text, self._settings.endpointing.language):
+        wild = self._was_wild = turn.wild and not self._was_wild
+        if wild or is_hesitation(turn.text, self._settings.endpointing.language):
             return True
         return self._barge_in.is_murmur(turn) or self._barge_in.sound.is_away
 

@@ -183,6 +183,16 @@ CALLS: dict[str, tuple[Behave, dict[str, Any]]] = {
     "a question": (one_question, {}),
     "questions": (three_questions, {"stt": QUESTIONS, "llm": ANSWERS}),
     "an interruption": (an_interruption, {"stt": QUESTIONS, "llm": ANSWERS}),
+    "doubted words": (
+        an_interruption,
+        {
+            "stt": {
+                "vendor": "scripted",
+                "settings": {**QUESTIONS["settings"], "unsure_every": 2},
+            },
+            "llm": ANSWERS,
+        },
+    ),
     "a backchannel": (a_short_sound, {"stt": BACKCHANNEL, "llm": ANSWERS}),
     "a noise": (
         a_short_sound,

@@ -4,12 +4,12 @@ word that only says that somebody listens, is over."""
 import pytest
 
 from tests.support.machine_driver import Driver
-from voicecore.providers.stt import SttFinal, SttInterim
+from voicecore.providers.stt import SttEager, SttInterim
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
-from voicecore.turns.barge_in import GAP_MS, MOST_QUIET_MS
+from voicecore.turns.barge_in import GAP_MS, LONGEST_GAP_MS, MOST_QUIET_MS, NO_MORE_MS, SPEECH_MS
 from voicecore.turns.listening import NOISE_MS
-from voicecore.turns.overlap import LONG_CONFIDENCE, LONG_MS, OverlapPolicy
+from voicecore.turns.overlap import LONG_MS, WILD_CONFIDENCE, OverlapPolicy
 from voicecore.turns.settings import TurnSettings
 
 PAUSE_MS = 160
@@ -54,7 +54,7 @@ def test_how_certain_they_have_to_be_is_the_agents_choice() -> None:
 
 
 @pytest.mark.parametrize(
-    ("confidence", "verdict"), [(LONG_CONFIDENCE, "interruption"), (0.39, "noise")]
+    ("confidence", "verdict"), [(WILD_CONFIDENCE, "interruption"), (0.39, "noise")]
 )
 def test_a_long_sound_is_believed_sooner(confidence: float, verdict: str) -> None:
     driver, _ = speaking()
@@ -216,14 +216,29 @@ class TestPerhapsOver:
 
     def test_nothing_is_gained_by_haste_once_the_silence_is_long(self) -> None:
         driver, _ = speaking()
-        driver.caller_speaks(1000)
+        driver.caller_speaks(600)
         guess(driver, "Okay.", 0.9)
+        driver.pass_ms(PAUSE_MS + LONGEST_GAP_MS + 40 - 600)
         driver.ear.stops = True
         driver.pass_ms(100)
         assert not verdicts(driver)
         guess(driver, "Okay, but the price", 0.9)
         driver.pass_ms(1000)
         assert [what for what, _ in verdicts(driver)] == ["interruption"]
+
+    def test_new_guesses_that_say_no_more_end_the_wait(self) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(600)
+        guess(driver, "Okay.", 0.9)
+        driver.pass_ms(PAUSE_MS + SPEECH_MS - 601)
+        guess(driver, "Okay, okay.", 0.9)
+        assert not verdicts(driver)
+        driver.pass_ms(1)
+        guess(driver, "Okay.", 0.9)
+        driver.pass_ms(NO_MORE_MS)
+        assert not verdicts(driver)
+        guess(driver, "Okay.", 0.9)
+        assert verdicts(driver) == [("backchannel", SPEECH_MS + NO_MORE_MS)]
 
     @pytest.mark.parametrize(("text", "confidence"), [("Okay,", 0.9), ("See that.", 0.2)])
     def test_of_a_second_sound_too_little_is_known(self, text: str, confidence: float) -> None:
@@ -290,14 +305,49 @@ class TestPerhapsAgain:
         assert [what for what, _ in verdicts(driver)] == ["backchannel"]
 
 
-def test_what_is_certain_of_a_turn_is_told_apart() -> None:
-    driver = Driver()
-    driver.caller_speaks(600)
+def test_a_pause_asks_for_one_guess() -> None:
+    driver, _ = speaking()
+    driver.caller_speaks(PAUSE_MS)
+    assert len(driver.of(out.WantInterim)) == 1
+
+
+def test_a_sound_that_is_not_the_callers_is_not_guessed_at() -> None:
+    driver, _ = speaking()
+    driver.send(inputs.SpeechStarted(driver.now_ms))
+    driver.send(inputs.SpeechSustained(600, 20.0, -20.0))
     driver.caller_stops()
-    driver.send(inputs.Heard(SttFinal("I would like", confidence=0.9)))
-    driver.send(inputs.Heard(SttFinal("an avocado", confidence=0.3, flushed=True)))
+    driver.final("What about the price for that?")
+    driver.pass_ms(1500)
+    reply = driver.last(out.StartLlm).reply
+    driver.model_says(reply, "It is twenty.")
+    driver.voice_speaks(reply)
+    driver.heard_ms[reply] = 300
+    before = len(driver.of(out.WantInterim))
+    driver.send(inputs.SpeechStarted(driver.now_ms))
+    for for_ms in (160, 300, 600, 1000):
+        driver.send(inputs.SpeechSustained(for_ms, 20.0, -50.0))
+    assert len(driver.of(out.WantInterim)) == before
+
+
+def test_an_early_end_of_the_turn_is_no_surer_than_its_words() -> None:
+    driver, _ = speaking()
+    driver.caller_speaks(900)
+    driver.send(inputs.Heard(SttEager("So that we are going to go.", 0.1)))
+    driver.pass_ms(500)
+    assert not verdicts(driver)
+
+
+def test_wild_words_do_not_end_a_tools_silence() -> None:
+    driver = Driver()
+    reply = driver.caller_turn("Look it up.")
+    driver.model_calls(reply, "lookup")
+    driver.caller_says("It's a great way to make a man.", for_ms=900)
+    turns = len(driver.events("caller_turn"))
+    driver.caller_speaks(900)
+    driver.caller_stops()
+    driver.final("So that we are going to go.", confidence=0.1)
     driver.pass_ms(3000)
-    assert driver.events("caller_turn")[0]["text"] == "I would like an avocado"
+    assert len(driver.events("caller_turn")) == turns + 1  # the one that was sure
 
 
 class TestInSilence:
@@ -313,30 +363,91 @@ class TestInSilence:
         assert len(driver.events("caller_turn")) == turns
         assert len(driver.events("speech_ignored")) == 1 - turns
 
-    def test_noise_with_wild_words_does_not_keep_a_turn_waiting(self) -> None:
+    def test_the_second_in_a_row_is_one(self) -> None:
+        driver = Driver()
+        for _ in range(2):
+            driver.caller_speaks(600)
+            driver.caller_stops()
+            driver.final("It's a great way to make a man.", confidence=0.1)
+            driver.pass_ms(3000)
+        assert len(driver.events("caller_turn")) == 1
+        assert len(driver.events("speech_ignored")) == 1
+
+    def test_nothing_is_wild_to_an_agent_that_believes_everything(self) -> None:
+        driver = Driver(TurnSettings(overlap=OverlapPolicy(min_confidence=0.0)))
+        driver.caller_speaks(600)
+        driver.caller_stops()
+        driver.final("It's a great way to make a man.", confidence=0.0)
+        driver.pass_ms(3000)
+        assert len(driver.events("caller_turn")) == 1
+
+    @staticmethod
+    def asked() -> Driver:
+        """After a question, with a sound behind it that goes on."""
         driver = Driver()
         driver.caller_says("Can you tell me when you are open?")
         driver.caller_speaks(600)
+        return driver
+
+    def test_noise_with_wild_words_does_not_keep_a_turn_waiting(self) -> None:
+        driver = self.asked()
         guess(driver, "You're going", 0.2)
+        guess(driver, "It is a", 0.3)
         driver.pass_ms(NOISE_MS - 601)
         assert not driver.events("caller_turn")
         driver.pass_ms(1)
         (turn,) = driver.events("caller_turn")
         assert turn["text"] == "Can you tell me when you are open?"
 
-    def test_words_among_the_noise_do(self) -> None:
-        driver = Driver()
-        driver.caller_says("Can you tell me when you are open?")
-        driver.caller_speaks(600)
+    def test_that_noise_does_not_silence_the_answer(self) -> None:
+        driver = self.asked()
         guess(driver, "You're going", 0.2)
+        guess(driver, "It is a", 0.3)
+        driver.pass_ms(NOISE_MS - 600)
+        reply = driver.last(out.StartLlm).reply
+        driver.model_says(reply, "At nine.")
+        driver.voice_speaks(reply)
+        driver.send(inputs.SpeechSustained(2000))
+        assert not driver.of(out.PauseReply)
+
+    def test_one_wild_guess_is_too_little_and_another_is_asked_for(self) -> None:
+        driver = self.asked()
+        guess(driver, "For Friday", 0.35)
+        before = len(driver.of(out.WantInterim))
+        driver.send(inputs.SpeechSustained(750))
+        assert len(driver.of(out.WantInterim)) == before + 1
+        driver.pass_ms(5000)
+        assert not driver.events("caller_turn")
+
+    def test_the_same_words_said_surely_are_waited_for(self) -> None:
+        driver = self.asked()
+        guess(driver, "Hmm", 0.3)
+        guess(driver, "For Friday", 0.35)
+        driver.pass_ms(300)
+        guess(driver, "For Friday", 0.9)
+        driver.pass_ms(5000)
+        assert not driver.events("caller_turn")
+
+    def test_the_text_of_the_sound_before_is_no_guess_at_this_one(self) -> None:
+        driver = self.asked()
+        guess(driver, "Hmm", 0.3)
+        driver.final("for friday", confidence=0.35)
+        driver.pass_ms(5000)
+        assert not driver.events("caller_turn")
+
+    def test_words_among_the_noise_do(self) -> None:
+        driver = self.asked()
+        guess(driver, "You're going", 0.2)
+        guess(driver, "It is a", 0.3)
         driver.pass_ms(500)
         guess(driver, "I mean on Friday", 0.8)
         driver.pass_ms(5000)
         assert not driver.events("caller_turn")
 
-    def test_noise_alone_is_no_turn_sooner(self) -> None:
+    def test_noise_alone_is_not_over_sooner(self) -> None:
         driver = Driver()
         driver.caller_speaks(600)
         guess(driver, "You're going", 0.2)
+        guess(driver, "It is a", 0.3)
         driver.pass_ms(9000)
-        assert not driver.events("caller_turn")
+        assert not driver.of(out.TurnOver)

@@ -92,6 +92,18 @@ class TestTurns:
         ear.wait(400)
         assert ear.turns == [CallerTurn("Hello.", words, 500, 1300, 1600, 800)]
 
+    def test_what_is_certain_of_a_turn_is_told_apart(self) -> None:
+        ear = Ear(endpointing=after(400))
+        ear.starts()
+        ear.wait(600)
+        ear.stops()
+        ear.hears(SttFinal("I would like", confidence=0.9))
+        ear.hears(SttFinal("an avocado", confidence=0.3, flushed=True))
+        ear.wait(3000)
+        (turn,) = ear.turns
+        assert (turn.text, turn.certain_text) == ("I would like an avocado", "I would like")
+        assert not turn.wild
+
     def test_finals_follow_one_another(self) -> None:
         ear = Ear()
         ear.starts()

@@ -505,8 +505,8 @@ def test_whatever_the_speech_to_text_says_is_an_event() -> None:
         "revises": False,
     }
     assert driver.events("stt_result") == [
-        {"kind": "interim", "text": "hi", "confidence": 0.71},
-        {"kind": "eager", "text": "hi."},
+        {"kind": "interim", "text": "hi", "confidence": 0.714},
+        {"kind": "eager", "text": "hi.", "confidence": 1.0},
         {"kind": "resumed"},
         {"kind": "final", **final, "confidence": 1.0},
     ]
