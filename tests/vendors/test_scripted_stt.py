@@ -93,10 +93,10 @@ def test_final_delay_and_own_end_of_turn() -> None:
     assert sink.of(SttFinal)[0].end_of_turn
 
 
-def test_interims_repeat_when_the_utterance_is_used_up() -> None:
+def test_interims_end_with_the_utterance() -> None:
     sink = run_virtual(lambda: one_turn(1400, utterances=["yes please"]))
     texts = [event.text for event in sink.of(SttInterim)]
-    assert texts == ["yes", "yes please", "yes please", "yes please"]
+    assert texts == ["yes", "yes please"]
 
 
 def test_speech_that_is_reported_twice_began_once() -> None:

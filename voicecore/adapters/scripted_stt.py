@@ -63,7 +63,7 @@ class SttSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     echo: bool = False
     """Report the amount of audio instead: ``heard 1240 ms``."""
     interim_every_ms: Annotated[float, msgspec.Meta(gt=0, le=3_600_000)] = 300
-    """How far interim texts are apart; each has one word more."""
+    """How far interim texts are apart; each has one word more, up to the last."""
     final_ms: DelayMs = 0
     """From the end of the caller's speech to the final text; 0: at once."""
     end_of_turn: bool = False
@@ -251,11 +251,12 @@ class ScriptedSttStream:
 
     def _interim(self) -> None:
         interims = self._utterances[self._turn % len(self._utterances)].interims
-        event = interims[min(self._interims, len(interims) - 1)]
+        event = interims[self._interims]
         if self._unsure:
             event = SttInterim(event.text, UNSURE)
         self._interims += 1
-        self._next_interim()
+        if self._interims < len(interims):
+            self._next_interim()
         self._emit(event)
 
     def _stop_speech_timers(self) -> None:

@@ -5,6 +5,7 @@ import msgspec
 from media.audio.format import FRAME_MS
 from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, SttResumed
 from voicecore.providers.words import Word
+from voicecore.turns.backchannels import Phrase, plain
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.ear import DEAF, Ear
 from voicecore.turns.endpointing import OVER_FROM, Endpointing, Sounds
@@ -28,6 +29,9 @@ LATE_TEXT_MS = 3000
 NOISE_MS = 1500
 """So long a sound delays a turn that has words before it, if it brings wild guesses only: people in
 the background, an engine."""
+
+SAME_MS = 1500
+"""So long guesses have to say the same for the VAD to be wrong about somebody speaking."""
 
 NO_WORDS_MS = 20_000
 """Speech without any word for so long is noise."""
@@ -92,6 +96,8 @@ class Listener:
         self._has_final = False
         """The last sound has one."""
         self._sounds_ms = self._last_sounds_ms = 0
+        self._same_words: Phrase = ()
+        self._same_since_ms = 0
 
     @property
     def turn_started_ms(self) -> int | None:
@@ -155,6 +161,7 @@ class Listener:
         self.started_ms = at_ms
         self._has_final = False
         self.guesses.started()
+        self._same_words = ()
         if self._first_ms is None:
             self._first_ms = at_ms
         elif self.text:
@@ -195,10 +202,23 @@ class Listener:
         if self.speaking:
             if self.guesses.wild and self.guesses.several and self._has_certain:
                 self._deadlines.set(STUCK, max(self.started_ms + NOISE_MS, now_ms))
+            elif self._says_no_more(now_ms, event):
+                self._deadlines.set(STUCK, now_ms)
             elif self.text != before or was_wild:
                 self._deadlines.set(STUCK, now_ms + STUCK_MS)
         elif self._first_ms is not None and (self.text != before or isinstance(event, SttFinal)):
             self._await_end(now_ms)
+
+    def _says_no_more(self, now_ms: int, event: SttEvent) -> bool:
+        """Whether a sound goes on and guess after guess finds no new word in it: a crowd goes on
+        behind the caller, who has finished."""
+        if not isinstance(event, SttInterim) or not self._text.certain(self._sounds_ms):
+            return False
+        words = plain(event.text)
+        if words != self._same_words:
+            self._same_words, self._same_since_ms = words, now_ms
+        wait_ms = max(self.endpointing.wait_ms(self.text), SAME_MS)
+        return now_ms >= self._same_since_ms + wait_ms
 
     def _await_end(self, now_ms: int) -> None:
         """Set, from what is known of the text, when the pause is long enough."""

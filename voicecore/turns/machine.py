@@ -292,9 +292,8 @@ class TurnMachine:
     def _listening_due(self, now_ms: int, name: str) -> None:
         if name == FLUSH:
             self._stt_watch.flush_expired()
-        noise = name == STUCK and self._listener.guesses.wild
         self._listener.due(now_ms, name)
-        if noise:
+        if name == STUCK:
             self._barge_in.was_noise()
         if name != ENDPOINT and not self._listener.text:
             self._barge_in.nothing_was_said(now_ms)

@@ -8,7 +8,7 @@ from voicecore.providers.stt import SttEager, SttInterim
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
 from voicecore.turns.barge_in import GAP_MS, LONGEST_GAP_MS, MOST_QUIET_MS, NO_MORE_MS, SPEECH_MS
-from voicecore.turns.listening import NOISE_MS
+from voicecore.turns.listening import NOISE_MS, SAME_MS
 from voicecore.turns.overlap import LONG_MS, WILD_CONFIDENCE, OverlapPolicy
 from voicecore.turns.settings import TurnSettings
 
@@ -451,3 +451,70 @@ class TestInSilence:
         guess(driver, "It is a", 0.3)
         driver.pass_ms(9000)
         assert not driver.of(out.TurnOver)
+
+
+class TestACrowdBehindTheCaller:
+    """The VAD hears speech all along."""
+
+    @staticmethod
+    def asked(text: str = "Can you tell me when you are open?") -> Driver:
+        driver = Driver()
+        driver.caller_speaks(2000)
+        guess(driver, text, 0.9)
+        driver.pass_ms(1000)
+        guess(driver, text, 0.9)
+        return driver
+
+    def test_a_turn_is_over_when_guess_after_guess_brings_no_word(self) -> None:
+        driver = self.asked()
+        driver.pass_ms(SAME_MS - 1001)
+        guess(driver, "can you tell me when you are open", 0.9)
+        assert not driver.events("caller_turn")
+        driver.pass_ms(1)
+        guess(driver, "Can you tell me when you are open?", 0.9)
+        driver.pass_ms(1)
+        assert len(driver.events("caller_turn")) == 1
+
+    def test_nobody_is_interrupted_by_that_crowd(self) -> None:
+        driver = self.asked()
+        driver.pass_ms(1000)
+        guess(driver, "Can you tell me when you are open?", 0.9)
+        driver.pass_ms(1)
+        reply = driver.last(out.StartLlm).reply
+        driver.model_says(reply, "At nine.")
+        driver.voice_speaks(reply)
+        driver.send(inputs.SpeechSustained(4250))
+        assert not driver.of(out.PauseReply)
+
+    def test_without_guesses_nothing_is_known(self) -> None:
+        driver = self.asked()
+        driver.pass_ms(5000)
+        assert not driver.events("caller_turn")
+
+    def test_another_word_counts_anew(self) -> None:
+        driver = self.asked()
+        driver.pass_ms(400)
+        guess(driver, "Can you tell me when you are open on", 0.9)
+        driver.pass_ms(1000)
+        guess(driver, "Can you tell me when you are open on", 0.9)
+        driver.pass_ms(400)
+        assert not driver.events("caller_turn")
+
+    def test_who_is_not_done_gets_the_pause_of_the_text(self) -> None:
+        driver = self.asked("My number is four one five, and")
+        driver.pass_ms(SAME_MS - 1000)
+        guess(driver, "My number is four one five, and", 0.9)
+        driver.pass_ms(1)
+        assert not driver.events("caller_turn")
+        driver.pass_ms(5000)
+        guess(driver, "My number is four one five, and", 0.9)
+        driver.pass_ms(1)
+        assert len(driver.events("caller_turn")) == 1
+
+    def test_wild_guesses_that_stay_the_same_are_no_turn(self) -> None:
+        driver = Driver()
+        driver.caller_speaks(600)
+        for _ in range(5):
+            guess(driver, "It was a great way", 0.2)
+            driver.pass_ms(1000)
+        assert not driver.events("caller_turn")
