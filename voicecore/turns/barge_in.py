@@ -248,7 +248,8 @@ class BargeIn:
     def _goes_on(self, now_ms: int, verdict: Verdict | None) -> None:
         """A sound goes on, and what is known of it says little."""
         policy, sound_ms = self._policy, now_ms - self._listener.started_ms
-        nothing = verdict is Verdict.BACKCHANNEL and self._ear.may_stop()
+        more = self._listener.text.rstrip().endswith(",")
+        nothing = verdict is Verdict.BACKCHANNEL and not more and self._ear.may_stop()
         if (nothing or self._listener.guesses.wild) and self._can_be_short(now_ms):
             if now_ms < self._silent_ms + GAP_MS:
                 self._wait_until(self._silent_ms + GAP_MS)

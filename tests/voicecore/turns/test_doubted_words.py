@@ -194,6 +194,14 @@ class TestPerhapsOver:
         driver.pass_ms(1000)
         assert verdicts(driver) == [("backchannel", GAP_MS)]
 
+    def test_but_not_where_the_vendor_has_put_a_comma(self) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(600)
+        guess(driver, "Okay,", 0.9)
+        driver.ear.stops = True
+        driver.pass_ms(1000)
+        assert not verdicts(driver)
+
     def test_one_that_goes_on_may_become_more(self) -> None:
         driver, _ = speaking()
         driver.caller_speaks(600)
