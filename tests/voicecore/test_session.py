@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from media.playout import Playout
 from tests.support.sim_call import (
     REPLY,
     SAYS_MS,
@@ -57,6 +58,34 @@ class TestTurns:
                 await call.until_over()
             spoken_ms = sum(turn["played_ms"] for turn in home.of("agent_turn"))
             assert abs(call.line.heard_us // 1000 - spoken_ms) <= 20
+
+        run_virtual(main)
+
+    def test_the_machine_is_told_what_silence_a_pause_fell_into(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        told: list[inputs.ReplyPaused] = []
+        original = TurnMachine.receive
+
+        def receive(self: TurnMachine, now_ms: int, event: inputs.Input) -> Any:
+            if isinstance(event, inputs.ReplyPaused):
+                told.append(event)
+            return original(self, now_ms, event)
+
+        monkeypatch.setattr(TurnMachine, "receive", receive)
+        monkeypatch.setattr(Playout, "quiet_ms", lambda self, reply: 70 + reply)
+
+        async def main() -> None:
+            async with house() as home:
+                call = home.ring()
+                asked_ms = await first_turn(call)
+                await call.until_audible(after_ms=asked_ms, within_ms=5000)
+                call.speaks(300)
+                await call.wait_ms(1500)
+                call.hangs_up()
+                await call.until_over()
+            (paused,) = home.of("agent_paused")
+            assert told == [inputs.ReplyPaused(paused["reply"], 70 + paused["reply"])]
 
         run_virtual(main)
 
