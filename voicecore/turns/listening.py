@@ -31,7 +31,8 @@ NOISE_MS = 1500
 the background, an engine."""
 
 SAME_MS = 1500
-"""So long guesses have to say the same for the VAD to be wrong about somebody speaking."""
+"""So much longer than a pause guesses have to say the same for the VAD to be wrong about somebody
+speaking: it may be an "um" that goes on."""
 
 NO_WORDS_MS = 20_000
 """Speech without any word for so long is noise."""
@@ -217,8 +218,8 @@ class Listener:
         words = plain(event.text)
         if words != self._same_words:
             self._same_words, self._same_since_ms = words, now_ms
-        wait_ms = max(self.endpointing.wait_ms(self.text), SAME_MS)
-        return now_ms >= self._same_since_ms + wait_ms
+        wait_ms = self.endpointing.wait_ms(self.text)
+        return now_ms >= self._same_since_ms + wait_ms + SAME_MS
 
     def _await_end(self, now_ms: int) -> None:
         """Set, from what is known of the text, when the pause is long enough."""

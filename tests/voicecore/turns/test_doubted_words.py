@@ -8,6 +8,7 @@ from voicecore.providers.stt import SttEager, SttInterim
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
 from voicecore.turns.barge_in import GAP_MS, LONGEST_GAP_MS, MOST_QUIET_MS, NO_MORE_MS, SPEECH_MS
+from voicecore.turns.endpointing import EndpointingPolicy
 from voicecore.turns.listening import NOISE_MS, SAME_MS
 from voicecore.turns.overlap import LONG_MS, WILD_CONFIDENCE, OverlapPolicy
 from voicecore.turns.settings import TurnSettings
@@ -475,7 +476,7 @@ class TestACrowdBehindTheCaller:
 
     def test_a_turn_is_over_when_guess_after_guess_brings_no_word(self) -> None:
         driver = self.asked()
-        driver.pass_ms(SAME_MS - 1001)
+        driver.pass_ms(SAME_MS + EndpointingPolicy().min_silence_ms - 1001)
         guess(driver, "can you tell me when you are open", 0.9)
         assert not driver.events("caller_turn")
         driver.pass_ms(1)
@@ -485,7 +486,7 @@ class TestACrowdBehindTheCaller:
 
     def test_nobody_is_interrupted_by_that_crowd(self) -> None:
         driver = self.asked()
-        driver.pass_ms(1000)
+        driver.pass_ms(SAME_MS + EndpointingPolicy().min_silence_ms - 1000)
         guess(driver, "Can you tell me when you are open?", 0.9)
         driver.pass_ms(1)
         reply = driver.last(out.StartLlm).reply
@@ -501,16 +502,16 @@ class TestACrowdBehindTheCaller:
 
     def test_another_word_counts_anew(self) -> None:
         driver = self.asked()
-        driver.pass_ms(400)
+        driver.pass_ms(800)
         guess(driver, "Can you tell me when you are open on", 0.9)
         driver.pass_ms(1000)
         guess(driver, "Can you tell me when you are open on", 0.9)
-        driver.pass_ms(400)
+        driver.pass_ms(1000)
         assert not driver.events("caller_turn")
 
     def test_who_is_not_done_gets_the_pause_of_the_text(self) -> None:
         driver = self.asked("My number is four one five, and")
-        driver.pass_ms(SAME_MS - 1000)
+        driver.pass_ms(SAME_MS + EndpointingPolicy().min_silence_ms - 1000)
         guess(driver, "My number is four one five, and", 0.9)
         driver.pass_ms(1)
         assert not driver.events("caller_turn")
