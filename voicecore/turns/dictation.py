@@ -8,7 +8,7 @@ of a card are four, an e-mail address has an ending behind its "at". English wor
 
 import re
 
-from voicecore.turns.backchannels import Phrase
+from voicecore.turns.backchannels import Phrase, plain
 from voicecore.turns.completeness_levels import Completeness
 
 _NUMBERS = frozenset(
@@ -38,6 +38,8 @@ _SPELLS = re.compile(
     re.IGNORECASE,
 )
 """Whoever announces that goes on for a while, whatever is understood of it."""
+_CONTRACTED = re.compile(r"['\u2019](s|m|d|t)\b", re.IGNORECASE)
+"""Letters that nobody spells: "that's"."""
 FEWEST_DIGITS, MOST_DIGITS = 3, 7
 """Digits at the end of what was said: so many begin a telephone or account number, and so many
 may end one."""
@@ -48,7 +50,7 @@ SPELLED_LETTERS, WHOLE_NAME_LETTERS = 2, 4
 def dictation(text: str, words: Phrase) -> Completeness | None:
     """None: nothing is being dictated."""
     spells = Completeness.DICTATING if _SPELLS.search(text) else None
-    return _mail(text) or _spelled(words) or _number(text, words) or spells
+    return _mail(text) or _spelled(text) or _number(text, words) or spells
 
 
 def dictates(text: str, words: Phrase) -> bool:
@@ -65,17 +67,28 @@ def _mail(text: str) -> Completeness | None:
     return Completeness.DICTATING
 
 
-def _spelled(words: Phrase) -> Completeness | None:
-    letters = characters = 0
-    for word in reversed(words):
+def _spelled(text: str) -> Completeness | None:
+    words = plain(_CONTRACTED.sub("", text))
+    spelled: list[str] = []
+    letters = begin = 0
+    for place in range(len(words) - 1, -1, -1):
+        word = words[place]
         letter = len(word) == 1 and word.isalpha()
         if not letter and not word.isdigit() and word not in _NUMBERS:
+            before = words[max(place - 3, 0) : place]
+            if word == "and" and spelled and len("".join(before)) == len(before) == 3:
+                continue  # "g, h, d, and t"
             break
         letters += letter
-        characters += len(word) if word.isdigit() else 1
-    if not letters or characters < SPELLED_LETTERS:
+        spelled.append(word if letter or word.isdigit() else "0")
+        begin = place
+    name = "".join(reversed(spelled))
+    if not letters or len(name) < SPELLED_LETTERS:
         return None
-    whole = characters >= WHOLE_NAME_LETTERS
+    for word in words[:begin]:  # the name was said before
+        if word.startswith(name):
+            return Completeness.COMPLETE if word == name else Completeness.DICTATING
+    whole = len(name) >= WHOLE_NAME_LETTERS
     return Completeness.DOUBTFUL if whole else Completeness.DICTATING
 
 
