@@ -6,6 +6,8 @@ from media.audio.format import FRAME_MS
 from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, SttResumed
 from voicecore.providers.words import Word
 from voicecore.turns.backchannels import Phrase, plain
+from voicecore.turns.completeness import completeness
+from voicecore.turns.completeness_levels import Completeness
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.ear import DEAF, Ear
 from voicecore.turns.endpointing import OVER_FROM, Endpointing, Sounds
@@ -39,6 +41,9 @@ NO_WORDS_MS = 20_000
 
 VENDOR_PATIENCE_MS = 4000
 """How long after speech a vendor that ends turns itself may think about this one."""
+
+
+_MAY_BE_WHOLE = (Completeness.COMPLETE, Completeness.OPEN, Completeness.DOUBTFUL)
 
 
 class CallerTurn(msgspec.Struct, frozen=True):
@@ -145,11 +150,15 @@ class Listener:
     @property
     def wants_guess(self) -> bool:
         """Whether the sound that goes on is perhaps noise that a turn waits for."""
-        return self.speaking and self.guesses.wild and self._has_certain
+        return self.speaking and self.guesses.wild and self._may_be_whole
 
     @property
-    def _has_certain(self) -> bool:
-        return bool(self._text.certain(self._sounds_ms, guess=False))
+    def _may_be_whole(self) -> bool:
+        """Whether what is certain of the turn could be all of it."""
+        certain = self._text.certain(self._sounds_ms, guess=False)
+        if not certain:
+            return False
+        return completeness(certain, self._settings.endpointing.language) in _MAY_BE_WHOLE
 
     @property
     def idle(self) -> bool:
@@ -201,7 +210,7 @@ class Listener:
             self.guesses.told(event.text, event.confidence, now_ms - self.started_ms)
         self._eager = isinstance(event, SttEager) or (self._eager and self.text == before)
         if self.speaking:
-            if self.guesses.wild and self.guesses.several and self._has_certain:
+            if self.guesses.wild and self.guesses.several and self._may_be_whole:
                 self._deadlines.set(STUCK, max(self.started_ms + NOISE_MS, now_ms))
             elif self._says_no_more(now_ms, event):
                 self._deadlines.set(STUCK, now_ms)

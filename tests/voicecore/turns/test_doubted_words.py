@@ -391,10 +391,10 @@ class TestInSilence:
         assert len(driver.events("caller_turn")) == 1
 
     @staticmethod
-    def asked() -> Driver:
+    def asked(text: str = "Can you tell me when you are open?") -> Driver:
         """After a question, with a sound behind it that goes on."""
         driver = Driver()
-        driver.caller_says("Can you tell me when you are open?")
+        driver.caller_says(text)
         driver.caller_speaks(600)
         return driver
 
@@ -407,6 +407,13 @@ class TestInSilence:
         driver.pass_ms(1)
         (turn,) = driver.events("caller_turn")
         assert turn["text"] == "Can you tell me when you are open?"
+
+    def test_letters_are_heard_out_however_they_are_guessed_at(self) -> None:
+        driver = self.asked("My name is Smythe, S, M,")
+        guess(driver, "Why tea", 0.2)
+        guess(driver, "White, a chi", 0.3)
+        driver.pass_ms(5000)
+        assert not driver.events("caller_turn")
 
     def test_that_noise_does_not_silence_the_answer(self) -> None:
         driver = self.asked()
