@@ -19,6 +19,7 @@ from voicecore.adapters.moonshine_stt import MoonshineStt
 from voicecore.adapters.registry import VendorConfig
 from voicecore.journal import read_events
 from voicecore.providers.stt import SttEvent, SttFinal
+from voicecore.turns.overlap import OverlapPolicy
 
 pytestmark = [pytest.mark.e2e, pytest.mark.local_models]
 
@@ -180,3 +181,11 @@ def test_every_turn_has_its_latencies(demo: Path) -> None:
         ):
             times = [data[stage] for stage in order]
             assert times == sorted(times)
+
+
+def test_the_speech_to_text_is_sure_of_what_was_said(demo: Path) -> None:
+    events = read_events((demo / "events.jsonl").read_bytes())
+    told = [event.data for event in events if event.type == "stt_result"]
+    sure = [one["confidence"] for one in told if one["kind"] == "final" and one["text"]]
+    assert len(sure) >= 2
+    assert sum(sure) / len(sure) > OverlapPolicy().min_confidence
