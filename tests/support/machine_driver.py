@@ -13,6 +13,7 @@ from voicecore.turns import outputs as out
 from voicecore.turns.endpointing import EndpointingPolicy
 from voicecore.turns.history import History
 from voicecore.turns.machine import Phase, TurnMachine
+from voicecore.turns.overlap import OverlapPolicy
 from voicecore.turns.settings import TurnSettings
 
 O = TypeVar("O", bound=out.Output)  # noqa: E741
@@ -36,6 +37,9 @@ tools:
     url: https://example.com/lookup
     parameters: {type: object, properties: {q: {type: string}}}
 """
+
+
+TEXT = "We are open from nine to five on weekdays and from ten to two on Saturdays."
 
 
 def after(silence_ms: int) -> EndpointingPolicy:
@@ -173,3 +177,17 @@ class Driver:
     def full_reply(self, reply: int, text: str) -> None:
         self.model_says(reply, text)
         self.reply_plays(reply)
+
+
+def speaking(
+    text: str = TEXT,
+    **policy: Any,
+) -> tuple[Driver, int]:
+    """An agent in mid-reply, 550 ms heard; words last 100 ms."""
+    driver = Driver(TurnSettings(overlap=OverlapPolicy(**policy)))
+    reply = driver.caller_turn("When?")
+    driver.model_says(reply, text)
+    driver.voice_speaks(reply)
+    driver.pass_ms(550)
+    driver.heard_ms[reply] = 550
+    return driver, reply

@@ -87,15 +87,12 @@ class MoonshineModel:
             "input_values": value(samples),
             "attention_mask": value(np.ones(samples.shape, np.int64)),
         }
-        try:
-            (states,) = self._encoder.run_with_ort_values(["last_hidden_state"], takes)
-        except self._refusals as error:
-            raise UnfitInputError(f"the encoder refused {len(speech)} samples: {error}") from error
         most = math.ceil(len(speech) / RATE_HZ * _TOKENS_PER_S)
         try:
+            (states,) = self._encoder.run_with_ort_values(["last_hidden_state"], takes)
             tokens, log_probability = self._write(takes["attention_mask"], states, most)
         except self._refusals as error:
-            raise UnfitInputError(f"the decoder refused {len(speech)} samples: {error}") from error
+            raise UnfitInputError(f"the model refused {len(speech)} samples: {error}") from error
         pieces = b"".join(self._tokens[token] for token in tokens)
         text = pieces.replace(_SPACE, b" ").decode(errors="replace").strip()
         sure = math.exp(log_probability)

@@ -43,6 +43,8 @@ _CONTRACTED = re.compile(r"['\u2019](s|m|d|t)\b", re.IGNORECASE)
 FEWEST_DIGITS, MOST_DIGITS = 3, 7
 """Digits at the end of what was said: so many begin a telephone or account number, and so many
 may end one."""
+FEWEST_TELLING_LETTERS = 3
+"""Fewer letters are those of some word by chance: "it is I, T"."""
 SPELLED_LETTERS, WHOLE_NAME_LETTERS = 2, 4
 """So many letters in a row are spelled out, and so many may be a whole name."""
 
@@ -85,9 +87,10 @@ def _spelled(text: str) -> Completeness | None:
     name = "".join(reversed(spelled))
     if not letters or len(name) < SPELLED_LETTERS:
         return None
-    for word in words[:begin]:  # the name was said before
-        if word.startswith(name):
-            return Completeness.COMPLETE if word == name else Completeness.DICTATING
+    if len(name) >= FEWEST_TELLING_LETTERS:
+        for word in words[:begin]:  # the name was said before
+            if word.startswith(name):
+                return Completeness.COMPLETE if word == name else Completeness.DICTATING
     whole = len(name) >= WHOLE_NAME_LETTERS
     return Completeness.DOUBTFUL if whole else Completeness.DICTATING
 

@@ -57,16 +57,14 @@ class CallerTurn(msgspec.Struct, frozen=True):
     """When the text became final."""
     sound_ms: int = 0
     """How long its sounds were together."""
-    doubted: str | None = None
-    """What is left of the text without the words of which the speech-to-text was not sure; None: it
-    was of all."""
+    certain: str | None = None
+    """What of the text the speech-to-text was sure of; None: all."""
     wild: bool = False
     """It was sure of nothing at all: perhaps nobody spoke."""
 
     @property
     def certain_text(self) -> str:
-        """What of the text the speech-to-text was sure of."""
-        return self.text if self.doubted is None else self.doubted
+        return self.text if self.certain is None else self.certain
 
 
 class Listener:

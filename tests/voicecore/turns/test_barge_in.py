@@ -1,10 +1,8 @@
 """The caller speaks over the agent: pause, verdict, giving way or going on."""
 
-from typing import Any
-
 import pytest
 
-from tests.support.machine_driver import Driver
+from tests.support.machine_driver import TEXT, Driver, speaking
 from voicecore.providers.stt import SttFinal, SttInterim
 from voicecore.providers.words import spread_words
 from voicecore.turns import inputs
@@ -13,19 +11,6 @@ from voicecore.turns.backchannels import plain
 from voicecore.turns.barge_in import GAP_MS, HOLD_MS, LAST_WORDS_MS, LONGEST_GAP_MS
 from voicecore.turns.overlap import OverlapPolicy
 from voicecore.turns.settings import TurnSettings
-
-TEXT = "We are open from nine to five on weekdays and from ten to two on Saturdays."
-
-
-def speaking(text: str = TEXT, **policy: Any) -> tuple[Driver, int]:
-    """An agent in mid-reply, 550 ms heard; words last 100 ms."""
-    driver = Driver(TurnSettings(overlap=OverlapPolicy(**policy)))
-    reply = driver.caller_turn("When?")
-    driver.model_says(reply, text)
-    driver.voice_speaks(reply)
-    driver.pass_ms(550)
-    driver.heard_ms[reply] = 550
-    return driver, reply
 
 
 def interim(driver: Driver, text: str) -> None:

@@ -43,6 +43,7 @@ DOUBTFUL, HANGING, DICTATING = Completeness.DOUBTFUL, Completeness.HANGING, Comp
         ("That's g, h, d, and t.", DOUBTFUL),
         ("It's a B and B.", OPEN),
         ("A and B", OPEN),
+        ("It is I, T.", DICTATING),
         ("My last name is Smythe. That's S-M-Y-T.", DICTATING),
         ("My last name is Smythe. That's S-M-Y-T-H-E.", COMPLETE),
         ("It's zero seven seven zero zero nine zero zero five one two three", COMPLETE),

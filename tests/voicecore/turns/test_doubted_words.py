@@ -3,7 +3,7 @@ word that only says that somebody listens, is over."""
 
 import pytest
 
-from tests.support.machine_driver import Driver
+from tests.support.machine_driver import Driver, speaking
 from voicecore.providers.stt import SttEager, SttInterim
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
@@ -15,16 +15,6 @@ from voicecore.turns.settings import TurnSettings
 
 PAUSE_MS = 160
 """How soon the driver's caller makes the agent pause."""
-
-
-def speaking(text: str = "We are open from nine to five.", **policy: float) -> tuple[Driver, int]:
-    driver = Driver(TurnSettings(overlap=OverlapPolicy(**policy)))
-    reply = driver.caller_turn("When?")
-    driver.model_says(reply, text)
-    driver.voice_speaks(reply)
-    driver.pass_ms(550)
-    driver.heard_ms[reply] = 550
-    return driver, reply
 
 
 def guess(driver: Driver, text: str, confidence: float) -> None:
