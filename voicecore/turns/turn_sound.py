@@ -8,6 +8,9 @@ SPEECH_FROM_MS = 300
 ONSET_DB = 4.0
 ONSET_MS = 500
 """The beginning of speech, so long, may be so much quieter than the loudest moment."""
+SOFT_ONSET_DB = 2.0
+SOFT_ONSET_MS = 750
+"""Of a hesitant one ("excuse me, ...") so long, by a little."""
 NEVER_DBFS = -100.0
 
 
@@ -34,8 +37,10 @@ class TurnSound:
         """Whether the sound is too quiet to be the caller's."""
         if not self.sustained_ms:
             return False
-        known = self._earlier_ms + self.sustained_ms >= ONSET_MS
-        margin_db = 0.0 if known else ONSET_DB
+        heard_ms = self._earlier_ms + self.sustained_ms
+        margin_db = 0.0
+        if heard_ms < SOFT_ONSET_MS:
+            margin_db = ONSET_DB if heard_ms < ONSET_MS else SOFT_ONSET_DB
         return self._usual.quieter_db(self.loudest_dbfs) >= self._quieter_db + margin_db
 
     @property

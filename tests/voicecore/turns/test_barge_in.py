@@ -375,11 +375,27 @@ class TestElsewhere:
     def test_a_caller_who_begins_too_softly_is_heard_as_soon_as_it_shows(self) -> None:
         driver, _ = speaking()
         driver.send(inputs.SpeechStarted(driver.now_ms))
-        for for_ms, loudest_dbfs in ((160, -32.0), (300, -32.0), (500, -32.0)):
-            driver.send(inputs.SpeechSustained(for_ms, loudest_dbfs=loudest_dbfs))
+        for for_ms in (160, 300, 500):
+            driver.send(inputs.SpeechSustained(for_ms, loudest_dbfs=-34.0))
         assert verdicts(driver) == ["noise"]
         driver.send(inputs.SpeechSustained(600, loudest_dbfs=-28.0))
         assert len(driver.events("agent_paused")) == 2
+
+    def test_a_caller_who_begins_softly_is_not_talked_over(self) -> None:
+        driver, _ = speaking()
+        driver.send(inputs.SpeechStarted(driver.now_ms))
+        for for_ms, loudest_dbfs in ((160, -32.0), (300, -32.0), (500, -32.0), (600, -28.0)):
+            driver.send(inputs.SpeechSustained(for_ms, loudest_dbfs=loudest_dbfs))
+        assert not verdicts(driver)
+
+    def test_somebody_a_little_too_quiet_is_known_by_the_rest_of_the_sound(self) -> None:
+        driver, _ = speaking()
+        driver.send(inputs.SpeechStarted(driver.now_ms))
+        for for_ms in (160, 300, 500, 600):
+            driver.send(inputs.SpeechSustained(for_ms, loudest_dbfs=-32.0))
+        assert not verdicts(driver)
+        driver.send(inputs.SpeechSustained(750, loudest_dbfs=-32.0))
+        assert verdicts(driver) == ["noise"]
 
     def test_the_caller_is_heard_over_a_murmur_that_was_too_quiet_to_judge(self) -> None:
         driver, _ = speaking()
