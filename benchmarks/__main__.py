@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import density, engine, greeting, local_vendors, micro, stalls
+from benchmarks import api, density, engine, greeting, local_vendors, micro, stalls
 from benchmarks.bars import Bar, exit_status, show_bars
 from benchmarks.machine import MachineError, on_core, pick_cores, work_us
 from benchmarks.processes import ProcessFailed
@@ -24,6 +24,7 @@ MEASUREMENTS: Mapping[str, tuple[str, Callable[[Setting], Outcome]]] = {
     "stalls": ("what a joining call does to the others", stalls.measure),
     "engine": ("what the engine adds to its vendors' delays", engine.measure),
     "greeting": ("how long a caller waits for the first words", greeting.measure),
+    "api": ("what the management API carries", api.measure),
     "local": ("a conversation with models on this machine", local_vendors.measure),
 }
 LOADGEN_VARIABLE = "VOICECORE_LOADGEN"

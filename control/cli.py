@@ -5,15 +5,27 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from control.commands import answer, call, demo, evaluate, replay
+from control.commands import (
+    admin,
+    answer,
+    call,
+    demo,
+    doctor,
+    evaluate,
+    migrate,
+    replay,
+    seed,
+    serve,
+)
 
-COMMANDS = (answer, call, demo, evaluate, replay)
+COMMANDS = (answer, serve, doctor, migrate, admin, seed, call, demo, evaluate, replay)
 """Each has ``add_parser(subparsers)`` and ``run(args) -> int``."""
 
 _EPILOG = """\
 examples:
   voicecore demo
   voicecore answer agent.yaml
+  voicecore serve
   voicecore call ws://127.0.0.1:8765/media/twilio --script caller.yaml
   voicecore evaluate agent.yaml
   voicecore replay var/calls --agent agent.yaml

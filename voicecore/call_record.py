@@ -17,6 +17,8 @@ from voicecore.transcript import agent_entry, caller_entry
 
 Observer = Callable[[str, Mapping[str, Any]], None]
 """Called with each event's type and data."""
+Listener = Callable[[str, int, Mapping[str, Any]], None]
+"""Called with the type, time and data of each event of one call."""
 
 STOP_TIMEOUT_S = 10.0
 BATCH_MS = 100
@@ -41,8 +43,10 @@ class CallRecords:
         if directory is not None:
             self._writer.start()
 
-    def open(self, started: StreamStarted, *, record_audio: bool) -> "CallRecord":
-        """The record of a call that begins now."""
+    def open(
+        self, started: StreamStarted, *, record_audio: bool, listener: Listener | None = None
+    ) -> "CallRecord":
+        """The record of a call that begins now, whose events ``listener`` hears too."""
         files = None
         if self._directory is not None:
             files = CallFiles(
@@ -54,7 +58,7 @@ class CallRecords:
                 clock=self._clock,
                 record=record_audio,
             )
-        return CallRecord(files, self._observer)
+        return CallRecord(files, self._observer, listener)
 
     async def close(self) -> None:
         """Write what is queued and stop."""
@@ -65,9 +69,12 @@ class CallRecords:
 class CallRecord:
     """One call's record. Nothing here waits; after ``close`` everything is ignored."""
 
-    def __init__(self, files: CallFiles | None, observer: Observer) -> None:
+    def __init__(
+        self, files: CallFiles | None, observer: Observer, listener: Listener | None = None
+    ) -> None:
         self._files = files
         self._observer = observer
+        self._listener = listener
         self._turns = 0
         self._has_quality = False
         self.caller_audio: Callable[[int, bytes], None] = _ignore
@@ -81,6 +88,8 @@ class CallRecord:
     def event(self, type: str, at_ms: int, data: dict[str, Any]) -> None:
         """Record an event of the turn machine or of the session."""
         self._observer(type, data)
+        if self._listener is not None:
+            self._listener(type, at_ms, data)
         if self._files is None:
             return
         self._files.journal.write(type, at_ms, **data)
@@ -111,6 +120,7 @@ class CallRecord:
     def close(self) -> None:
         """The call is over. Idempotent."""
         files, self._files = self._files, None
+        self._listener = None
         self.caller_audio = self.agent_audio = self.cut_agent_audio = _ignore
         if files is not None:
             files.close()

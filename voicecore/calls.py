@@ -38,15 +38,15 @@ class Calls:
     def has_room(self) -> bool:
         return not self.draining and len(self._live) < self._limit
 
-    def take(self, leg: Leg) -> None:
-        """Answer a call.
+    def take(self, leg: Leg, answer: Callable[[Leg], Session] | None = None) -> None:
+        """Answer a call, with another ``answer`` than calls have in general.
 
         :raises StreamRefused: ``draining``, ``busy``, or what ``answer`` says."""
         if self.draining:
             raise StreamRefused("draining")
         if len(self._live) >= self._limit:
             raise StreamRefused("busy")
-        session = self._answer(leg)
+        session = (answer or self._answer)(leg)
         task = asyncio.get_running_loop().create_task(session.run())
         self._live[task] = session
         self._empty.clear()

@@ -78,8 +78,9 @@ class YamlDocument(msgspec.Struct, frozen=True):
     value: Any
     places: Mapping[FieldPath, Place]
 
-    def locate(self, path: Sequence[str | int]) -> tuple[FieldPath, Place]:
-        """The path as the file has it, and its place or that of the nearest thing around it.
+    def locate(self, path: Sequence[str | int]) -> tuple[FieldPath, Place | None]:
+        """The path as the file has it, and its place or that of the nearest thing around it; no
+        place where the values come from no file.
 
         Steps that the file does not have are skipped (position 0 of a list that was written as
         a single block, the tag of a union), except the last: it names a missing field."""
@@ -89,8 +90,8 @@ class YamlDocument(msgspec.Struct, frozen=True):
             if _has(node, step):
                 node, found = node[step], (*found, step)
             elif position == len(path) - 1 and isinstance(node, dict) and isinstance(step, str):
-                return (*found, step), self.places[found]
-        return found, self.places[found]
+                return (*found, step), self.places.get(found)
+        return found, self.places.get(found)
 
     def problem(self, path: Sequence[str | int], detail: str) -> FieldProblem:
         located, place = self.locate(path)

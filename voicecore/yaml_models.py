@@ -10,6 +10,9 @@ from voicecore.yaml_lines import FieldProblem, YamlDocument, YamlFileError, did_
 
 M = TypeVar("M", bound=BaseModel)
 
+MAX_PROBLEMS = 200
+"""More than these are not explained: a file may have come from anybody."""
+
 
 def parse_model(document: YamlDocument, model: type[M], *, private: Iterable[str] = ()) -> M:
     """Make a pydantic model of the document. Values under a key named in ``private`` are never
@@ -34,7 +37,7 @@ def model_problems(
     hidden = frozenset(private)
     schema = model.model_json_schema()
     problems = []
-    for item in error.errors(include_url=False):
+    for item in error.errors(include_url=False)[:MAX_PROBLEMS]:
         path = item["loc"]
         if item["type"] in _TAG_ERRORS:
             path = (*path, item["ctx"]["discriminator"].strip("'"))

@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     configure_logs(json=args.json)
     # The disk's thread must not keep the frames waiting for the interpreter's lock for 5 ms.
     sys.setswitchinterval(0.001)
-    _raise_open_files_limit()
+    raise_open_files_limit()
     try:
         settings, secrets = read_settings(), read_secrets()
         agent = load_agent(args.agent, secrets=secrets)
@@ -125,7 +125,7 @@ def _warn_if_open(args: argparse.Namespace, settings: Settings) -> None:
             log.warning("webhooks are not checked: no carrier's key is set")
 
 
-def _raise_open_files_limit() -> None:
+def raise_open_files_limit() -> None:
     """A call is a file: take as many as the system allows this process."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

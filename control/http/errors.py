@@ -1,10 +1,13 @@
 """The one form of an HTTP error, and the one place where exceptions become errors.
 
-``{"error": {"code": "...", "message": "...", "request_id": "..."}}``; the id is in the header
+``{"error": {"code": "...", "message": "...", "request_id": "..."}}``, with ``details`` where fields
+of the request are wrong; the id is in the header
 ``X-Request-Id`` of every response too, and in the log where there is something to say.
 """
 
 import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import structlog
@@ -25,26 +28,44 @@ class Refusal(msgspec.Struct, frozen=True):
     message: str
 
 
+class Invalid(msgspec.Struct, frozen=True):
+    """A field of a request that is wrong, and how."""
+
+    field: str
+    message: str
+
+
 class Refused(Exception):
     """Raised by a handler to answer with a refusal."""
 
-    def __init__(self, refusal: Refusal) -> None:
+    def __init__(
+        self,
+        refusal: Refusal,
+        *,
+        details: Sequence[Invalid] = (),
+        headers: Mapping[str, str] | None = None,
+        keeps: bool = False,
+    ) -> None:
+        """``keeps``: what the handler wrote into the database is kept all the same."""
         super().__init__(refusal.code)
         self.refusal = refusal
+        self.keeps = keeps
+        self.details = tuple(details)
+        self.headers = dict(headers or {})
 
 
-NOT_FOUND = Refusal(404, "not_found", "there is nothing here")
+NOT_FOUND = Refusal(404, "RESOURCE_NOT_FOUND", "There is nothing here")
 UPGRADE_REQUIRED = Refusal(426, "upgrade_required", "only WebSockets are served here")
-INTERNAL_ERROR = Refusal(500, "internal_error", "the server has failed")
-BAD_REQUEST = Refusal(400, "bad_request", "the request is not as HTTP wants it")
+INTERNAL_ERROR = Refusal(500, "INTERNAL_ERROR", "The server has failed")
+BAD_REQUEST = Refusal(400, "BAD_REQUEST", "The request is not as HTTP wants it")
 REQUEST_TIMEOUT = Refusal(408, "request_timeout", "the request's head did not come in time")
 HEAD_TOO_LARGE = Refusal(431, "head_too_large", "the request's head is too large")
 
 _OF_STATUS = {
     400: BAD_REQUEST,
     404: NOT_FOUND,
-    405: Refusal(405, "method_not_allowed", "the method is none of those in Allow"),
-    413: Refusal(413, "body_too_large", "the request's body is too large"),
+    405: Refusal(405, "METHOD_NOT_ALLOWED", "The method is none of those in Allow"),
+    413: Refusal(413, "BODY_TOO_LARGE", "The request's body is too large"),
 }
 
 
@@ -65,9 +86,12 @@ def log_stream_bug(error: BaseException, request_id: str) -> None:
     log.error("stream failed by a bug", request_id=request_id, exc_info=error)
 
 
-def body_of(refusal: Refusal, request_id: str) -> bytes:
+def body_of(refusal: Refusal, request_id: str, details: Sequence[Invalid] = ()) -> bytes:
     """The body of a refusal, JSON."""
-    error = {"code": refusal.code, "message": refusal.message, "request_id": request_id}
+    error: dict[str, Any] = {"code": refusal.code, "message": refusal.message}
+    if details:
+        error["details"] = details
+    error["request_id"] = request_id
     return msgspec.json.encode({"error": error})
 
 
@@ -81,9 +105,9 @@ def headers_of(refusal: Refusal, request_id: str) -> dict[str, str]:
     return headers
 
 
-def response_of(refusal: Refusal, request_id: str) -> web.Response:
+def response_of(refusal: Refusal, request_id: str, details: Sequence[Invalid] = ()) -> web.Response:
     return web.Response(
-        body=body_of(refusal, request_id),
+        body=body_of(refusal, request_id, details),
         status=refusal.status,
         headers=headers_of(refusal, request_id),
     )
@@ -96,11 +120,12 @@ async def error_form(request: web.Request, handler: Handler) -> web.StreamRespon
     try:
         response = await handler(request)
     except Refused as refused:
-        response = response_of(refused.refusal, request_id)
+        response = response_of(refused.refusal, request_id, refused.details)
+        response.headers.update(refused.headers)
     except web.HTTPException as refused:  # aiohttp's own
         if refused.status < 400:
             raise
-        unnamed = Refusal(refused.status, "http_error", refused.reason)
+        unnamed = Refusal(refused.status, "HTTP_ERROR", refused.reason)
         response = response_of(_OF_STATUS.get(refused.status, unnamed), request_id)
         if (allow := refused.headers.get("Allow")) is not None:
             response.headers["Allow"] = allow

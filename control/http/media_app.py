@@ -24,10 +24,17 @@ def media_app(entrance: MediaEntrance) -> web.Application:
     """The application, with the routes of every carrier."""
     app = web.Application(client_max_size=64 * 1024, middlewares=[error_form])
     for kind in CARRIERS:
+        app.router.add_post(f"/answer/{kind.name}", _answer_handler(entrance, kind))
+    add_streams(app, entrance)
+    return app
+
+
+def add_streams(app: web.Application, entrance: MediaEntrance) -> None:
+    """Every carrier's streams, health and metrics."""
+    for kind in CARRIERS:
         handler = _media_handler(entrance, kind)
         app.router.add_get(kind.path, handler)
         app.router.add_get(kind.path + "/{token}", handler)
-        app.router.add_post(f"/answer/{kind.name}", _answer_handler(entrance, kind))
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
@@ -47,7 +54,6 @@ def media_app(entrance: MediaEntrance) -> web.Application:
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
-    return app
 
 
 def _media_handler(entrance: MediaEntrance, kind: CarrierKind) -> Handler:

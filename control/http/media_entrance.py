@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -16,6 +16,7 @@ from media.carriers.kind import SignedRequest
 from media.clock import Clock
 from media.transport import Connection, Leg, Socket, StreamRefused
 from voicecore.calls import Calls
+from voicecore.session import Session
 from voicecore.stream_tokens import TokenGate, mint_token
 
 TOKEN_PARAMETER = "token"
@@ -49,7 +50,11 @@ class MediaEntrance:
         clock: Clock,
         *,
         carrier_options: Mapping[str, Mapping[str, str]],
+        admit: Callable[[str], Callable[[Leg], Session]] | None = None,
     ) -> None:
+        """``admit(token)`` gives who answers the stream that brings this token, or raises
+        ``StreamRefused``. Without it every stream is answered alike, and tokens are asked for
+        if there is a secret."""
         self.calls = calls
         self.settings = settings
         self.metrics = metrics
@@ -59,6 +64,7 @@ class MediaEntrance:
         self._waiting: dict[Connection, None] = {}
         self._crowd_log = CrowdLog(clock)
         self._clock = clock
+        self._admit = admit
         secret = settings.stream_secret.get_secret_value()
         self._gate = TokenGate(secret) if secret else None
 
@@ -101,7 +107,11 @@ class MediaEntrance:
             nonlocal token_problem
             self._waiting.pop(connection, None)
             ids.update(call_id=leg.started.call_id, stream_id=leg.started.stream_id)
-            token_problem = self._token_problem(leg, path_token)
+            token = leg.started.parameters.get(TOKEN_PARAMETER, "") or path_token
+            if self._admit is not None:
+                self.calls.take(leg, self._admit(token))
+                return
+            token_problem = self._token_problem(token)
             if token_problem:
                 raise StreamRefused("bad_token")
             self.calls.take(leg)
@@ -195,9 +205,8 @@ class MediaEntrance:
         )
         return refusal
 
-    def _token_problem(self, leg: Leg, path_token: str) -> str:
+    def _token_problem(self, token: str) -> str:
         """Empty where there is none, or no token is wanted."""
         if self._gate is None:
             return ""
-        token = leg.started.parameters.get(TOKEN_PARAMETER, "") or path_token
         return self._gate.problem(token, int(time.time()))

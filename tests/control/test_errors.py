@@ -76,18 +76,18 @@ class TestForm:
         async with serving(tmp_path, listener) as (_, base):
             for path in ("/", "/media/nobody", "/nothing"):
                 answer = await ask(base, "GET", path)
-                assert (answer.status, answer.code) == (404, "not_found")
+                assert (answer.status, answer.code) == (404, "RESOURCE_NOT_FOUND")
 
     async def test_a_wrong_method(self, tmp_path: Path) -> None:
         async with serving(tmp_path) as (_, base):
             answer = await ask(base, "GET", "/answer/twilio")
-            assert (answer.status, answer.code) == (405, "method_not_allowed")
+            assert (answer.status, answer.code) == (405, "METHOD_NOT_ALLOWED")
             assert answer.headers["Allow"] == "POST"
 
     async def test_a_body_too_large(self, tmp_path: Path) -> None:
         async with serving(tmp_path) as (_, base):
             answer = await ask(base, "POST", "/answer/twilio", data=b"x" * 100_000)
-        assert (answer.status, answer.code) == (413, "body_too_large")
+        assert (answer.status, answer.code) == (413, "BODY_TOO_LARGE")
 
     @listeners
     @pytest.mark.parametrize("headers", [{}, {"Connection": "Upgrade", "Upgrade": "h2c"}])
@@ -105,7 +105,7 @@ class TestForm:
     async def test_a_wrong_handshake(self, tmp_path: Path, wrong: dict[str, str]) -> None:
         async with serving(tmp_path) as (_, base):
             answer = await ask(base, "GET", "/media/twilio", headers={**UPGRADE, **wrong})
-        assert (answer.status, answer.code) == (400, "bad_request")
+        assert (answer.status, answer.code) == (400, "BAD_REQUEST")
 
 
 class TestBugs:
@@ -122,7 +122,7 @@ class TestBugs:
             monkeypatch.setattr(server.media.entrance, "refuses", fails)
             with structlog.testing.capture_logs() as logs:
                 answer = await ask(base, "GET", "/media/twilio/a-token", headers=UPGRADE)
-        assert (answer.status, answer.code) == (500, "internal_error")
+        assert (answer.status, answer.code) == (500, "INTERNAL_ERROR")
         (log,) = logs
         assert log["log_level"] == "error"
         assert log["exc_info"] is bug

@@ -221,9 +221,9 @@ class TestHandedOver:
     @pytest.mark.parametrize(
         ("request_", "status", "code"),
         [
-            (b"GET / HTTP/9.9\r\n\r\n", 400, "bad_request"),
-            (b"GET /\x00 HTTP/1.1\r\n\r\n", 400, "bad_request"),
-            (b"\x16\x03\x01", 400, "bad_request"),
+            (b"GET / HTTP/9.9\r\n\r\n", 400, "BAD_REQUEST"),
+            (b"GET /\x00 HTTP/1.1\r\n\r\n", 400, "BAD_REQUEST"),
+            (b"\x16\x03\x01", 400, "BAD_REQUEST"),
             (b"get", 400, "bad_request"),
             (b"A" * HEAD_LIMIT_BYTES + b"A", 431, "head_too_large"),
         ],

@@ -1,11 +1,15 @@
-"""Waiting for something that nobody announces."""
+"""Waiting for what happens soon, without guessing when."""
 
 import asyncio
 from collections.abc import Callable
 
+PATIENCE_S = 10.0
 
-async def until(what: Callable[[], bool], *, within_s: float = 5.0) -> None:
-    """:raises TimeoutError: it never became true."""
-    async with asyncio.timeout(within_s):
-        while not what():  # noqa: ASYNC110 - it is another's state, without an event
+
+async def until(holds: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
+    """Look again and again.
+
+    :raises TimeoutError: it did not come to hold."""
+    async with asyncio.timeout(patience_s):
+        while not holds():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.005)

@@ -7,6 +7,7 @@ agent.turn_taking.vad.stop_ms, agent.limits.max_duration_s, agent.phrases.goodby
 
 from voicecore.agents.load import (
     AgentFileError,
+    agent_of,
     check_secrets,
     check_vendors,
     load_agent,
@@ -20,6 +21,7 @@ __all__ = [
     "AgentFileError",
     "SecretText",
     "UnresolvedSecretError",
+    "agent_of",
     "check_secrets",
     "check_vendors",
     "load_agent",

@@ -1,6 +1,7 @@
 """Agent files: reading them, and finding everything that is wrong with one."""
 
 import importlib.util
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,13 +18,14 @@ from voicecore.adapters.registry import (
     make_tts,
 )
 from voicecore.agents.fields import Block, as_list
-from voicecore.agents.model import Agent
+from voicecore.agents.model import MAX_TOOLS, Agent
 from voicecore.agents.secrets import UnresolvedSecretError, redact, references, resolve
 from voicecore.agents.tools import HttpTool
 from voicecore.agents.vendors import LlmVendor, SttVendor, TtsVendor, VendorBlock
 from voicecore.local.turn_end_file import UnfitModelError, find_model
 from voicecore.providers.errors import VendorError
 from voicecore.yaml_lines import (
+    MAX_DEPTH,
     FieldPath,
     FieldProblem,
     YamlDocument,
@@ -92,6 +94,36 @@ def parse_agent(text: str, source: str, *, secrets: Mapping[str, str] | None = N
     return _checked(document, secrets)
 
 
+def agent_of(
+    value: Mapping[str, Any],
+    source: str,
+    *,
+    secrets: Mapping[str, str] | None = None,
+    ready: bool = True,
+) -> Agent:
+    """The agent that values describe which come from no file, such as JSON: the same fields and
+    rules as a file's. Problems have paths (``("llm", "model")``) and no places. Without
+    ``secrets``, references and vendors' settings are not checked; unless it must be ``ready``,
+    neither are vendors' keys, and no file is looked for.
+
+    :raises AgentFileError: with everything that is wrong."""
+    if (detail := _unfit(value, MAX_DEPTH)) is not None:
+        raise AgentFileError(source, [FieldProblem((), detail)])
+    return _checked(YamlDocument(source, value, {}), secrets, ready=ready)
+
+
+def _unfit(value: Any, levels: int) -> str | None:
+    """What keeps a value from being one that a file could hold."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "a number must be finite"
+    if not isinstance(value, (Mapping, list)):
+        return None
+    if not levels:
+        return f"nested deeper than {MAX_DEPTH} levels"
+    below = value.values() if isinstance(value, Mapping) else value
+    return next((found for one in below if (found := _unfit(one, levels - 1))), None)
+
+
 def check_secrets(agent: Agent, secrets: Mapping[str, str]) -> tuple[FieldProblem, ...]:
     """The references in tools' headers to secrets that are missing or unfit for a header."""
     return tuple(_header_problems(dict(enumerate(agent.tools)), secrets))
@@ -100,10 +132,7 @@ def check_secrets(agent: Agent, secrets: Mapping[str, str]) -> tuple[FieldProble
 def check_vendors(agent: Agent, secrets: Mapping[str, str]) -> tuple[FieldProblem, ...]:
     """What the vendors' adapters say about their settings and keys. Each adapter is made once and
     dropped; making one does no I/O (``registry.Adapter``)."""
-    blocks = {
-        (kind, at): block for kind in _KINDS for at, block in enumerate(agent.vendor_blocks(kind))
-    }
-    return tuple(_vendor_problems(blocks, agent.language, secrets))
+    return tuple(_vendor_problems(_blocks_of(agent), agent.language, secrets, keys=True))
 
 
 def _header_problems(
@@ -122,13 +151,17 @@ def _header_problems(
 
 
 def _vendor_problems(
-    blocks: Mapping[tuple[Kind, int], VendorBlock], language: str, secrets: Mapping[str, str]
+    blocks: Mapping[tuple[Kind, int], VendorBlock],
+    language: str,
+    secrets: Mapping[str, str],
+    *,
+    keys: bool,
 ) -> Iterator[FieldProblem]:
     for (kind, at), block in blocks.items():
         used = [secrets[name] for name in references(block.settings) if name in secrets]
         try:
             made = _MAKERS[kind](block.config(language, secrets), secrets)
-            if at == 0 and isinstance(made, NeedsKey):  # the others are not used
+            if keys and at == 0 and isinstance(made, NeedsKey):  # the others are not used
                 made.check_key()
         except VendorConfigError as error:
             for problem in error.problems:
@@ -160,18 +193,20 @@ def _turn_end_problems(value: Any) -> Iterator[FieldProblem]:
         yield FieldProblem(path, str(error))
 
 
-def _checked(document: YamlDocument, secrets: Mapping[str, str] | None) -> Agent:
+def _checked(
+    document: YamlDocument, secrets: Mapping[str, str] | None, *, ready: bool = True
+) -> Agent:
     agent, problems = None, list[FieldProblem]()
     try:
         agent = Agent.model_validate(document.value)
     except ValidationError as error:
         problems = model_problems(document, error, Agent, _PRIVATE)
     if secrets is not None:
-        blocks, tools, language = _usable_parts(document.value)
+        blocks, tools, language = _usable_parts(document.value if agent is None else agent)
         found = (
             *_header_problems(tools, secrets),
-            *_vendor_problems(blocks, language, secrets),
-            *_turn_end_problems(document.value),
+            *_vendor_problems(blocks, language, secrets, keys=ready),
+            *(_turn_end_problems(document.value) if ready else ()),
         )
         problems += [document.problem(problem.path, problem.detail) for problem in found]
     if agent is None or problems:
@@ -179,11 +214,21 @@ def _checked(document: YamlDocument, secrets: Mapping[str, str] | None) -> Agent
     return agent
 
 
+def _blocks_of(agent: Agent) -> dict[tuple[Kind, int], VendorBlock]:
+    return {
+        (kind, at): block for kind in _KINDS for at, block in enumerate(agent.vendor_blocks(kind))
+    }
+
+
 def _usable_parts(
     value: Any,
 ) -> tuple[dict[tuple[Kind, int], VendorBlock], dict[int, HttpTool], str]:
-    """The vendors and tools of a file that are right in themselves, whatever else is wrong, so
-    that one attempt shows all that there is to mend."""
+    """The vendors and tools of an agent; or those of a file that are right in themselves,
+    whatever else is wrong, so that one attempt shows all that there is to mend."""
+    if isinstance(value, Agent):
+        blocks = _blocks_of(value)
+        http = {at: one for at, one in enumerate(value.tools) if isinstance(one, HttpTool)}
+        return blocks, http, value.language
     parts = value if isinstance(value, dict) else {}
     blocks = {
         (kind, at): block
@@ -197,7 +242,7 @@ def _usable_parts(
 
 def _valid_items(value: Any, model: type[B]) -> Iterator[tuple[int, B]]:
     items = as_list(value)
-    for at, item in enumerate(items if isinstance(items, list) else ()):
+    for at, item in enumerate(items[:MAX_TOOLS] if isinstance(items, list) else ()):
         try:
             valid = model.model_validate(item)
         except ValidationError:

@@ -11,6 +11,8 @@ from voicecore.agents.tools import Tool, check_tool_names
 from voicecore.agents.turn_taking import TurnTaking
 from voicecore.agents.vendors import LlmVendors, SttVendors, TtsVendors, VendorBlock
 
+MAX_TOOLS = 64
+
 _NO_SECRETS: Mapping[str, str] = {}
 
 
@@ -49,7 +51,7 @@ class Agent(Block):
     turn_taking: TurnTaking = Field(default=TurnTaking(), description="Who speaks when.")
     tools: tuple[Tool, ...] = Field(
         default=(),
-        max_length=64,
+        max_length=MAX_TOOLS,
         description="What the model may do besides talking: built-in tools by name or with "
         "settings, and HTTP tools.",
     )

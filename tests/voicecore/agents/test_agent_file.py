@@ -14,6 +14,7 @@ from voicecore.agents import (
     Agent,
     AgentFileError,
     UnresolvedSecretError,
+    agent_of,
     check_secrets,
     check_vendors,
     load_agent,
@@ -426,3 +427,38 @@ def test_any_wrong_value_is_a_problem_with_a_place(random: Any, path: Path, valu
     except AgentFileError as error:
         problems = list(error.problems)
     assert problems is None or (problems and all(problem.place for problem in problems))
+
+
+class TestAnAgentThatComesFromNoFile:
+    """One in JSON has the file's fields and rules, and problems without places."""
+
+    def test_it_is_the_agent_that_the_file_would_be(self) -> None:
+        assert agent_of(parse_yaml(MINIMAL, "a").value, "config") == parse_agent(MINIMAL, "a")
+
+    def test_problems_have_paths_only(self) -> None:
+        value = {**parse_yaml(MINIMAL, "a").value, "llm": [{"vendor": "opnai"}], "x": 1}
+        with pytest.raises(AgentFileError) as caught:
+            agent_of(value, "config", secrets={})
+        assert {problem.path for problem in caught.value.problems} == {("llm", 0, "vendor"), ("x",)}
+        assert all(problem.place is None for problem in caught.value.problems)
+        assert str(caught.value).startswith("config: llm[0].vendor: ")
+
+    @pytest.mark.parametrize("inner", [float("nan"), float("-inf")])
+    def test_what_no_file_can_hold(self, inner: float) -> None:
+        value = {**parse_yaml(MINIMAL, "a").value, "limits": {"a": [inner]}}
+        with pytest.raises(AgentFileError, match="finite"):
+            agent_of(value, "config")
+
+    def test_depth_has_a_bound(self) -> None:
+        deep: Any = 1
+        for _ in range(5000):
+            deep = [deep]
+        with pytest.raises(AgentFileError, match="deeper"):
+            agent_of({"tools": deep}, "config")
+
+    def test_a_model_file_is_looked_for_only_if_it_must_be_ready(self) -> None:
+        endpointing = {"endpointing": {"model": "/no/such.onnx"}}
+        value = {**parse_yaml(MINIMAL, "a").value, "turn_taking": endpointing}
+        assert agent_of(value, "config", secrets={}, ready=False)
+        with pytest.raises(AgentFileError, match=r"no/such\.onnx"):
+            agent_of(value, "config", secrets={})

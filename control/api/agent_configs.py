@@ -1,0 +1,119 @@
+"""Configurations of agents, as they come in: putting them together and checking them.
+
+A configuration is what an agent file holds, as JSON.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from control.http.context import Context
+from control.http.errors import Invalid, Refused
+from control.http.refusals import VALIDATION_ERROR
+from control.settings import read_agent_secrets
+from control.tenant_agents import TenantAgentError, tenant_agent
+from voicecore.agents import Agent
+from voicecore.yaml_lines import MAX_DEPTH, FieldPath
+
+
+class _AgentFile:
+    """Documents a mapping as an agent file's content; handlers check it themselves."""
+
+    def __init__(self, *, whole: bool) -> None:
+        self._whole = whole
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        agent = handler(Agent.__pydantic_core_schema__)
+        if self._whole:
+            return agent
+        fields = handler.resolve_ref_schema(agent)
+        return {name: value for name, value in fields.items() if name != "required"}
+
+
+Config = Annotated[dict[str, Any], _AgentFile(whole=True)]
+"""What an agent file holds, as JSON."""
+PartOfConfig = Annotated[dict[str, Any], _AgentFile(whole=False)]
+AgentName = Annotated[str, Field(min_length=1, max_length=100)]
+
+
+def merged(
+    base: Mapping[str, Any], over: Mapping[str, Any], *, levels: int = MAX_DEPTH
+) -> dict[str, Any]:
+    """``base`` with ``over`` laid over it: objects field by field; lists and everything else as a
+    whole, null too. A vendor's block is replaced by another vendor's, as nothing in it fits.
+    Below so many levels, which no configuration has, everything is replaced."""
+    result = dict(base)
+    for name, value in over.items():
+        old = result.get(name)
+        if (
+            levels
+            and isinstance(value, Mapping)
+            and isinstance(old, Mapping)
+            and not _differ(old, value)
+        ):
+            result[name] = merged(old, value, levels=levels - 1)
+        else:
+            result[name] = value
+    return result
+
+
+def _differ(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return "vendor" in new and new["vendor"] != old.get("vendor")
+
+
+def with_voice(
+    config: Mapping[str, Any], provider: str | None, voice: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The configuration with another voice: ``voice`` laid over its text-to-speech block, or over
+    the first of several, which is the one that is used."""
+    if provider is None and not voice:
+        return dict(config)
+    given = config.get("tts")
+    blocks = given if isinstance(given, list) else [given]
+    first = blocks[0] if blocks and isinstance(blocks[0], Mapping) else {}
+    over = voice if provider is None else {**voice, "vendor": provider}
+    new = merged({"tts": first}, {"tts": over})["tts"]
+    return {**config, "tts": [new, *blocks[1:]] if len(blocks) > 1 else new}
+
+
+async def check(
+    context: Context,
+    config: Mapping[str, Any],
+    *,
+    ready: bool,
+    field: str = "config",
+    provider: str | None = None,
+    voice: Mapping[str, Any] | None = None,
+) -> None:
+    """Make sure that a workspace may have such an agent.
+
+    :param ready: it must be able to answer a call.
+    :param provider: what ``with_voice`` was given; its mistakes are told by their own names.
+    :raises Refused: every wrong field, by its path (``config.llm.model``)."""
+    settings = context.plane.settings
+    secrets = read_agent_secrets(settings)
+    try:
+        await asyncio.to_thread(tenant_agent, config, settings, secrets, ready=ready)
+    except TenantAgentError as error:
+        details = [
+            Invalid(_field(field, problem.path, provider, voice or {}), problem.detail)
+            for problem in error.problems
+        ]
+        raise Refused(VALIDATION_ERROR, details=details) from None
+
+
+def _field(field: str, path: FieldPath, provider: str | None, voice: Mapping[str, Any]) -> str:
+    """What the caller calls a field."""
+    if path[:1] == ("tts",):
+        below = path[2:] if path[1:2] == (0,) else path[1:]
+        if provider is not None and below == ("vendor",):
+            return "voice_provider"
+        if below and below[0] in voice:
+            return ".".join(map(str, ("voice_config", *below)))
+    return ".".join(map(str, (field, *path)))

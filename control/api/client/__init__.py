@@ -1,0 +1,1 @@
+"""The client portal's API: `/auth`, `/workspaces`, `/templates`."""

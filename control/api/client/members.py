@@ -1,0 +1,124 @@
+"""Who belongs to a workspace."""
+
+from uuid import UUID
+
+from control.api.client.workspaces import Member, Role, member_of
+from control.api.shapes import Body, PortalPageQuery, Shape
+from control.db import members, workspaces
+from control.db.database import Row
+from control.http.access import MEMBER_ADMINISTERS, MEMBER_READS, may_give
+from control.http.context import Context
+from control.http.endpoint import Answer, endpoint
+from control.http.errors import Refusal, Refused
+from control.http.refusals import CONFLICT, PERMISSION_DENIED, RESOURCE_NOT_FOUND
+
+LAST_OWNER = Refusal(CONFLICT.status, CONFLICT.code, "A workspace needs an owner who stays")
+
+
+class RoleChange(Body):
+    role: Role
+
+
+class Members(Shape):
+    members: list[Member]
+    total: int
+    page: int
+    limit: int
+
+
+class OneMember(Shape):
+    member: Member
+
+
+@endpoint("GET", "/workspaces/{workspace_id}/members", MEMBER_READS, Members)
+async def list_members(context: Context, workspace_id: UUID, query: PortalPageQuery) -> Answer:
+    """List a workspace's members, those who joined first before the others."""
+    found = await members.of_workspace(
+        context.db, workspace_id, limit=query.limit, offset=query.offset
+    )
+    return {
+        "members": [member_of(row) for row in found.rows],
+        "total": found.total,
+        "page": query.page,
+        "limit": query.limit,
+    }
+
+
+@endpoint(
+    "PUT",
+    "/workspaces/{workspace_id}/members/{user_id}",
+    MEMBER_ADMINISTERS,
+    OneMember,
+    refusals=(LAST_OWNER,),
+)
+async def update_member(
+    context: Context, workspace_id: UUID, user_id: UUID, body: RoleChange
+) -> Answer:
+    """Change a member's role. Nobody gives or takes a role above his own."""
+    before = await _locked(context, workspace_id, user_id)
+    own = context.bearer.roles[workspace_id]
+    if not may_give(own, before["role"]) or not may_give(own, body.role):
+        raise Refused(PERMISSION_DENIED)
+    if body.role != "owner":
+        await _keep_an_owner(context, workspace_id, before)
+    await members.set_role(context.db, workspace_id, user_id, body.role, context.now)
+    await context.write_down(
+        "member.role_changed",
+        "member",
+        user_id,
+        workspace_id=workspace_id,
+        before={"role": before["role"]},
+        after={"role": body.role},
+    )
+    return {"member": {**member_of(before), "role": body.role}}
+
+
+@endpoint(
+    "DELETE",
+    "/workspaces/{workspace_id}/members/{user_id}",
+    MEMBER_READS,
+    None,
+    refusals=(LAST_OWNER,),
+)
+async def remove_member(context: Context, workspace_id: UUID, user_id: UUID) -> Answer:
+    """Remove a member, or leave. Owners and admins remove others, of no role above their own."""
+    bearer = context.bearer
+    own = bearer.roles[workspace_id]
+    leaves = bearer.person == user_id
+    if not leaves and own not in MEMBER_ADMINISTERS.roles:
+        raise Refused(PERMISSION_DENIED)
+    before = await _locked(context, workspace_id, user_id)
+    if not leaves and not may_give(own, before["role"]):
+        raise Refused(PERMISSION_DENIED)
+    await _keep_an_owner(context, workspace_id, before)
+    await members.remove(context.db, workspace_id, user_id)
+    await context.write_down(
+        "member.left" if leaves else "member.removed",
+        "member",
+        user_id,
+        workspace_id=workspace_id,
+        before={"email": before["email"], "role": before["role"]},
+    )
+    return None
+
+
+async def _locked(context: Context, workspace_id: UUID, user_id: UUID) -> Row:
+    """A member; nobody changes the workspace's members meanwhile.
+
+    :raises Refused: there is no such member."""
+    await workspaces.lock(context.db, workspace_id)
+    row = await members.one(context.db, workspace_id, user_id)
+    if row is None:
+        raise Refused(RESOURCE_NOT_FOUND)
+    return row
+
+
+async def _keep_an_owner(context: Context, workspace_id: UUID, leaver: Row) -> None:
+    """:raises Refused: he is the last owner."""
+    if leaver["role"] != "owner":
+        return
+    if not await members.has_other_owner(context.db, workspace_id, leaver["id"]):
+        raise Refused(LAST_OWNER)
+
+
+ENDPOINTS = (list_members, update_member, remove_member)

@@ -1,0 +1,225 @@
+"""``POST /oauth/v2/token`` (RFC 6749): the one endpoint that answers in that document's form."""
+
+import base64
+import binascii
+import hmac
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
+
+import msgspec
+import orjson
+
+from control.api import throttle
+from control.api.shapes import Shape
+from control.auth import tokens
+from control.db import accounts
+from control.db.database import Row
+from control.http.access import PUBLIC, SCOPES
+from control.http.context import Context
+from control.http.endpoint import Answer, Raw, endpoint
+from control.http.form import Form
+
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+class Token(Shape):
+    access_token: str
+    expires_in: int
+    token_type: str
+    scope: str
+    refresh_token: str | None = None
+
+
+class OAuthError(Exception):
+    """An answer of RFC 6749, section 5.2."""
+
+    def __init__(self, error: str, description: str, *, status: int = 400, wait_s: int = 0) -> None:
+        super().__init__(error)
+        self.error, self.description, self.status = error, description, status
+        self.wait_s = wait_s
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """What the form says."""
+
+    grant_type: str
+    client_id: str
+    client_secret: str
+    username: str
+    password: str
+    refresh_token: str
+    scope: str
+
+
+@endpoint(
+    "POST",
+    "/oauth/v2/token",
+    PUBLIC,
+    Token,
+    other_statuses={400: "An error of RFC 6749.", 401: "`invalid_client`", 429: "Too many."},
+)
+async def oauth_token(context: Context, form: Form) -> Answer:
+    """Get an access token: by `password`, `refresh_token` or `client_credentials`.
+
+    The client says who it is in the form, or by HTTP Basic."""
+    try:
+        asked = _asked(form, context.headers.get("Authorization", ""))
+        client = await _client(context, asked)
+        answer = await _grant(context, asked, client)
+    except OAuthError as error:
+        return _refusal(error)
+    return Raw(orjson.dumps(answer), "application/json;charset=UTF-8", headers=NO_STORE)
+
+
+async def _grant(context: Context, asked: Asked, client: Row) -> dict[str, Any]:
+    if asked.grant_type == "client_credentials":
+        scopes = _scopes(asked.scope, client["scopes"])
+        holder = tokens.Holder(client_id=client["id"], scopes=scopes)
+        pair = await tokens.issue(context.db, holder, context.now, refreshable=False)
+        return _shown(pair, scopes)
+    if asked.grant_type == "password":
+        return await _by_password(context, asked, client)
+    if asked.grant_type == "refresh_token":
+        return await _refreshed(context, asked, client)
+    known = "password, refresh_token, client_credentials"
+    raise OAuthError("unsupported_grant_type", f"grant_type must be one of {known}")
+
+
+async def _by_password(context: Context, asked: Asked, client: Row) -> dict[str, Any]:
+    if not client["password_grant"]:
+        raise OAuthError("unauthorized_client", "The client may not use the password grant")
+    if not asked.username or not asked.password:
+        raise OAuthError("invalid_request", "username and password are required")
+    who = asked.username.lower()
+    await _throttle(context, who)
+    user = await accounts.user_by_email(context.db, asked.username)
+    kept = None if user is None else user["password_hash"]
+    right = await context.plane.passwords.matches(asked.password, kept)
+    if user is None or not right or user["status"] != "active":
+        await throttle.failed(context, who)
+        raise OAuthError("invalid_grant", "Invalid username and password combination")
+    scopes = _scopes(asked.scope, client["scopes"])
+    holder = tokens.Holder(user_id=user["id"], client_id=client["id"], scopes=scopes)
+    pair = await tokens.issue(context.db, holder, context.now)
+    await accounts.user_logged_in(context.db, user["id"], context.now)
+    return _shown(pair, scopes)
+
+
+async def _refreshed(context: Context, asked: Asked, client: Row) -> dict[str, Any]:
+    if not asked.refresh_token:
+        raise OAuthError("invalid_request", "refresh_token is required")
+    scopes = await _narrowed(context, asked, client)
+    try:
+        found = await tokens.refresh(
+            context.db, asked.refresh_token, context.now, client_id=client["id"], scopes=scopes
+        )
+    except tokens.Reused:  # an error is an answer here: that the family ends is kept
+        found = None
+    if found is None:
+        raise OAuthError("invalid_grant", "The refresh token is invalid or expired")
+    pair, holder = found
+    return _shown(pair, holder.scopes)
+
+
+async def _narrowed(context: Context, asked: Asked, client: Row) -> tuple[str, ...]:
+    """The scopes that a refresh asks for, looked at before its token is used up."""
+    wanted = asked.scope.split()
+    granted = await tokens.granted(context.db, asked.refresh_token, client["id"])
+    if granted is not None and not set(wanted) <= set(granted):
+        raise OAuthError("invalid_scope", "The scope is wider than the one that was granted")
+    return tuple(scope for scope in SCOPES if scope in wanted)
+
+
+async def _client(context: Context, asked: Asked) -> Row:
+    """:raises OAuthError: no client, or its secret is wrong."""
+    failure = OAuthError("invalid_client", "Client authentication failed", status=401)
+    if not asked.client_id or not asked.client_secret:
+        raise failure
+    who = f"client:{asked.client_id}"
+    await _throttle(context, who)
+    client = await accounts.client(context.db, asked.client_id)
+    kept = b"" if client is None else client["secret_hash"]
+    right = hmac.compare_digest(tokens.digest(asked.client_secret), kept)
+    if client is None or not right:
+        await throttle.failed(context, who)
+        raise failure
+    return client
+
+
+async def _throttle(context: Context, who: str) -> None:
+    if wait_s := await throttle.locked_for_s(context, who):
+        raise OAuthError("slow_down", "Too many failed attempts", status=429, wait_s=wait_s)
+
+
+def _asked(form: Form, authorization: str) -> Asked:
+    fields = _fields(form)
+    client_id, secret = fields.get("client_id", ""), fields.get("client_secret", "")
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() == "basic":
+        if secret:
+            raise OAuthError("invalid_request", "The client must authenticate in one way only")
+        client_id, secret = _basic(encoded)
+    if not fields.get("grant_type"):
+        raise OAuthError("invalid_request", "grant_type is required")
+    rest = ("username", "password", "refresh_token", "scope")
+    return Asked(
+        fields["grant_type"],
+        client_id,
+        secret,
+        *(fields.get(name, "") for name in rest),
+    )
+
+
+def _fields(form: Form) -> dict[str, str]:
+    """RFC 6749, 3.2: no parameter comes twice; unknown ones are ignored."""
+    try:
+        pairs = parse_qsl(form.text, keep_blank_values=True, max_num_fields=32, errors="strict")
+    except ValueError:
+        raise OAuthError("invalid_request", "The body is no form") from None
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise OAuthError("invalid_request", "A parameter comes twice")
+    if any("\0" in value for value in fields.values()):
+        raise OAuthError("invalid_request", "A parameter has a NUL character in it")
+    return fields
+
+
+def _basic(encoded: str) -> tuple[str, str]:
+    try:
+        client_id, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        client_id, colon, secret = "", "", ""
+    client_id, secret = unquote_plus(client_id), unquote_plus(secret)
+    if not colon or "\0" in client_id:
+        raise OAuthError("invalid_client", "The Authorization header is no Basic one", status=401)
+    return client_id, secret
+
+
+def _scopes(asked: str, allowed: list[str]) -> tuple[str, ...]:
+    wanted = asked.split() or [scope for scope in allowed if scope != "admin"] or allowed
+    if not set(wanted) <= set(allowed):
+        raise OAuthError("invalid_scope", "The client may not have this scope")
+    return tuple(scope for scope in SCOPES if scope in wanted)
+
+
+def _shown(pair: tokens.Pair, scopes: tuple[str, ...]) -> dict[str, Any]:
+    answer = {
+        "access_token": pair.access,
+        "expires_in": pair.expires_in_s,
+        "token_type": "bearer",
+        "scope": " ".join(scopes),
+    }
+    return {**answer, "refresh_token": pair.refresh} if pair.refresh else answer
+
+
+def _refusal(error: OAuthError) -> Raw:
+    body = {"error": error.error, "error_description": error.description}
+    headers = dict(NO_STORE)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = 'Basic realm="oauth"'
+    if error.wait_s:
+        headers["Retry-After"] = str(error.wait_s)
+    return Raw(orjson.dumps(body), "application/json;charset=UTF-8", error.status, headers)
+
+
+ENDPOINTS = (oauth_token,)

@@ -1,0 +1,1 @@
+"""The telephony management API: `/api/v1`, and `/v1`."""

@@ -1,0 +1,350 @@
+"""Users, who are people in customers: a person in two customers is two users."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+import asyncpg
+from pydantic import Field
+
+from control.api.sapien.tenancy import (
+    ADMINS,
+    CHANGE_REFUSALS,
+    OWNERS,
+    customer_named,
+    is_platform,
+    may_change,
+    wrong,
+)
+from control.api.shapes import (
+    Body,
+    Email,
+    Id,
+    Language,
+    Meta,
+    NewPassword,
+    PageQuery,
+    Shape,
+    Timezone,
+    given,
+)
+from control.auth import tokens
+from control.db import customer_users
+from control.db.database import Row
+from control.http.access import OAUTH_ADMINISTERS, OAUTH_READS, OAUTH_WRITES
+from control.http.context import Context
+from control.http.endpoint import Answer, endpoint
+from control.http.errors import Refused
+from control.http.refusals import CONFLICT, PERMISSION_DENIED, RESOURCE_NOT_FOUND
+
+Role = Literal["admin", "manager", "user"]
+Status = Literal["active", "inactive", "suspended"]
+ROLES = {"admin": "admin", "manager": "manager", "user": "member"}
+"""What the table calls each; it has owners besides, who are shown as admins."""
+_SHOWN = {"owner": "admin", "admin": "admin", "manager": "manager", "member": "user"}
+_ROLES_SHOWN_AS = {"admin": ["owner", "admin"], "manager": ["manager"], "user": ["member"]}
+_PERSONS = ("email", "first_name", "last_name", "password", "status")
+"""What is the person's in every customer he is in."""
+
+
+Extension = Annotated[str, Field(pattern="^[0-9]{2,10}$")]
+Names = Annotated[str, Field(min_length=1, max_length=120)]
+
+
+class Notifications(Body):
+    email: bool = True
+    sms: bool = False
+
+
+class UserSettings(Body):
+    timezone: Timezone | None = None
+    language: Language | None = None
+    notifications: Notifications | None = None
+
+
+class NewUser(Body):
+    email: Email
+    first_name: Names
+    last_name: Names
+    password: NewPassword
+    role: Role
+    customer_id: Id
+    extension: Extension | None = None
+    settings: UserSettings | None = None
+
+
+class UserChange(Body):
+    email: Email | None = None
+    first_name: Names | None = None
+    last_name: Names | None = None
+    password: NewPassword | None = None
+    role: Role | None = None
+    status: Status | None = None
+    extension: Extension | None = Field(None, description="null takes the extension away.")
+    settings: UserSettings | None = None
+
+
+class UserQuery(PageQuery):
+    customer_id: Id | None = None
+    role: Role | None = None
+    status: Status | None = None
+
+
+class CreatedUserData(Shape):
+    id: int
+    uuid: UUID
+    email: str
+    first_name: str
+    last_name: str
+    role: Role
+    status: Status
+    created_at: datetime
+
+
+class User(CreatedUserData):
+    customer_id: int
+    extension: str | None
+    last_login_at: datetime | None
+
+
+class UserDetail(User):
+    settings: dict[str, Any]
+
+
+class Users(Shape):
+    data: list[User]
+    meta: Meta
+
+
+class OneUser(Shape):
+    data: UserDetail
+
+
+class CreatedUser(Shape):
+    data: CreatedUserData
+
+
+@endpoint("GET", "/api/v1/users", OAUTH_READS, Users)
+async def list_users(context: Context, query: UserQuery) -> Answer:
+    """List users."""
+    found = await customer_users.find(
+        context.db,
+        customer=query.customer_id,
+        roles=None if query.role is None else _ROLES_SHOWN_AS[query.role],
+        status=query.status,
+        limit=query.limit,
+        offset=query.offset,
+    )
+    return {"data": [user_of(row) for row in found.rows], "meta": query.meta(found.total)}
+
+
+@endpoint("GET", "/api/v1/users/{user_id}", OAUTH_READS, OneUser)
+async def get_user(context: Context, user_id: Id) -> Answer:
+    """Get a user."""
+    return {"data": _detail_of(await _user(context, user_id))}
+
+
+@endpoint("POST", "/api/v1/users", OAUTH_WRITES, CreatedUser, status=201, refusals=CHANGE_REFUSALS)
+async def create_user(context: Context, body: NewUser) -> Answer:
+    """Create a user: a new person, who logs in with this e-mail and password."""
+    customer = await customer_named(context, body.customer_id)
+    workspace_id = customer["id"]
+    may_change(context, workspace_id, customer["status"], ADMINS)
+    fields = _fields_of(body)
+    password_hash = await context.plane.passwords.hash(body.password)
+    try:
+        user_id, number = await customer_users.insert(
+            context.db, workspace_id, context.now, fields, password_hash=password_hash
+        )
+    except asyncpg.UniqueViolationError:
+        raise wrong("email", "Email is already registered") from None
+    if body.extension is not None:
+        await _give_extension(context, workspace_id, user_id, body.extension, _name_of(fields))
+    await context.write_down(
+        "user.created", "user", user_id, workspace_id=workspace_id, after=fields
+    )
+    shown = user_of(await _user(context, number))
+    return {"data": {name: shown[name] for name in CreatedUserData.model_fields}}
+
+
+@endpoint(
+    "PUT",
+    "/api/v1/users/{user_id}",
+    OAUTH_WRITES,
+    OneUser,
+    refusals=(*CHANGE_REFUSALS, CONFLICT),
+)
+async def update_user(context: Context, user_id: Id, body: UserChange) -> Answer:
+    """Change a user: the fields that are given.
+
+    What is the person's own (e-mail, names, password, status) can be changed for those whom the
+    customer has made and who are in no other; of everybody else, by himself alone."""
+    row = await _user(context, user_id)
+    await _may_change(context, row)
+    fields = _fields_of(body)
+    if any(name in body.model_fields_set for name in _PERSONS):
+        await _change_person(context, row, fields, body.password)
+    if fields.get("role") is not None and row["role"] == "owner":
+        await _change_owner(context, row, fields)
+    await customer_users.change_member(
+        context.db,
+        row["workspace_id"],
+        row["user_id"],
+        context.now,
+        role=fields.get("role"),
+        settings=_merged(row["settings"], fields.get("settings")),
+    )
+    if "extension" in fields:
+        name = _name_of({**user_of(row), **_present(fields)})
+        whose = (row["workspace_id"], row["user_id"])
+        await _give_extension(context, *whose, fields["extension"], name)
+    changed = await _user(context, user_id)
+    await context.write_down(
+        "user.updated",
+        "user",
+        row["user_id"],
+        workspace_id=row["workspace_id"],
+        before=_detail_of(row),
+        after=_detail_of(changed),
+        password_changed=body.password is not None,
+    )
+    return {"data": _detail_of(changed)}
+
+
+@endpoint(
+    "DELETE",
+    "/api/v1/users/{user_id}",
+    OAUTH_ADMINISTERS,
+    None,
+    refusals=(*CHANGE_REFUSALS, CONFLICT),
+)
+async def delete_user(context: Context, user_id: Id) -> Answer:
+    """Delete a user: the person leaves the customer.
+
+    A person whom the customer has made and who is in no other is deleted himself. A customer's
+    last owner stays."""
+    row = await _user(context, user_id)
+    await _may_change(context, row)
+    workspace_id, person = row["workspace_id"], row["user_id"]
+    if row["role"] == "owner" and await customer_users.is_last_owner(
+        context.db, workspace_id, person
+    ):
+        raise Refused(CONFLICT)
+    if await customer_users.is_managed(context.db, person, workspace_id):
+        await customer_users.delete_person(context.db, person)
+    else:
+        await customer_users.leave(context.db, workspace_id, person)
+    await context.write_down(
+        "user.deleted", "user", person, workspace_id=workspace_id, before=user_of(row)
+    )
+    return None
+
+
+async def _user(context: Context, number: int) -> Row:
+    row = await customer_users.by_number(context.db, number)
+    if row is None:
+        raise Refused(RESOURCE_NOT_FOUND)
+    return row
+
+
+async def _may_change(context: Context, row: Row) -> None:
+    """:raises Refused: the caller may not; an owner is changed by owners."""
+    roles = OWNERS if row["role"] == "owner" else ADMINS
+    may_change(context, row["workspace_id"], row["workspace_status"], roles)
+
+
+async def _change_person(
+    context: Context, row: Row, fields: Mapping[str, Any], password: str | None
+) -> None:
+    """:raises Refused: he is not the customer's to change, or the e-mail is another's."""
+    bearer, person = context.bearer, row["user_id"]
+    if not is_platform(bearer) and bearer.person != person:
+        managed = await customer_users.is_managed(context.db, person, row["workspace_id"])
+        if not managed:
+            raise Refused(PERMISSION_DENIED)
+    kept = {name: value for name, value in _present(fields).items() if name in _PERSONS}
+    kept["name"] = _name_of({**user_of(row), **kept})
+    if password is not None:
+        kept["password_hash"] = await context.plane.passwords.hash(password)
+    try:
+        await customer_users.change_person(context.db, person, kept, context.now)
+    except asyncpg.UniqueViolationError:
+        raise wrong("email", "Email is already registered") from None
+    if password is not None or {"email", "status"} & set(kept):
+        await tokens.revoke_person(context.db, person, context.now)
+
+
+async def _change_owner(context: Context, row: Row, fields: dict[str, Any]) -> None:
+    """An owner is shown as an admin: made one, he stays what he is.
+
+    :raises Refused: he is the last."""
+    if fields["role"] == "admin":
+        fields["role"] = None
+    elif await customer_users.is_last_owner(context.db, row["workspace_id"], row["user_id"]):
+        raise Refused(CONFLICT)
+
+
+async def _give_extension(
+    context: Context, workspace_id: UUID, user_id: UUID, extension: str | None, name: str
+) -> None:
+    """:raises Refused: it is not to be had."""
+    taken = wrong("extension", "Extension is in use")
+    try:
+        given_it = await customer_users.give_extension(
+            context.db, workspace_id, user_id, extension, name, context.now
+        )
+    except asyncpg.UniqueViolationError:
+        raise taken from None
+    if not given_it:
+        raise taken
+
+
+def user_of(row: Row) -> dict[str, Any]:
+    """As lists show him. Who signed up by himself has given one name."""
+    first, _, last = row["name"].partition(" ")
+    has_names = row["first_name"] or row["last_name"]
+    return {
+        "id": row["number"],
+        "uuid": row["user_id"],
+        "email": row["email"],
+        "first_name": row["first_name"] if has_names else first,
+        "last_name": row["last_name"] if has_names else last,
+        "role": _SHOWN[row["role"]],
+        "customer_id": row["customer_id"],
+        "extension": row["extension"],
+        "status": row["status"],
+        "last_login_at": row["last_login_at"],
+        "created_at": row["joined_at"],
+    }
+
+
+def _detail_of(row: Row) -> dict[str, Any]:
+    return {**user_of(row), "settings": row["settings"]}
+
+
+def _fields_of(body: NewUser | UserChange) -> dict[str, Any]:
+    """What is to be kept, without the password."""
+    fields = given(body)
+    fields.pop("password", None)
+    if fields.get("role") is not None:
+        fields["role"] = ROLES[fields["role"]]
+    return fields
+
+
+def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _name_of(fields: Mapping[str, Any]) -> str:
+    return f"{fields['first_name']} {fields['last_name']}".strip()
+
+
+def _merged(kept: dict[str, Any], changes: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Settings with those that are given; null takes one away."""
+    if changes is None:
+        return None
+    return _present({**kept, **changes})
+
+
+ENDPOINTS = (list_users, get_user, create_user, update_user, delete_user)

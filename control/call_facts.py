@@ -1,0 +1,91 @@
+"""What a call leaves for the database: values that can wait on disk, come twice, and be written
+once. Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import msgspec
+
+
+class CallBegan(msgspec.Struct, frozen=True, tag_field="fact", tag="began"):
+    """A call was answered."""
+
+    workspace_id: UUID
+    call_id: UUID
+    agent_id: UUID | None
+    agent_version: int | None
+    agent_name: str
+    carrier: str
+    carrier_call_id: str
+    direction: Literal["inbound", "outbound", "internal"]
+    caller_number: str
+    called_number: str
+    started_at: datetime
+    files: str = ""
+    """Where its recording and transcript are, under the directory of calls."""
+
+
+class CallEvent(msgspec.Struct, frozen=True, tag_field="fact", tag="event"):
+    """Something happened in it. ``sequence`` counts from 1 within the call."""
+
+    workspace_id: UUID
+    call_id: UUID
+    sequence: int
+    type: str
+    at_ms: int
+    data: Mapping[str, Any]
+    occurred_at: datetime
+
+
+class CallTurn(msgspec.Struct, frozen=True, tag_field="fact", tag="turn"):
+    """Somebody said something."""
+
+    workspace_id: UUID
+    call_id: UUID
+    sequence: int
+    speaker: Literal["caller", "agent"]
+    start_ms: int
+    end_ms: int
+    text: str
+    words: list[dict[str, Any]]
+    interrupted: bool = False
+
+
+class CallOver(msgspec.Struct, frozen=True, tag_field="fact", tag="over"):
+    """It ended."""
+
+    workspace_id: UUID
+    call_id: UUID
+    status: Literal["completed", "failed"]
+    end_reason: str
+    ended_at: datetime
+    duration_ms: int
+    has_recording: bool
+    latency: Mapping[str, int] = {}
+    """Median and worst of the replies' latencies, in milliseconds."""
+
+
+CallFact = CallBegan | CallEvent | CallTurn | CallOver
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[CallFact] = msgspec.json.Decoder(CallFact)
+
+
+def encode_facts(facts: list[CallFact]) -> bytes:
+    """A line of JSON each."""
+    return b"".join(_ENCODER.encode(fact) + b"\n" for fact in facts)
+
+
+def decode_facts(lines: bytes) -> tuple[list[CallFact], int]:
+    """The facts, and how many lines were none: the last one may have been cut off."""
+    facts: list[CallFact] = []
+    wrong = 0
+    for line in lines.split(b"\n"):
+        if line:
+            try:
+                facts.append(_DECODER.decode(line))
+            except msgspec.DecodeError:
+                wrong += 1
+    return facts, wrong

@@ -1,0 +1,118 @@
+"""What a live call tells the database, from what the session records. Pure but for the clock."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from control.call_facts import CallBegan, CallEvent, CallFact, CallOver, CallTurn
+from control.call_tickets import Ticket
+from media.carrier import StreamStarted
+from voicecore.journal import mend_text
+from voicecore.providers.words import spread_words
+from voicecore.transcript import TranscriptEntry, agent_entry, caller_entry
+
+MOST_EVENTS = 20_000
+"""Of one call; whoever causes more loses them, but not the last ones."""
+LAST_EVENTS = frozenset({"line_quality", "call_ended"})
+UNTOLD = frozenset({"stt_result"})
+"""Guesses, some ten a second: they stay in the call's file."""
+FAILURES = frozenset({"internal_error", "llm_failed", "stt_failed", "tts_failed"})
+
+
+class CallLog:
+    """One call's. Called from the session; hands facts to ``put``."""
+
+    def __init__(
+        self,
+        ticket: Ticket,
+        started: StreamStarted,
+        put: Callable[[CallFact], None],
+        now: Callable[[], datetime],
+        *,
+        files: str,
+    ) -> None:
+        self.ticket = ticket
+        self._put = put
+        self._now = now
+        self._sequence = self._turns = 0
+        self._latencies_ms: list[int] = []
+        put(
+            CallBegan(
+                workspace_id=ticket.workspace_id,
+                call_id=ticket.call_id,
+                agent_id=ticket.agent_id,
+                agent_version=ticket.agent_version,
+                agent_name=ticket.agent.conduct.name,
+                carrier=started.carrier,
+                carrier_call_id=started.call_id,
+                direction=ticket.direction,
+                caller_number=ticket.caller_number or started.from_number,
+                called_number=ticket.called_number or started.to_number,
+                started_at=now(),
+                files=files,
+            )
+        )
+
+    def event(self, type: str, at_ms: int, data: Mapping[str, Any]) -> None:
+        """Something happened in the call."""
+        if type == "caller_turn":
+            start_ms, end_ms, text = data["start_ms"], data["end_ms"], data["text"]
+            words = data["words"] or spread_words(text, start_ms, end_ms)
+            self._turn(caller_entry(0, start_ms, end_ms, text, words))
+        elif type == "agent_turn" and data["start_ms"] is not None:
+            start_ms = data["start_ms"]
+            interrupted = data["ended"] != "played"
+            end_ms = start_ms + data["played_ms"]
+            words = data["words"]
+            self._turn(agent_entry(0, start_ms, words, end_ms=end_ms, interrupted=interrupted))
+        elif type == "turn_latency" and "first_byte" in data:
+            self._latencies_ms.append(data["first_byte"])
+        if type in UNTOLD or (self._sequence >= MOST_EVENTS and type not in LAST_EVENTS):
+            return
+        self._sequence += 1
+        ticket = self.ticket
+        plain = mend_text(msgspec.to_builtins(data))
+        self._put(
+            CallEvent(
+                ticket.workspace_id, ticket.call_id, self._sequence, type, at_ms, plain, self._now()
+            )
+        )
+
+    def ended(self, reason: str, duration_ms: int, *, has_recording: bool) -> None:
+        """The call is over."""
+        latencies = self._latencies_ms
+        latency = (
+            {"median_ms": int(median(latencies)), "max_ms": max(latencies)} if latencies else {}
+        )
+        self._put(
+            CallOver(
+                workspace_id=self.ticket.workspace_id,
+                call_id=self.ticket.call_id,
+                status="failed" if reason in FAILURES else "completed",
+                end_reason=reason,
+                ended_at=self._now(),
+                duration_ms=duration_ms,
+                has_recording=has_recording,
+                latency=latency,
+            )
+        )
+
+    def _turn(self, entry: TranscriptEntry) -> None:
+        self._turns += 1
+        words = mend_text(msgspec.to_builtins(entry.words))
+        self._put(
+            CallTurn(
+                workspace_id=self.ticket.workspace_id,
+                call_id=self.ticket.call_id,
+                sequence=self._turns,
+                speaker=entry.speaker,
+                start_ms=entry.start_ms,
+                end_ms=entry.end_ms,
+                text=mend_text(entry.text),
+                words=list(words),
+                interrupted=entry.interrupted,
+            )
+        )

@@ -1,0 +1,182 @@
+"""Calls answered by the agents of the database, each stream by its ticket."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import msgspec
+import structlog
+
+from control.agent_pool import AgentPool, Make
+from control.call_log import CallLog
+from control.call_tickets import LIFETIME_MS, CallTickets, Ticket
+from control.http.media_entrance import MediaEntrance
+from control.loop_lag import LoopLag
+from control.metrics import Metrics
+from control.settings import Settings, carrier_options
+from control.sink import CallSink
+from media.call_directory import safe_call_directory
+from media.clock import Clock
+from media.recording_writer import Damage
+from media.transport import Leg, StreamRefused
+from voicecore.call_record import CallRecords
+from voicecore.calls import Calls
+from voicecore.session import Session
+from voicecore.tools.http import HttpToolRunner
+
+log = structlog.get_logger("control.call_server")
+
+
+class Route(msgspec.Struct, frozen=True):
+    """Who answers a call, and how to make him."""
+
+    workspace_id: UUID
+    agent_id: UUID
+    agent_version: int
+    make: Make
+
+
+class CallServer:
+    """Starts with ``open``; ``stop`` lets the live calls end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        sink: CallSink,
+        http_tools: HttpToolRunner,
+        calls_dir: Path,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self.metrics = Metrics()
+        self.pool = AgentPool()
+        self.tickets = CallTickets(on_unused=self._release)
+        self._clock = clock
+        self._sink = sink
+        self._now = now
+        self._http_tools = http_tools
+        self._calls_dir = calls_dir
+        self._logs: dict[Session, CallLog] = {}
+        self._records = CallRecords(
+            calls_dir, clock=clock, observer=self.metrics.on_event, on_damage=_log_damage
+        )
+        self.calls = Calls(_nobody, limit=settings.max_calls, on_ended=self._ended)
+        self.entrance = MediaEntrance(
+            self.calls,
+            settings,
+            self.metrics,
+            clock,
+            carrier_options=carrier_options(settings),
+            admit=self._admit,
+        )
+        self._lag = LoopLag(asyncio.get_running_loop(), self.metrics.loop_lag.observe)
+
+    def start(self) -> None:
+        """Take calls."""
+        self._lag.start()
+        self.entrance.ready = True
+
+    async def expect(
+        self,
+        route: Route,
+        *,
+        caller_number: str = "",
+        called_number: str = "",
+        is_test: bool = False,
+    ) -> tuple[str, UUID]:
+        """A stream is about to come for this agent: the token that lets it in, and what the call
+        will be called. The agent is loaded when this returns.
+
+        :raises VendorError: one of its vendors cannot work.
+        :raises Exception: whatever the route's ``make`` raises."""
+        agent = await self.pool.hold((route.agent_id, route.agent_version), route.make)
+        now_ms = self._clock.now_ms()
+        ticket = Ticket(
+            call_id=uuid4(),
+            workspace_id=route.workspace_id,
+            agent_id=route.agent_id,
+            agent_version=route.agent_version,
+            agent=agent,
+            direction="inbound",
+            caller_number=caller_number,
+            called_number=called_number,
+            is_test=is_test,
+            expires_ms=now_ms + LIFETIME_MS,
+        )
+        return self.tickets.issue(ticket, now_ms), ticket.call_id
+
+    def live(self) -> list[Mapping[str, Any]]:
+        """The calls of this process that go on."""
+        return [
+            {"id": entry.ticket.call_id, "duration_ms": session.leg.now_ms()}
+            for session, entry in self._logs.items()
+        ]
+
+    async def stop(self, drain_timeout_s: float) -> None:
+        """Take no more calls, and let the live ones end."""
+        self.entrance.ready = False
+        await self.calls.drain(drain_timeout_s)
+        self.tickets.close()
+        self.entrance.close()
+        await self._records.close()
+        self._lag.stop()
+        await self.pool.stop()
+
+    def _admit(self, token: str) -> Callable[[Leg], Session]:
+        ticket = self.tickets.use(token, self._clock.now_ms())
+        if ticket is None:
+            raise StreamRefused("bad_token")
+        return lambda leg: self._answer(leg, ticket)
+
+    def _answer(self, leg: Leg, ticket: Ticket) -> Session:
+        started = leg.started
+        # Carriers' ids may come again, and say whose call it is: files are named by ours.
+        named = msgspec.structs.replace(started, call_id=str(ticket.call_id))
+        files = safe_call_directory(self._calls_dir, named.call_id)
+        call_log = CallLog(ticket, started, self._sink.put, self._now, files=files.name)
+        record = self._records.open(
+            named, record_audio=ticket.agent.conduct.record, listener=call_log.event
+        )
+        try:
+            session = Session(leg, ticket.agent, record, self._http_tools)
+        except BaseException:
+            record.close()
+            call_log.ended("internal_error", 0, has_recording=False)
+            self._release(ticket)
+            raise
+        self._logs[session] = call_log
+        log.info("call started", call_id=str(ticket.call_id), carrier=started.carrier)
+        return session
+
+    def _ended(self, session: Session) -> None:
+        call_log = self._logs.pop(session)
+        ticket, duration_ms = call_log.ticket, session.leg.now_ms()
+        record = ticket.agent.conduct.record
+        call_log.ended(session.ended_reason, duration_ms, has_recording=record)
+        self._release(ticket)
+        log.info(
+            "call ended",
+            call_id=str(ticket.call_id),
+            reason=session.ended_reason,
+            duration_ms=duration_ms,
+        )
+
+    def _release(self, ticket: Ticket) -> None:
+        self.pool.release((ticket.agent_id, ticket.agent_version))
+
+
+def _nobody(leg: Leg) -> Session:
+    raise StreamRefused("bad_token")
+
+
+def _log_damage(damage: Damage) -> None:
+    log.error(
+        "a call's file is damaged",
+        call=damage.call,
+        file=damage.file,
+        code=damage.code,
+        detail=damage.detail,
+    )

@@ -1,0 +1,53 @@
+"""``voicecore admin create``: see its help."""
+
+import argparse
+import getpass
+import os
+import sys
+from pathlib import Path
+
+from control.commands.common import add_command
+from control.commands.database import add_data_dir, with_database
+from control.settings import Settings
+
+
+def add_parser(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> argparse.ArgumentParser:
+    parser = add_command(
+        subparsers,
+        "admin",
+        summary="make an admin of the platform",
+        description="Make an admin who can log in at POST /admin/auth/login. Without "
+        "--password it is read from VOICECORE_ADMIN_PASSWORD, or asked for.",
+        examples="voicecore admin create --email you@example.com --role owner",
+    )
+    parser.add_argument("what", choices=("create",), help="what to do")
+    parser.add_argument("--email", required=True)
+    parser.add_argument("--password", default=None)
+    parser.add_argument("--name", default="", help="(default: the e-mail's first part)")
+    roles = ("owner", "support", "finance", "read-only")
+    parser.add_argument("--role", choices=roles, default="owner", help="(default: owner)")
+    add_data_dir(parser)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from control.auth.passwords import weakness
+
+    password = args.password or os.environ.get("VOICECORE_ADMIN_PASSWORD", "")
+    if not password:
+        if not sys.stdin.isatty():
+            print("no password: --password or VOICECORE_ADMIN_PASSWORD", file=sys.stderr)
+            return 2
+        password = getpass.getpass("password: ")
+    if problem := weakness(password):
+        print(f"the password {problem}", file=sys.stderr)
+        return 2
+
+    async def work(settings: Settings, url: str, data_dir: Path) -> int:
+        from control.db.seeding import create_admin
+
+        return await create_admin(url, args.email, args.name, args.role, password)
+
+    return with_database(args, work)

@@ -1,0 +1,50 @@
+"""What commands share that work on the database."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from control.settings import Settings, SettingsError, read_settings
+
+Work = Callable[[Settings, str, Path], Awaitable[int]]
+"""What a command does with the settings, the database's URL and the data directory."""
+
+
+def add_data_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path("var"),
+        metavar="DIR",
+        help="where the embedded database is, if VOICECORE_DATABASE_URL is not set "
+        "(default: %(default)s)",
+    )
+
+
+def with_database(args: argparse.Namespace, work: Work) -> int:
+    """Do the work on the configured database, or on the embedded one, which is started for it
+    where it does not run. Says what is wrong, and returns the exit status."""
+    from control.db.migrate import MigrationError
+    from control.server import DatabaseAway
+
+    try:
+        settings = read_settings()
+        args.data_dir.mkdir(parents=True, exist_ok=True)
+        return asyncio.run(_with_database(args, settings, work))
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except (DatabaseAway, MigrationError, OSError) as error:
+        print(f"the database cannot be used: {error}", file=sys.stderr)
+        return 1
+
+
+async def _with_database(args: argparse.Namespace, settings: Settings, work: Work) -> int:
+    from control.server import database_url
+
+    data_dir = args.data_dir.resolve()
+    async with AsyncExitStack() as stack:
+        return await work(settings, await database_url(settings, data_dir, stack), data_dir)

@@ -1,0 +1,105 @@
+"""``voicecore serve``: API, webhooks and media on one port."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import structlog
+
+from control.commands.answer import raise_open_files_limit
+from control.commands.common import add_command, new_event_loop, whole_number
+from control.logs import configure_logs
+from control.settings import Settings, SettingsError, read_settings
+
+log = structlog.get_logger("control.serve")
+
+_DESCRIPTION = """\
+The whole server: both APIs, carriers' webhooks and media streams on one port. Without
+VOICECORE_DATABASE_URL it starts a PostgreSQL of its own in the data directory. Runs until it is
+interrupted; calls that go on then have VOICECORE_DRAIN_TIMEOUT_S seconds to end.
+
+Exit status: 0 after an interruption, 1 when it cannot listen or the database cannot be used, 2 when
+the command line or a setting is wrong."""
+
+_EXAMPLES = """\
+voicecore serve
+voicecore serve --host 0.0.0.0 --port 8080 --data-dir /var/lib/voicecore --json
+VOICECORE_DATABASE_URL=postgresql://... voicecore serve
+"""
+
+
+def add_parser(
+    subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> argparse.ArgumentParser:
+    parser = add_command(
+        subparsers,
+        "serve",
+        summary="the whole server: APIs, webhooks and media",
+        description=_DESCRIPTION,
+        examples=_EXAMPLES,
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add(
+        "--port",
+        type=whole_number(0, 65535),
+        default=8080,
+        help="port to listen on; 0 takes a free one (default: %(default)s)",
+    )
+    add(
+        "--data-dir",
+        type=Path,
+        default=Path("var"),
+        metavar="DIR",
+        help="where the database, calls' files and mails are (default: %(default)s)",
+    )
+    add("--json", action="store_true", help="log lines of JSON")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until a signal ends it."""
+    configure_logs(json=args.json)
+    sys.setswitchinterval(0.001)  # see `voicecore answer`
+    raise_open_files_limit()
+    try:
+        settings = read_settings()
+        args.data_dir.mkdir(parents=True, exist_ok=True)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"--data-dir {args.data_dir}: {error.strerror}", file=sys.stderr)
+        return 2
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(_serve(args, settings))
+
+
+async def _serve(args: argparse.Namespace, settings: Settings) -> int:
+    from control.db.migrate import MigrationError
+    from control.server import DatabaseAway, Server
+
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    async with AsyncExitStack() as stack:
+        try:
+            server = await Server.open(settings, args.data_dir.resolve(), stack)
+            port = await server.listen(args.host, args.port)
+        except (DatabaseAway, MigrationError) as error:
+            log.error("the database cannot be used", detail=str(error))
+            return 1
+        except OSError as error:
+            log.error("cannot listen", detail=str(error), hint="choose another with --port")
+            return 1
+        log.info("ready", url=f"http://{args.host}:{port}", docs=f"http://{args.host}:{port}/docs")
+        await stopping.wait()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)  # the second one does not wait for calls
+        log.info("draining", calls=len(server.calls.calls), timeout_s=settings.drain_timeout_s)
+        await server.stop(settings.drain_timeout_s)
+    return 0

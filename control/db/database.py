@@ -1,0 +1,153 @@
+"""Connections to PostgreSQL, and whose rows a transaction may see.
+
+Every connection has the role ``voicecore_api``, which owns no table, so that row-level security
+binds it. Whose rows it sees is said anew each time it is used: in the same message that begins a
+transaction, or before the first statement of somebody who only reads.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import orjson
+
+if TYPE_CHECKING:
+    Connection = (
+        asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+    )
+    Pool = asyncpg.Pool[asyncpg.Record]
+else:
+    Connection, Pool = asyncpg.Connection, asyncpg.Pool
+Row = asyncpg.Record
+
+API_ROLE = "voicecore_api"
+COMMAND_TIMEOUT_S = 30.0
+CONNECT_TIMEOUT_S = 10.0
+ACQUIRE_TIMEOUT_S = 5.0
+"""So long a request waits for a connection while all are taken."""
+
+
+class Sight(msgspec.Struct, frozen=True):
+    """Whose rows are seen: everybody's, or those of some workspaces, and those about a person."""
+
+    platform: bool = False
+    workspaces: frozenset[UUID] = frozenset()
+    person: UUID | None = None
+
+    @property
+    def begin(self) -> str:
+        """The statement that begins a transaction."""
+        return f"BEGIN; {self._set(for_transaction='true')}"
+
+    @property
+    def look(self) -> str:
+        """The statement that only says whose rows are seen."""
+        return self._set(for_transaction="false")
+
+    def _set(self, for_transaction: str) -> str:
+        """All that is put into it are UUIDs."""
+        shown = ",".join(str(workspace) for workspace in self.workspaces)
+        person = "" if self.person is None else str(self.person)
+        platform = "on" if self.platform else ""
+        return (
+            f"SELECT set_config('voicecore.platform', '{platform}', {for_transaction}),"
+            f" set_config('voicecore.workspaces', '{{{shown}}}', {for_transaction}),"
+            f" set_config('voicecore.person', '{person}', {for_transaction})"
+        )
+
+
+NOBODY = Sight()
+PLATFORM = Sight(platform=True)
+
+
+def of_workspaces(workspaces: Iterable[UUID], person: UUID | None = None) -> Sight:
+    return Sight(workspaces=frozenset(workspaces), person=person)
+
+
+class Database:
+    """A pool of connections."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, url: str, *, connections: int) -> "Database":
+        """Connect to a database that is migrated.
+
+        :raises OSError: nobody answers there.
+        :raises asyncpg.PostgresError: the server refuses."""
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=connections,
+            init=_prepare,
+            reset=_keep,
+            command_timeout=COMMAND_TIMEOUT_S,
+            timeout=CONNECT_TIMEOUT_S,
+            server_settings={"role": API_ROLE, "application_name": "voicecore"},
+        )
+        return cls(pool)
+
+    async def close(self) -> None:
+        """Close every connection, when what they are doing is done or the deadline has come."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def transaction(self, sight: Sight) -> AsyncIterator[Connection]:
+        """A transaction, which is kept if the block ends, and undone if it raises.
+
+        :raises TimeoutError: every connection is taken for too long."""
+        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            await connection.execute(sight.begin)
+            try:
+                yield connection
+            except BaseException:
+                await _undo(connection)
+                raise
+            await connection.execute("COMMIT")
+
+    @asynccontextmanager
+    async def reading(self, sight: Sight) -> AsyncIterator[Connection]:
+        """For statements that change nothing: without a transaction, which costs two more
+        messages. Each statement sees what was committed when it began, as in a transaction too.
+
+        :raises TimeoutError: every connection is taken for too long."""
+        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            await connection.execute(sight.look)
+            yield connection
+
+    async def fetch_row(self, statement: str, *values: Any) -> Row | None:
+        """The one row of a statement that sees nobody's rows by itself."""
+        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+            return await connection.fetchrow(statement, *values)
+
+
+async def _undo(connection: Connection) -> None:
+    if not connection.is_closed():
+        await connection.execute("ROLLBACK")
+
+
+async def _prepare(connection: Connection) -> None:
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(
+            kind,
+            schema="pg_catalog",
+            encoder=lambda value: orjson.dumps(value).decode(),
+            decoder=orjson.loads,
+        )
+
+
+async def _keep(connection: Connection) -> None:
+    """Nothing outlasts a transaction: a connection needs no cleaning between two."""
+
+
+_ALSO_SEE = """
+SELECT set_config('voicecore.workspaces', array_append(seen_workspaces(), $1)::text, true)"""
+
+
+async def also_see(connection: Connection, workspace_id: UUID) -> None:
+    """Let the transaction see a workspace that it is about to make."""
+    await connection.execute(_ALSO_SEE, workspace_id)

@@ -1,0 +1,111 @@
+"""Migrations: numbered files of plain SQL, in two halves.
+
+``0007_name.sql`` only adds, so that the processes of the version before go on working: it is
+applied before the new version starts. ``0007_name.after.sql``, where there is one, takes away what
+only the old version used: ``voicecore migrate --finish`` applies it once no old process is left.
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import asyncpg
+import msgspec
+
+from control.db.database import API_ROLE, CONNECT_TIMEOUT_S, Connection
+
+DIRECTORY = Path(__file__).parent / "migrations"
+LOCK = 0x766F_6963  # "voic": of all processes that share a database, one migrates
+_NAME = re.compile(r"(\d{4})_\w+?(\.after)?\.sql")
+
+_MAKE_TABLE = """
+CREATE TABLE IF NOT EXISTS schema_migrations (
+    name text PRIMARY KEY,
+    applied_at timestamptz NOT NULL DEFAULT now()
+)"""
+_MAKE_ROLE = f"""
+DO $$ BEGIN
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{API_ROLE}') THEN
+        CREATE ROLE {API_ROLE} NOLOGIN;
+    END IF;
+END $$;
+GRANT {API_ROLE} TO CURRENT_USER;
+GRANT USAGE ON SCHEMA public TO {API_ROLE};
+"""
+_APPLIED = "SELECT name FROM schema_migrations"
+_APPLY = "INSERT INTO schema_migrations (name) VALUES ($1)"
+
+
+class Migration(msgspec.Struct, frozen=True, order=True):
+    """One half of a migration."""
+
+    number: int
+    name: str
+    finishes: bool
+    """It takes away what the version before used."""
+    path: Path
+
+
+class MigrationError(Exception):
+    """A migration failed; the database is as it was before it."""
+
+
+def migrations(directory: Path = DIRECTORY) -> Sequence[Migration]:
+    """All of them, in their order.
+
+    :raises MigrationError: a file's name is wrong, or a number is there twice."""
+    found = []
+    for path in sorted(directory.glob("*.sql")):
+        match = _NAME.fullmatch(path.name)
+        if match is None:
+            raise MigrationError(f"{path.name} is no name of a migration: 0001_name.sql")
+        found.append(Migration(int(match[1]), path.name, match[2] is not None, path))
+    firsts = [migration.number for migration in found if not migration.finishes]
+    if firsts != list(range(1, len(firsts) + 1)):
+        raise MigrationError(f"migrations are not numbered from 1 without a gap: {firsts}")
+    return sorted(found)
+
+
+async def migrate(url: str, *, finish: bool = False, directory: Path = DIRECTORY) -> list[str]:
+    """Apply what is missing; returns the names of what was applied. Processes that do so at the
+    same time wait for each other.
+
+    :param finish: also apply the second halves.
+    :raises MigrationError: one failed.
+    :raises OSError: nobody answers there."""
+    wanted = [one for one in migrations(directory) if finish or not one.finishes]
+    connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
+    try:
+        await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
+        await connection.execute(_MAKE_TABLE)
+        await connection.execute(_MAKE_ROLE)
+        applied = {row["name"] for row in await connection.fetch(_APPLIED)}
+        missing = [one for one in wanted if one.name not in applied]
+        for migration in missing:
+            await _apply(connection, migration)
+        return [migration.name for migration in missing]
+    finally:
+        await connection.close()
+
+
+async def missing(url: str, directory: Path = DIRECTORY) -> list[str]:
+    """The first halves that are not applied."""
+    connection = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S)
+    try:
+        if await connection.fetchval("SELECT to_regclass('schema_migrations')") is None:
+            applied = set()
+        else:
+            applied = {row["name"] for row in await connection.fetch(_APPLIED)}
+        found = migrations(directory)
+        return [one.name for one in found if not one.finishes and one.name not in applied]
+    finally:
+        await connection.close()
+
+
+async def _apply(connection: Connection, migration: Migration) -> None:
+    try:
+        async with connection.transaction():
+            await connection.execute(migration.path.read_text())
+            await connection.execute(_APPLY, migration.name)
+    except asyncpg.PostgresError as error:
+        raise MigrationError(f"{migration.name}: {error}") from error

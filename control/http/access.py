@@ -1,0 +1,78 @@
+"""Who may call an endpoint, and who calls. Pure."""
+
+from collections.abc import Mapping
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+
+Kind = Literal["public", "admin", "person", "member", "oauth"]
+
+ADMIN_ROLES = ("owner", "support", "finance", "read-only")
+MEMBER_ROLES = ("owner", "admin", "manager", "member")
+SCOPES = ("read", "write", "admin")
+
+
+class Access(msgspec.Struct, frozen=True):
+    """What an endpoint asks of its caller."""
+
+    kind: Kind
+    roles: tuple[str, ...] = ()
+    """Of admins and of members: one of these."""
+    scope: str = ""
+    """Of OAuth tokens."""
+
+
+class Bearer(msgspec.Struct, frozen=True):
+    """Who brings a valid token."""
+
+    kind: Literal["admin", "user", "oauth", "api_key"]
+    id: UUID
+    """Of the admin, person, API key, or of the OAuth client that acts for nobody."""
+    email: str | None
+    name: str | None
+    role: str | None
+    """An admin's."""
+    scopes: tuple[str, ...]
+    family: UUID | None
+    client: UUID | None
+    client_workspace: UUID | None
+    client_tier: str | None
+    roles: Mapping[UUID, str]
+    """A person's or a key's, by workspace."""
+    suspended: frozenset[UUID] = frozenset()
+    """Those of the workspaces that may be read only."""
+
+    @property
+    def person(self) -> UUID | None:
+        """The person who acts, by himself or through an OAuth client."""
+        return self.id if self.kind == "user" or (self.kind == "oauth" and self.email) else None
+
+
+PUBLIC = Access("public")
+PERSON = Access("person")
+"""Anybody who has signed up."""
+
+ADMIN_READS = Access("admin", ADMIN_ROLES)
+ADMIN_SUPPORTS = Access("admin", ("owner", "support"))
+ADMIN_BILLS = Access("admin", ("owner", "finance"))
+ADMIN_OWNS = Access("admin", ("owner",))
+
+MEMBER_READS = Access("member", MEMBER_ROLES)
+MEMBER_MANAGES = Access("member", ("owner", "admin", "manager"))
+MEMBER_ADMINISTERS = Access("member", ("owner", "admin"))
+MEMBER_OWNS = Access("member", ("owner",))
+
+OAUTH_READS = Access("oauth", scope="read")
+OAUTH_WRITES = Access("oauth", scope="write")
+OAUTH_ADMINISTERS = Access("oauth", scope="admin")
+
+
+def may_give(own: str, role: str) -> bool:
+    """Whether a member of the role ``own`` may give a role, or take it: his own or a lower one."""
+    return MEMBER_ROLES.index(own) <= MEMBER_ROLES.index(role)
+
+
+def has_scope(scopes: tuple[str, ...], wanted: str) -> bool:
+    """``admin`` includes ``write``, which includes ``read``."""
+    return any(SCOPES.index(scope) >= SCOPES.index(wanted) for scope in scopes if scope in SCOPES)

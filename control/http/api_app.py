@@ -1,0 +1,30 @@
+"""The API's routes, made from the declarations."""
+
+from collections.abc import Iterable
+
+from aiohttp import web
+
+from control.http.dispatch import handler_of
+from control.http.docs_page import add_documentation
+from control.http.endpoint import Endpoint
+from control.plane import Plane
+
+
+def add_api(app: web.Application, plane: Plane, endpoints: Iterable[Endpoint]) -> None:
+    """Serve the endpoints, and their documentation.
+
+    :raises ValueError: two have the same method and path."""
+    declared = tuple(endpoints)
+    seen: set[tuple[str, str]] = set()
+    for endpoint in declared:
+        place = (endpoint.method, endpoint.path)
+        if place in seen:
+            raise ValueError(f"{endpoint} is declared twice")
+        seen.add(place)
+    # Of two paths that fit, aiohttp takes the first: fixed words go before places.
+    for endpoint in sorted(declared, key=lambda one: one.path.replace("{", "~")):
+        handler = handler_of(plane, endpoint)
+        app.router.add_route(endpoint.method, endpoint.path, handler)
+        if endpoint.path.startswith("/api/v1/"):
+            app.router.add_route(endpoint.method, endpoint.path.removeprefix("/api"), handler)
+    add_documentation(app, declared)

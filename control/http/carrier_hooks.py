@@ -1,0 +1,217 @@
+"""``POST /webhooks/calls/inbound``: a carrier asks who answers a call.
+
+Twilio's form and Telnyx' TeXML form are answered with a document that streams the call. Telnyx'
+Call Control sends an event instead, which is answered through its REST API. Each request is signed
+by the carrier, and the document holds a token that lets one stream in.
+"""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+import aiohttp
+import msgspec
+import structlog
+from aiohttp import web
+
+from control.agent_maker import AgentMaker
+from control.call_server import CallServer, Route
+from control.db import routing
+from control.db.database import PLATFORM, Row
+from control.http.errors import Refusal, Refused, request_id_of
+from control.http.uploads import read_body
+from control.plane import Plane
+from control.tenant_agents import TenantAgentError
+from media.carriers import CARRIERS, CarrierKind
+from media.carriers.answer import AnswerDocument, StreamRequest
+from media.carriers.kind import SignedRequest
+from media.carriers.telnyx import answer_call
+from voicecore.adapters.registry import VendorConfigError
+from voicecore.providers.errors import VendorError
+
+BODY_LIMIT_BYTES = 64 * 1024
+LOADING_TIMEOUT_S = 12.0
+"""Carriers wait some 15 s for the answer; then they try the number's fallback."""
+REST_TIMEOUT_S = 5.0
+
+BAD_SIGNATURE = Refusal(403, "BAD_SIGNATURE", "The carrier's signature is missing or wrong")
+NOT_SET_UP = Refusal(403, "CARRIER_NOT_SET_UP", "There is no key to check this carrier by")
+BAD_WEBHOOK = Refusal(400, "BAD_WEBHOOK", "The request is no carrier's webhook")
+UNAVAILABLE = Refusal(503, "UNAVAILABLE", "No call is taken now")
+
+REJECT = AnswerDocument(
+    b'<?xml version="1.0" encoding="UTF-8"?><Response><Reject reason="rejected"/></Response>'
+)
+
+log = structlog.get_logger("control.carrier_hooks")
+
+
+class Incoming(msgspec.Struct, frozen=True):
+    """A call that a carrier asks about."""
+
+    kind: CarrierKind
+    caller_number: str
+    called_number: str
+    control_id: str = ""
+    """Of a Telnyx Call Control call: answered by REST."""
+    event_id: str = ""
+
+
+class CarrierHooks:
+    """The webhooks' handlers."""
+
+    def __init__(self, plane: Plane, server: CallServer, maker: AgentMaker) -> None:
+        self._plane = plane
+        self._server = server
+        self._maker = maker
+
+    def add_to(self, app: web.Application) -> None:
+        app.router.add_post("/webhooks/calls/inbound", self.inbound)
+
+    async def inbound(self, request: web.Request) -> web.StreamResponse:
+        """Answer the call with its number's agent, or have it rejected."""
+        body = await read_body(request, BODY_LIMIT_BYTES)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        kind = _kind_of(headers)
+        self._check_signature(kind, request, headers, body)
+        incoming = _incoming(kind, request, body)
+        if incoming is None:  # an event that asks for nothing
+            return web.Response(status=200)
+        entrance = self._server.entrance
+        if not entrance.ready or not self._server.calls.has_room:
+            raise Refused(UNAVAILABLE, headers={"Retry-After": "5"})
+        route = await self._route(incoming, request_id_of(request))
+        if route is None:
+            return await self._rejected(incoming)
+        token = await self._ticket(incoming, route)
+        url = stream_url(self._plane.settings.public_url, request.host, kind, token)
+        if incoming.control_id:
+            await self._send_to_telnyx(incoming, url)
+            return web.Response(status=200)
+        options = entrance.carrier_options.get(kind.name, {})
+        return _document(kind.answer(StreamRequest(url, {"token": token}), options))
+
+    def _check_signature(
+        self, kind: CarrierKind, request: web.Request, headers: Mapping[str, str], body: bytes
+    ) -> None:
+        settings = self._plane.settings
+        secret = self._server.entrance.secret_of(kind)
+        if not secret:
+            if settings.allow_unsigned_webhooks:
+                return
+            raise Refused(NOT_SET_UP)
+        public = settings.public_url or f"{request.scheme}://{request.host}"
+        signed = SignedRequest(public.rstrip("/") + request.raw_path, headers, body)
+        if not kind.verify_webhook(signed, secret, int(time.time())):
+            log.warning("request refused", code="bad_signature", carrier=kind.name)
+            raise Refused(BAD_SIGNATURE)
+
+    async def _route(self, incoming: Incoming, request_id: str) -> Row | None:
+        async with self._plane.db.transaction(PLATFORM) as db:
+            route = await routing.of_number(db, incoming.called_number)
+            code = "no_such_number" if route is None else await routing.refusal(db, route)
+        if code:
+            log.warning("call rejected", code=code, request_id=request_id)
+            return None
+        return route
+
+    async def _ticket(self, incoming: Incoming, route: Row) -> str:
+        """The token for the call's stream.
+
+        :raises Refused: the agent cannot be loaded; the carrier tries the number's fallback."""
+        wanted = Route(
+            workspace_id=route["workspace_id"],
+            agent_id=route["agent_id"],
+            agent_version=route["version"],
+            make=lambda: self._maker.make(route["config"]),
+        )
+        try:
+            async with asyncio.timeout(LOADING_TIMEOUT_S):
+                token, _ = await self._server.expect(
+                    wanted,
+                    caller_number=incoming.caller_number,
+                    called_number=incoming.called_number,
+                )
+        except (VendorError, VendorConfigError, TenantAgentError, TimeoutError) as error:
+            detail = str(error) or "it takes too long to load"
+            log.error("an agent cannot answer", agent_id=str(route["agent_id"]), error=detail)
+            raise Refused(UNAVAILABLE, headers={"Retry-After": "5"}) from error
+        return token
+
+    async def _rejected(self, incoming: Incoming) -> web.Response:
+        if incoming.control_id:  # unanswered, it rings until the carrier gives up
+            return web.Response(status=200)
+        return _document(REJECT)
+
+    async def _send_to_telnyx(self, incoming: Incoming, url: str) -> None:
+        settings = self._plane.settings
+        key = settings.telnyx_api_key.get_secret_value()
+        if not key:
+            raise Refused(NOT_SET_UP)
+        wanted = answer_call(incoming.control_id, url, command_id=incoming.event_id[:128])
+        timeout = aiohttp.ClientTimeout(total=REST_TIMEOUT_S)
+        target = wanted.url.replace("https://api.telnyx.com", settings.telnyx_api_url, 1)
+        headers = {"Authorization": f"Bearer {key}", "Content-Type": wanted.content_type}
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout) as session,
+                session.post(target, data=wanted.body, headers=headers) as response,
+            ):
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError) as error:
+            log.error("telnyx is not reached", error=str(error))
+            raise Refused(UNAVAILABLE) from error
+        if status >= 300:
+            log.error("telnyx refuses to answer", status=status)
+            raise Refused(UNAVAILABLE)
+
+
+def stream_url(public_url: str, host: str, kind: CarrierKind, token: str) -> str:
+    """Where the call's stream comes in. The token is in the path, too: not every carrier brings
+    parameters back."""
+    base = "wss://" + (public_url.partition("://")[2].rstrip("/") if public_url else host)
+    return f"{base}{kind.path}/{token}" if kind.token_in_path else base + kind.path
+
+
+def _kind_of(headers: Mapping[str, str]) -> CarrierKind:
+    """Whose webhook it says it is; its signature shows whether that is so."""
+    name = "telnyx" if "telnyx-signature-ed25519" in headers else "twilio"
+    if headers.get("content-type", "").startswith("application/json"):
+        name = "telnyx"
+    return next(kind for kind in CARRIERS if kind.name == name)
+
+
+def _incoming(kind: CarrierKind, request: web.Request, body: bytes) -> Incoming | None:
+    """None: the event is not about a call that comes in.
+
+    :raises Refused: it is none of the carrier's webhooks."""
+    if request.content_type == "application/json":
+        return _of_event(kind, body)
+    try:
+        fields = dict(parse_qsl(body.decode(), max_num_fields=200))
+    except (ValueError, UnicodeDecodeError):
+        raise Refused(BAD_WEBHOOK) from None
+    if not fields.get("CallSid") or not fields.get("To"):
+        raise Refused(BAD_WEBHOOK)
+    return Incoming(kind, fields.get("From", "")[:64], fields["To"][:64])
+
+
+def _of_event(kind: CarrierKind, body: bytes) -> Incoming | None:
+    try:
+        data: Any = msgspec.json.decode(body)["data"]
+        payload = data["payload"]
+        kind_of_event, control_id = data["event_type"], payload["call_control_id"]
+        caller, called = str(payload.get("from") or ""), str(payload.get("to") or "")
+        incoming = payload.get("direction") == "incoming"
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
+        raise Refused(BAD_WEBHOOK) from None
+    if kind_of_event != "call.initiated" or not incoming or not isinstance(control_id, str):
+        return None
+    event_id = str(data.get("id") or "")
+    return Incoming(kind, caller[:64], called[:64], control_id[:256], event_id)
+
+
+def _document(document: AnswerDocument) -> web.Response:
+    return web.Response(body=document.body, headers={"Content-Type": document.content_type})

@@ -1,0 +1,101 @@
+"""What a handler knows of the request it answers."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from control.db.database import Connection, Sight
+from control.http.access import Bearer
+from control.http.plain import to_json
+from control.plane import Plane
+
+_WRITE_DOWN = """
+INSERT INTO audit_log (actor_kind, actor_id, actor_email, workspace_id, action, resource_type,
+                       resource_id, details, remote, request_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"""
+
+
+class Context:
+    """One request: its transaction, its caller, and the parts of the server."""
+
+    __slots__ = (
+        "_bearer",
+        "_db",
+        "afterwards",
+        "headers",
+        "now",
+        "plane",
+        "remote",
+        "request_id",
+        "sight",
+    )
+
+    def __init__(
+        self,
+        plane: Plane,
+        db: Connection | None,
+        bearer: Bearer | None,
+        *,
+        sight: Sight,
+        now: datetime,
+        headers: Mapping[str, str],
+        remote: str,
+        request_id: str,
+    ) -> None:
+        self.plane = plane
+        self._db = db
+        self.sight = sight
+        """Whose rows the caller may see, for a handler that opens its transactions itself."""
+        self.afterwards: list[Callable[[], None]] = []
+        """What is to be done when the transaction is kept."""
+        self._bearer = bearer
+        self.now = now
+        self.headers = headers
+        self.remote = remote
+        self.request_id = request_id
+
+    @property
+    def db(self) -> Connection:
+        """The request's transaction. An endpoint that is ``alone`` has none."""
+        if self._db is None:
+            raise LookupError("the handler opens its transactions itself")
+        return self._db
+
+    @property
+    def bearer(self) -> Bearer:
+        """Who calls. Only an endpoint that anybody may call has nobody."""
+        if self._bearer is None:
+            raise LookupError("a public endpoint has no bearer")
+        return self._bearer
+
+    async def write_down(
+        self,
+        action: str,
+        resource_type: str,
+        resource_id: object,
+        *,
+        workspace_id: UUID | None = None,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+        **details: Any,
+    ) -> None:
+        """Note in the audit log what was done; it is kept if what was done is."""
+        who = self._bearer
+        facts = {"before": before, "after": after, **details}
+        shown = {name: fact for name, fact in facts.items() if fact is not None}
+        await self.db.execute(
+            _WRITE_DOWN,
+            "nobody" if who is None else who.kind,
+            None if who is None else who.id,
+            None if who is None else who.email,
+            workspace_id,
+            action,
+            resource_type,
+            str(resource_id),
+            orjson.loads(to_json(shown)),
+            self.remote,
+            self.request_id,
+        )

@@ -1,0 +1,55 @@
+"""Entity tags: a change says which version it is made from, and is refused if that is not the
+latest (RFC 9110, 13.1.1)."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from multidict import MultiMapping
+
+from control.http.endpoint import Raw
+from control.http.errors import Refused
+from control.http.plain import to_json
+from control.http.refusals import PRECONDITION_FAILED
+
+_ONE = re.compile(r'[ \t]*(?:(W/)?("[^"\x00-\x20\x7f]*"))?[ \t]*(?:,|\Z)')
+
+
+def etag_of(version: int) -> str:
+    return f'"{version}"'
+
+
+def check_if_match(headers: Mapping[str, str], version: int) -> None:
+    """Go on if the request has no ``If-Match``, or one that names this version.
+
+    :raises Refused: ``PRECONDITION_FAILED``."""
+    several = isinstance(headers, MultiMapping)
+    given = headers.getall("If-Match", []) if several else [headers.get("If-Match")]  # type: ignore[attr-defined]
+    fields = [field for field in given if field is not None]
+    if fields and not _names(",".join(fields), etag_of(version)):
+        raise Refused(PRECONDITION_FAILED, headers={"ETag": etag_of(version)})
+
+
+def tagged(answer: Mapping[str, Any], version: int, *, status: int = 200) -> Raw:
+    """An answer in JSON that says which version it is."""
+    return Raw(
+        to_json(answer),
+        "application/json; charset=utf-8",
+        status=status,
+        headers={"ETag": etag_of(version)},
+    )
+
+
+def _names(field: str, tag: str) -> bool:
+    """Whether a list of entity tags has this one. Weak ones never match, nor does what is no
+    list of tags."""
+    if field.strip() == "*":
+        return True
+    at, found = 0, False
+    while at < len(field):
+        one = _ONE.match(field, at)
+        if one is None:
+            return False
+        found = found or (one[1] is None and one[2] == tag)
+        at = one.end()
+    return found

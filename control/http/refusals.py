@@ -1,0 +1,35 @@
+"""The API's refusals, with the codes of its document."""
+
+from control.http.errors import Refusal
+
+INVALID_JSON = Refusal(400, "INVALID_JSON", "The body is not JSON")
+INVALID_TOKEN = Refusal(401, "INVALID_TOKEN", "The access token is invalid or expired")
+INVALID_CREDENTIALS = Refusal(401, "INVALID_CREDENTIALS", "The e-mail or the password is wrong")
+INSUFFICIENT_SCOPE = Refusal(403, "INSUFFICIENT_SCOPE", "The token lacks a scope this needs")
+PERMISSION_DENIED = Refusal(403, "PERMISSION_DENIED", "Your role does not allow this")
+RESOURCE_NOT_FOUND = Refusal(404, "RESOURCE_NOT_FOUND", "The requested resource was not found")
+DUPLICATE_RESOURCE = Refusal(409, "DUPLICATE_RESOURCE", "The resource exists already")
+CONFLICT = Refusal(409, "CONFLICT", "The resource's state does not allow this")
+PRECONDITION_FAILED = Refusal(412, "PRECONDITION_FAILED", "It was changed by somebody else")
+UNSUPPORTED_MEDIA_TYPE = Refusal(
+    415, "UNSUPPORTED_MEDIA_TYPE", "The body must be multipart/form-data"
+)
+VALIDATION_ERROR = Refusal(422, "VALIDATION_ERROR", "The request contains invalid parameters")
+TIER_LIMIT_REACHED = Refusal(403, "TIER_LIMIT_REACHED", "The subscription's limit is reached")
+WORKSPACE_SUSPENDED = Refusal(
+    403, "WORKSPACE_SUSPENDED", "The workspace is suspended: it can be read, but not changed"
+)
+RATE_LIMIT_EXCEEDED = Refusal(429, "RATE_LIMIT_EXCEEDED", "Too many requests")
+IDEMPOTENCY_KEY_WRONG = Refusal(
+    400, "IDEMPOTENCY_KEY_WRONG", "An Idempotency-Key has 1 to 255 printable characters"
+)
+IDEMPOTENCY_KEY_REUSED = Refusal(
+    409, "IDEMPOTENCY_KEY_REUSED", "The Idempotency-Key was another request's"
+)
+SERVICE_UNAVAILABLE = Refusal(503, "SERVICE_UNAVAILABLE", "The database is not reachable now")
+
+
+def tier_limit_reached(of_what: str) -> Refusal:
+    """``TIER_LIMIT_REACHED`` in clear words, of agents or whatever there are enough of."""
+    message = f"The subscription's limit of {of_what} is reached; a higher tier has more"
+    return Refusal(TIER_LIMIT_REACHED.status, TIER_LIMIT_REACHED.code, message)

@@ -1,0 +1,171 @@
+"""E-mail: by SMTP, or as files where no server is configured."""
+
+import asyncio
+import os
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid, parseaddr
+from pathlib import Path
+from typing import Protocol
+
+import aiosmtplib
+import msgspec
+import structlog
+
+SEND_TIMEOUT_S = 15.0
+MOST_WAITING = 1000
+"""More mails than that at once are somebody's attack."""
+ATTEMPTS = 3
+BETWEEN_ATTEMPTS_S = 5.0
+LONGEST_SUBJECT = 200
+SMTPS_PORT = 465
+"""There TLS comes first (RFC 8314)."""
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+log = structlog.get_logger("control.mail")
+
+
+class Mail(msgspec.Struct, frozen=True):
+    to: str
+    subject: str
+    text: str
+
+
+class Post(Protocol):
+    """Takes one mail away."""
+
+    async def send(self, mail: Mail) -> None:
+        """:raises OSError: it could not be."""
+
+
+class FileOutbox:
+    """Writes mails into a directory, as ``.eml``. They have links in them that let people in: only
+    the server's own user reads them."""
+
+    def __init__(self, directory: Path, sender: str) -> None:
+        self._directory = directory
+        self._sender = sender
+
+    async def send(self, mail: Mail) -> None:
+        message = message_of(mail, self._sender)
+        await asyncio.to_thread(self._write, message)
+
+    def _write(self, message: EmailMessage) -> None:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        name = str(message["Message-ID"]).strip("<>").partition("@")[0]
+        unfinished = self._directory / f"{name}.part"
+        with open(unfinished, "xb", opener=_privately) as file:
+            file.write(message.as_bytes())
+        unfinished.rename(unfinished.with_suffix(".eml"))
+
+
+class SmtpPost:
+    """Hands mails to a server (RFC 5321), with STARTTLS where it is offered. Its password goes to
+    another machine over TLS or not at all."""
+
+    def __init__(
+        self, host: str, port: int, sender: str, user: str | None, password: str | None
+    ) -> None:
+        self._host, self._port, self._sender = host, port, sender
+        self._user, self._password = user, password
+        self._must_encrypt = user is not None and host not in LOOPBACK
+
+    async def send(self, mail: Mail) -> None:
+        try:
+            await aiosmtplib.send(
+                message_of(mail, self._sender),
+                sender=parseaddr(self._sender)[1],
+                recipients=[mail.to],
+                hostname=self._host,
+                port=self._port,
+                username=self._user,
+                password=self._password,
+                use_tls=self._port == SMTPS_PORT,
+                start_tls=True if self._must_encrypt and self._port != SMTPS_PORT else None,
+                timeout=SEND_TIMEOUT_S,
+            )
+        except aiosmtplib.SMTPException as error:
+            raise OSError(str(error)) from error
+
+
+class Mailer:
+    """Mails leave behind the request that caused them: nobody waits, and nobody can tell from how
+    long an answer takes whether one was sent."""
+
+    def __init__(self, post: Post) -> None:
+        self._post = post
+        self._waiting: asyncio.Queue[Mail] = asyncio.Queue(MOST_WAITING)
+        self._sender: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._sender = asyncio.create_task(self._run(), name="mailer")
+
+    def send(self, mail: Mail) -> None:
+        """Have it sent. A mail too many is dropped, and logged."""
+        try:
+            self._waiting.put_nowait(mail)
+        except asyncio.QueueFull:
+            log.error("a mail was dropped", code="too_many_mails")
+
+    async def flush(self) -> None:
+        """Return when every mail has been sent, or given up."""
+        await self._waiting.join()
+
+    async def stop(self, timeout_s: float = SEND_TIMEOUT_S) -> None:
+        """Send what waits, for a while."""
+        if self._sender is None:
+            return
+        try:
+            await asyncio.wait_for(self.flush(), timeout_s)
+        except TimeoutError:
+            log.error("mails were not sent", code="mail_unsent", count=self._waiting.qsize())
+        self._sender.cancel()
+        await asyncio.wait([self._sender])
+
+    async def _run(self) -> None:
+        while True:
+            mail = await self._waiting.get()
+            try:
+                await self._deliver(mail)
+            finally:
+                self._waiting.task_done()
+
+    async def _deliver(self, mail: Mail) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                await self._post.send(mail)
+                return
+            except OSError as error:
+                log.warning("a mail was not taken", code="mail_refused", error=str(error))
+            except ValueError as error:  # the address is none
+                log.error("a mail is none", code="mail_wrong", error=str(error))
+                return
+            if attempt < ATTEMPTS:
+                await asyncio.sleep(BETWEEN_ATTEMPTS_S)
+        log.error("a mail was given up", code="mail_given_up")
+
+
+def message_of(mail: Mail, sender: str) -> EmailMessage:
+    """:raises ValueError: the address is none, or more than one, or not ASCII."""
+    if not (mail.to.isascii() and mail.to.isprintable()):
+        raise ValueError("the address has characters that addresses have not")
+    message = EmailMessage()
+    message["From"] = sender
+    message["To"] = mail.to
+    if [one.addr_spec for one in message["To"].addresses] != [mail.to]:
+        raise ValueError("the address is not one address")
+    message["Subject"] = _one_line(mail.subject)
+    message["Date"] = formatdate(localtime=False)
+    message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2].strip(">") or None)
+    message.set_content(mail.text)
+    return message
+
+
+def _one_line(subject: str) -> str:
+    """Text for a header. Python decodes RFC 2047's words in what it is given, line breaks and all,
+    and writes those out as new headers: so there are none."""
+    plain = "".join(one if one.isprintable() else " " for one in subject).replace("=?", "= ?")
+    return " ".join(plain.split())[:LONGEST_SUBJECT]
+
+
+def _privately(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

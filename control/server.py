@@ -1,0 +1,119 @@
+"""The whole server as one thing that starts, serves and stops."""
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+from functools import partial
+from pathlib import Path
+
+import asyncpg
+from aiohttp import web
+
+from control.agent_maker import AgentMaker
+from control.agent_pool import MOST_IDLE
+from control.api import ENDPOINTS
+from control.call_server import CallServer
+from control.clock import MonotonicClock
+from control.db import routing
+from control.db.database import PLATFORM
+from control.db.migrate import migrate
+from control.http.api_app import add_api
+from control.http.api_server import close_plane, open_plane
+from control.http.carrier_hooks import CarrierHooks
+from control.http.errors import error_form
+from control.http.http_port import HttpPort
+from control.http.media_app import add_streams
+from control.plane import Plane
+from control.settings import Settings
+from control.sink import CallSink
+from voicecore.tools.http import HttpToolRunner
+
+
+class DatabaseAway(Exception):
+    """The database does not answer, or refuses us."""
+
+
+class Server:
+    """Made by ``open``; ``listen`` takes connections; ``stop`` lets live calls end."""
+
+    def __init__(
+        self,
+        plane: Plane,
+        calls: CallServer,
+        sink: CallSink,
+        maker: AgentMaker,
+        app: web.Application,
+    ) -> None:
+        self.plane = plane
+        self.calls = calls
+        self.sink = sink
+        self._maker = maker
+        self._port = HttpPort(app)
+
+    @classmethod
+    async def open(cls, settings: Settings, data_dir: Path, stack: AsyncExitStack) -> "Server":
+        """Start the database if it is ours, migrate it, and start every part; ``stack`` stops
+        them.
+
+        :raises DatabaseAway: it cannot be used.
+        :raises MigrationError: it cannot be brought up to date.
+        :raises OSError: the data directory cannot be written."""
+        url = await database_url(settings, data_dir, stack)
+        try:
+            await migrate(url)
+            plane = await open_plane(settings, url, data_dir)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise DatabaseAway(str(error)) from error
+        stack.push_async_callback(close_plane, plane)
+        sink = CallSink(plane.db, data_dir / "spill")
+        sink.start()
+        stack.push_async_callback(sink.stop)
+        lent = {name: os.environ[name] for name in settings.agent_secrets if name in os.environ}
+        http_tools = HttpToolRunner(secrets=lent, allow_private=False)
+        await http_tools.start()
+        stack.push_async_callback(http_tools.stop)
+        clock = MonotonicClock(asyncio.get_running_loop())
+        calls = CallServer(settings, clock, sink, http_tools, data_dir / "calls")
+        plane.calls = calls
+        plane.agents = maker = AgentMaker(settings)
+        app = web.Application(middlewares=[error_form])
+        add_api(app, plane, ENDPOINTS)
+        add_streams(app, calls.entrance)
+        CarrierHooks(plane, calls, maker).add_to(app)
+        return cls(plane, calls, sink, maker, app)
+
+    async def listen(self, host: str, port: int) -> int:
+        """Take connections, and begin to load the agents that answer numbers; returns the port,
+        which is a free one for 0.
+
+        :raises OSError: the address cannot be listened on."""
+        bound = await self._port.open(host, port)
+        self.calls.start()
+        async with self.plane.db.transaction(PLATFORM) as db:
+            rows = await routing.live(db, MOST_IDLE)
+        for row in rows:
+            make = partial(self._maker.make, row["config"])
+            self.calls.pool.warm((row["agent_id"], row["version"]), make)
+        return bound
+
+    async def stop(self, drain_timeout_s: float) -> None:
+        """Take no more calls, let the live ones end, and close every connection."""
+        await self.calls.stop(drain_timeout_s)
+        await self._port.close()
+
+
+async def database_url(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> str:
+    """Of the database that is configured, or of our own, which ``stack`` stops.
+
+    :raises DatabaseAway: ours does not start."""
+    configured = settings.database_url.get_secret_value()
+    if configured:
+        return configured
+    from control.db.embedded import EmbeddedPostgres
+
+    try:
+        server = await asyncio.to_thread(EmbeddedPostgres, data_dir / "postgres")
+    except Exception as error:  # the wheel's own kinds of failure are many
+        raise DatabaseAway(f"the embedded PostgreSQL does not start: {error}") from error
+    stack.push_async_callback(asyncio.to_thread, server.stop)
+    return server.url

@@ -1,0 +1,59 @@
+"""Facts on disk while the database is away: segments, written in order and taken back in order.
+
+Everything here blocks: call it from a thread, one call at a time."""
+
+import os
+from pathlib import Path
+
+SEGMENT_BYTES = 1024 * 1024
+_SUFFIX = ".jsonl"
+
+
+class Spill:
+    """A directory of numbered files of lines."""
+
+    def __init__(self, directory: Path) -> None:
+        """:raises OSError: the directory cannot be made."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self._directory = directory
+        self._numbers = sorted(
+            int(path.stem) for path in directory.glob(f"*{_SUFFIX}") if path.stem.isdigit()
+        )
+        self._open = False
+        """Whether the last segment is of this process, and may grow."""
+
+    @property
+    def empty(self) -> bool:
+        return not self._numbers
+
+    def append(self, lines: bytes) -> None:
+        """Add whole lines, which are on the disk when this returns.
+
+        :raises OSError: the disk is full, or gone."""
+        if not self._open or self._path(self._numbers[-1]).stat().st_size >= SEGMENT_BYTES:
+            self._numbers.append(self._numbers[-1] + 1 if self._numbers else 1)
+            self._open = True
+        with self._path(self._numbers[-1]).open("ab") as file:
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def first(self) -> bytes:
+        """The oldest segment, which grows no more.
+
+        :raises OSError: it cannot be read."""
+        if len(self._numbers) == 1:
+            self._open = False
+        return self._path(self._numbers[0]).read_bytes()
+
+    def drop_first(self) -> None:
+        """It is in the database."""
+        self._path(self._numbers.pop(0)).unlink(missing_ok=True)
+
+    def refuse(self, lines: bytes) -> None:
+        """Keep what the database will never take, for somebody to look at."""
+        with (self._directory / "refused.txt").open("ab") as file:
+            file.write(lines)
+
+    def _path(self, number: int) -> Path:
+        return self._directory / f"{number:08d}{_SUFFIX}"

@@ -1,0 +1,153 @@
+"""What is served is what the two API documents say, which ``contract.yaml`` sums up."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import pytest
+import yaml
+
+from control.api import ENDPOINTS
+from control.http.endpoint import Endpoint
+from control.http.openapi import as_file, openapi
+from tests.support.api import Api
+
+CHECKED_IN = Path(__file__).parents[3] / "docs" / "openapi.json"
+
+
+class Entry(msgspec.Struct, forbid_unknown_fields=True):
+    """An endpoint of a document."""
+
+    endpoint: str
+    served: bool
+    query: list[str] = []
+    query_more: list[str] = []
+    status: int = 200
+    answer: list[str] = []
+    note: str = ""
+
+    @property
+    def method(self) -> str:
+        return self.endpoint.partition(" ")[0]
+
+    @property
+    def path(self) -> str:
+        return self.endpoint.partition(" ")[2]
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.method, nameless(self.path)
+
+
+def nameless(path: str) -> str:
+    """A path without its places' names, which are the document's or ours."""
+    return re.sub(r"{\w+}", "{}", path)
+
+
+def entries() -> list[Entry]:
+    documents = yaml.safe_load((Path(__file__).parent / "contract.yaml").read_text())
+    return [msgspec.convert(one, Entry) for found in documents.values() for one in found]
+
+
+DECLARED: Mapping[tuple[str, str], Endpoint] = {
+    (endpoint.method, nameless(endpoint.path)): endpoint for endpoint in ENDPOINTS
+}
+SERVED = [entry for entry in entries() if entry.served]
+UNSERVED = [entry for entry in entries() if not entry.served]
+DOCUMENT = openapi(ENDPOINTS, "test")
+
+
+def test_no_endpoint_is_listed_twice() -> None:
+    places = [entry.place for entry in entries()]
+    assert len(places) == len(set(places)) == 132
+
+
+def test_no_place_is_declared_twice() -> None:
+    assert len(DECLARED) == len(ENDPOINTS)
+
+
+@pytest.mark.parametrize("entry", SERVED, ids=lambda entry: entry.endpoint)
+def test_an_endpoint_is_as_its_document_says(entry: Entry) -> None:
+    endpoint = DECLARED[entry.place]
+    operation = DOCUMENT["paths"][endpoint.path][endpoint.method.lower()]
+    names = [one["name"] for one in operation["parameters"] if one["in"] == "query"]
+    assert sorted(names) == sorted(entry.query + entry.query_more)
+    if not entry.answer:
+        return
+    if entry.status != 200:
+        assert endpoint.status == entry.status
+    shape = operation["responses"][str(endpoint.status)]["content"]["application/json"]["schema"]
+    missing = [key for key in entry.answer if not has_key(shape, key.split("."))]
+    assert missing == []
+
+
+@pytest.mark.parametrize("entry", UNSERVED, ids=lambda entry: entry.endpoint)
+def test_what_is_not_served_is_not_declared(entry: Entry) -> None:
+    assert entry.place not in DECLARED
+
+
+async def test_what_is_not_served_is_not_there(api: Api) -> None:
+    """A path that something else of this shape has knows other methods only."""
+    token = await api.admin()
+    for entry in UNSERVED:
+        path = re.sub(r"{\w+}", str(uuid4()), entry.path)
+        answer = await api.send(entry.method, path, token=token)
+        fitting = [one for one in ENDPOINTS if fits(one.path, path)]
+        if any(one.method == entry.method for one in fitting):  # a place takes the word for an id
+            assert answer.status in (401, 404, 422), entry
+        else:
+            assert answer.status == (405 if fitting else 404), entry
+
+
+def test_the_documents_file_is_fresh() -> None:
+    """Write it anew: ``python -m control.http.openapi docs/openapi.json``."""
+    assert CHECKED_IN.read_bytes() == as_file(ENDPOINTS)
+
+
+def test_the_document_holds_together() -> None:
+    operations = [one for path in DOCUMENT["paths"].values() for one in path.values()]
+    names = [one["operationId"] for one in operations]
+    assert len(names) == len(set(names)) == len(ENDPOINTS)
+    schemas = DOCUMENT["components"]["schemas"]
+    for reference in references(DOCUMENT):
+        assert reference.removeprefix("#/components/schemas/") in schemas
+    for name in schemas:
+        assert re.fullmatch(r"[A-Za-z0-9._-]+", name)
+
+
+def fits(pattern: str, path: str) -> bool:
+    return re.fullmatch(re.sub(r"{\w+}", "[^/]+", pattern), path) is not None
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if isinstance(part.get("$ref"), str):
+            yield part["$ref"]
+        for inner in part.values():
+            yield from references(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            yield from references(inner)
+
+
+def has_key(shape: Mapping[str, Any], key: list[str]) -> bool:
+    """Whether an answer of this shape has the key. What is open may have any."""
+    if "$ref" in shape:
+        name = shape["$ref"].removeprefix("#/components/schemas/")
+        return has_key(DOCUMENT["components"]["schemas"][name], key)
+    for several in ("anyOf", "oneOf", "allOf"):
+        if several in shape:
+            return any(has_key(one, key) for one in shape[several])
+    if not key:
+        return True
+    if shape.get("type") == "array":
+        return has_key(shape.get("items", {}), key)
+    properties = shape.get("properties")
+    if properties is None:
+        return shape.get("type", "object") == "object" and bool(
+            shape.get("additionalProperties", True)
+        )
+    return key[0] in properties and has_key(properties[key[0]], key[1:])

@@ -1,0 +1,69 @@
+"""``voicecore migrate``, ``admin create`` and ``seed demo``, on a database of their own."""
+
+from pathlib import Path
+
+import pytest
+
+from control import cli
+from control.db.database import PLATFORM, Database
+from tests.support.postgres import fresh_database
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Run a command on this database; its exit status and what it printed."""
+    import asyncio
+
+    async def command(url: str, *arguments: str) -> tuple[int, str]:
+        monkeypatch.setenv("VOICECORE_DATABASE_URL", url)
+        words = [*arguments, "--data-dir", str(tmp_path)]
+        status = await asyncio.to_thread(cli.main, words)
+        printed = capsys.readouterr()
+        return status, printed.out + printed.err
+
+    return command
+
+
+async def test_a_migrated_database_is_up_to_date(run) -> None:  # type: ignore[no-untyped-def]
+    async with fresh_database() as url:
+        assert await run(url, "migrate") == (0, "the database is up to date\n")
+
+
+async def test_an_admin_is_made_once(run) -> None:  # type: ignore[no-untyped-def]
+    create = ("admin", "create", "--email", "boss@example.com", "--password", "Boss-Pass-1")
+    async with fresh_database() as url:
+        status, said = await run(url, *create, "--role", "finance")
+        assert status == 0
+        assert "boss@example.com" in said
+        assert "Boss-Pass-1" not in said
+        assert (await run(url, *create))[0] == 1
+        database = await Database.open(url, connections=1)
+        async with database.transaction(PLATFORM) as db:
+            rows = await db.fetch("SELECT email, role FROM admins")
+        await database.close()
+    assert [tuple(row) for row in rows] == [("boss@example.com", "finance")]
+
+
+async def test_a_weak_password_makes_no_admin(run) -> None:  # type: ignore[no-untyped-def]
+    weak = ("admin", "create", "--email", "boss@example.com", "--password", "short")
+    async with fresh_database() as url:
+        status, said = await run(url, *weak)
+    assert (status, "8 to 256 characters" in said) == (2, True)
+
+
+async def test_the_demo_may_be_made_twice(run) -> None:  # type: ignore[no-untyped-def]
+    async with fresh_database() as url:
+        first, again = await run(url, "seed", "demo"), await run(url, "seed", "demo")
+        assert (first[0], again[0]) == (0, 0)
+        assert first[1].splitlines()[:2] == again[1].splitlines()[:2]
+        database = await Database.open(url, connections=1)
+        async with database.transaction(PLATFORM) as db:
+            (row,) = await db.fetch("SELECT status FROM agents")
+        await database.close()
+    assert row["status"] == "live"
+
+
+async def test_a_database_that_is_away_is_told(run) -> None:  # type: ignore[no-untyped-def]
+    status, said = await run("postgresql://nobody@127.0.0.1:9/none", "migrate")
+    assert status == 1
+    assert "the database cannot be used" in said

@@ -1,0 +1,223 @@
+"""The whole server: a carrier's webhook, its stream, and what the call leaves in the database."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import pytest
+
+from control.auth import tokens
+from control.db import accounts
+from control.db.database import PLATFORM
+from control.server import Server
+from control.settings import Settings
+from tests.support.media_client import Stream, twilio_signature
+from tests.support.postgres import fresh_database
+from tests.support.waiting import until
+
+TOKEN = "the account's token"
+NUMBER = "+14155550100"
+CONFIG = {
+    "name": "Desk",
+    "language": "en",
+    "instructions": "Be brief.",
+    "greeting": "Hello, this is the desk.",
+    "stt": {"vendor": "scripted"},
+    "llm": {"vendor": "scripted"},
+    "tts": {"vendor": "scripted"},
+}
+SETTINGS = {
+    "public_url": "https://voice.example.com",
+    "twilio_auth_token": TOKEN,
+    "agent_vendors": ("scripted",),
+    "drain_timeout_s": 0,
+}
+
+_WORKSPACE = """
+INSERT INTO workspaces (name, subscription_tier) VALUES ('Acme', 'free') RETURNING id"""
+_AGENT = "INSERT INTO agents (workspace_id, name, status) VALUES ($1, 'Desk', 'live') RETURNING id"
+_VERSION = """
+INSERT INTO agent_versions (workspace_id, agent_id, version, name, config)
+VALUES ($1, $2, 1, 'Desk', $3)"""
+_NEXT_VERSION = _VERSION.replace("$2, 1,", "$2, 2,")
+_PHONE = """
+INSERT INTO phone_numbers (workspace_id, phone_number, carrier, agent_id)
+VALUES ($1, $2, 'twilio', $3)"""
+
+
+class Served:
+    """A server with one live agent on one number."""
+
+    def __init__(self, server: Server, port: int, session: aiohttp.ClientSession) -> None:
+        self.server, self.port, self.session = server, port, session
+        self.workspace_id = self.agent_id = UUID(int=0)
+
+    async def rows(self, statement: str, *values: Any) -> list[Any]:
+        async with self.server.plane.db.transaction(PLATFORM) as db:
+            return await db.fetch(statement, *values)
+
+    async def set_up(self, config: dict[str, Any] = CONFIG) -> None:
+        async with self.server.plane.db.transaction(PLATFORM) as db:
+            self.workspace_id = await db.fetchval(_WORKSPACE)
+            self.agent_id = await db.fetchval(_AGENT, self.workspace_id)
+            await db.execute(_VERSION, self.workspace_id, self.agent_id, config)
+            await db.execute(_PHONE, self.workspace_id, NUMBER, self.agent_id)
+
+    async def change(self, config: dict[str, Any]) -> None:
+        """The agent's next version."""
+        async with self.server.plane.db.transaction(PLATFORM) as db:
+            await db.execute(_NEXT_VERSION, self.workspace_id, self.agent_id, config)
+            await db.execute("UPDATE agents SET version = 2")
+
+    async def webhook(self, to: str = NUMBER, **fields: str) -> tuple[int, str]:
+        """Ask as Twilio does."""
+        form = {"CallSid": "CA1", "From": "+14155550111", "To": to, **fields}
+        url = "https://voice.example.com/webhooks/calls/inbound"
+        headers = {"X-Twilio-Signature": twilio_signature(TOKEN, url, form)}
+        path = f"http://127.0.0.1:{self.port}/webhooks/calls/inbound"
+        async with self.session.post(path, data=form, headers=headers) as response:
+            return response.status, await response.text()
+
+    @asynccontextmanager
+    async def stream(self, token: str) -> AsyncIterator[Stream]:
+        url = "wss://voice.example.com/media/twilio"
+        headers = {"X-Twilio-Signature": twilio_signature(TOKEN, url)}
+        path = f"ws://127.0.0.1:{self.port}/media/twilio"
+        async with self.session.ws_connect(path, headers=headers) as socket:
+            stream = Stream(socket)
+            await stream.start(token=token)
+            yield stream
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    async with fresh_database() as url, AsyncExitStack() as stack:
+        server = await Server.open(Settings(database_url=url, **SETTINGS), tmp_path, stack)
+        port = await server.listen("127.0.0.1", 0)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        stack.push_async_callback(server.stop, 0)
+        served = Served(server, port, session)
+        await served.set_up()
+        yield served
+
+
+def token_in(document: str) -> str:
+    match = re.search(r'name="token" value="([^"]+)"', document)
+    assert match, document
+    return match[1]
+
+
+async def media_from(stream: Stream) -> bytes:
+    """The agent is heard."""
+    while True:
+        message = await stream.next()
+        if message.type is aiohttp.WSMsgType.TEXT and message.json()["event"] == "media":
+            return bytes(message.data, "ascii")
+        assert message.type is aiohttp.WSMsgType.TEXT, message
+
+
+async def test_a_number_is_answered_by_its_agent_and_the_call_is_kept(served: Served) -> None:
+    status, document = await served.webhook()
+    assert status == 200
+    async with served.stream(token_in(document)) as stream:
+        assert await media_from(stream)
+        live = await served.rows("SELECT status FROM calls") or None
+        assert live is None or live[0]["status"] == "in_progress"
+    await until(lambda: not served.server.calls.live())
+    await served.server.sink.flushed()
+    (call,) = await served.rows("SELECT * FROM calls")
+    assert (call["workspace_id"], call["agent_id"]) == (served.workspace_id, served.agent_id)
+    assert (call["caller_number"], call["called_number"]) == ("+14155550111", NUMBER)
+    assert (call["status"], call["agent_name"]) == ("completed", "Desk")
+    assert call["end_reason"] in ("caller_hangup", "carrier_disconnected")
+    events = await served.rows("SELECT sequence, type FROM call_events ORDER BY sequence")
+    assert [row["sequence"] for row in events] == list(range(1, len(events) + 1))
+    assert events[0]["type"] == "call_started"
+    assert "call_ended" in {row["type"] for row in events}
+    turns = await served.rows("SELECT speaker, text FROM call_turns")
+    assert [(turn["speaker"], turn["text"]) for turn in turns] == [("agent", CONFIG["greeting"])]
+
+
+async def test_a_token_lets_one_stream_in(served: Served) -> None:
+    token = token_in((await served.webhook())[1])
+    async with served.stream(token) as first:
+        assert await media_from(first)
+        async with served.stream(token) as second:
+            assert (await second.next()).type is not aiohttp.WSMsgType.TEXT
+    async with served.stream("made up") as third:
+        assert (await third.next()).type is not aiohttp.WSMsgType.TEXT
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"),
+    [
+        ("UPDATE agents SET status = 'paused'", "agent_not_live"),
+        ("UPDATE workspaces SET status = 'suspended'", "workspace_suspended"),
+        ("UPDATE phone_numbers SET agent_id = NULL", "no_agent"),
+        ("UPDATE phone_numbers SET status = 'inactive'", "no_such_number"),
+        ("UPDATE tiers SET max_concurrent_calls = 0", "too_many_calls"),
+        ("UPDATE tiers SET max_minutes = 0", "minutes_used_up"),
+    ],
+)
+async def test_who_may_not_be_called_is_not(served: Served, statement: str, why: str) -> None:
+    await served.rows(statement)
+    status, document = await served.webhook()
+    assert (status, "<Reject" in document) == (200, True)
+
+
+async def test_a_wrong_signature_is_refused(served: Served) -> None:
+    path = f"http://127.0.0.1:{served.port}/webhooks/calls/inbound"
+    form = {"CallSid": "CA1", "From": "+14155550111", "To": NUMBER}
+    for headers in ({}, {"X-Twilio-Signature": "AAAA"}):
+        async with served.session.post(path, data=form, headers=headers) as response:
+            assert response.status == 403
+            assert (await response.json())["error"]["code"] == "BAD_SIGNATURE"
+
+
+async def test_an_agent_that_cannot_work_leaves_the_call_to_the_fallback(served: Served) -> None:
+    await served.change({**CONFIG, "llm": {"vendor": "no such vendor"}})
+    status, body = await served.webhook()
+    assert (status, "UNAVAILABLE" in body) == (503, True)
+
+
+async def test_a_change_does_not_touch_a_call_in_progress(served: Served) -> None:
+    token = token_in((await served.webhook())[1])
+    await served.change({**CONFIG, "greeting": "Another greeting."})
+    async with served.stream(token) as stream:
+        assert await media_from(stream)
+    second = token_in((await served.webhook())[1])
+    async with served.stream(second) as stream:
+        assert await media_from(stream)
+    await until(lambda: not served.server.calls.live())
+    await served.server.sink.flushed()
+    versions = await served.rows("SELECT agent_version FROM calls ORDER BY started_at")
+    assert [row["agent_version"] for row in versions] == [1, 2]
+
+
+async def test_an_agent_is_tried_without_a_number(served: Served) -> None:
+    await served.rows("UPDATE agents SET status = 'draft'")
+    async with served.server.plane.db.transaction(PLATFORM) as db:
+        now = served.server.plane.now()
+        user = await accounts.insert_user(db, "a@example.com", "A", None, now, verified_at=now)
+        member = "INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, 'manager')"
+        await db.execute(member, served.workspace_id, user["id"])
+        token = (await tokens.issue(db, tokens.Holder(user_id=user["id"]), now)).access
+    path = f"/workspaces/{served.workspace_id}/agents/{served.agent_id}/test-stream"
+    async with served.session.post(
+        f"http://127.0.0.1:{served.port}{path}",
+        headers={"Authorization": f"Bearer {token}"},
+        json={"carrier": "twilio"},
+    ) as response:
+        assert response.status == 200, await response.text()
+        answer = await response.json()
+    assert answer["stream_url"] == "wss://voice.example.com/media/twilio"
+    async with served.stream(answer["token"]) as stream:
+        assert await media_from(stream)
+    await until(lambda: not served.server.calls.live())
+    await served.server.sink.flushed()
+    (call,) = await served.rows("SELECT id FROM calls")
+    assert str(call["id"]) == answer["call_id"]

