@@ -12,8 +12,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import asyncpg
 import msgspec
 
+from benchmarks.api_calls import AGENT, lags, live_calls, p99_ms
 from benchmarks.bars import at_least, at_most
 from benchmarks.figures import spread
 from benchmarks.http_load import Load, as_fast_as_possible, paced, request
@@ -27,6 +29,7 @@ from control.db.migrate import migrate
 
 READS_PER_S, HALF_P99_MS = 1500, 50.0
 CALLS, LIST_P99_MS = 1_000_000, 50.0
+LIVE_CALLS, LATE_P99_MS = 50, 10.0
 CONNECTIONS = 16
 READY_TIMEOUT_S = 60.0
 
@@ -40,6 +43,10 @@ SELECT gen_random_uuid(), $1, 'Desk', 'twilio',
        now() - n * interval '20 seconds', now() - n * interval '20 seconds' + interval '1 minute',
        60000
 FROM generate_series(1, $2::bigint) AS n"""
+_AGENT = "INSERT INTO agents (workspace_id, name, status) VALUES ($1, 'Bench', 'live') RETURNING id"
+_VERSION = """
+INSERT INTO agent_versions (workspace_id, agent_id, version, name, config)
+VALUES ($1, $2, 1, 'Bench', $3)"""
 _JOIN = "INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, 'owner')"
 
 
@@ -53,8 +60,13 @@ def measure(setting: Setting) -> Outcome:
         postgres = EmbeddedPostgres(setting.folder / "postgres")
         stack.callback(postgres.stop)
         say(f"  filling the database with {rows:,} calls")
-        workspace_id, token = asyncio.run(_fill(postgres.url, rows))
-        environment = {"VOICECORE_DATABASE_URL": postgres.url, "VOICECORE_DRAIN_TIMEOUT_S": "0"}
+        filled = asyncio.run(_fill(postgres.url, rows))
+        environment = {
+            "VOICECORE_DATABASE_URL": postgres.url,
+            "VOICECORE_DRAIN_TIMEOUT_S": "0",
+            "VOICECORE_AGENT_VENDORS": "scripted",
+            "VOICECORE_TWILIO_AUTH_TOKEN": "",
+        }
         arguments = ["-m", "control.cli", "serve", "--port", "0", "--json"]
         arguments += ["--data-dir", str(setting.folder / "data")]
         server = stack.enter_context(
@@ -66,11 +78,18 @@ def measure(setting: Setting) -> Outcome:
                 environment=environment,
             )
         )
-        return asyncio.run(_measure(_port_of(server), workspace_id, token, seconds))
+        return asyncio.run(_measure(_port_of(server), filled, seconds))
 
 
-async def _fill(url: str, rows: int) -> tuple[UUID, str]:
-    """A workspace with calls, and a token of its owner."""
+class Filled(msgspec.Struct, frozen=True):
+    """A workspace with calls and an agent, and a token of its owner."""
+
+    workspace_id: UUID
+    agent_id: UUID
+    token: str
+
+
+async def _fill(url: str, rows: int) -> Filled:
     await migrate(url)
     database = await Database.open(url, connections=1)
     try:
@@ -78,16 +97,26 @@ async def _fill(url: str, rows: int) -> tuple[UUID, str]:
             now = await db.fetchval("SELECT now()")
             email = f"{secrets.token_hex(4)}@example.com"
             user = await accounts.insert_user(db, email, "Some One", None, now, verified_at=now)
-            workspace = await workspaces.insert(db, uuid4(), now, {"name": "Bench"})
+            workspace = await workspaces.insert(
+                db, uuid4(), now, {"name": "Bench", "subscription_tier": "enterprise"}
+            )
             await db.execute(_JOIN, workspace["id"], user["id"])
             await db.execute(_CALLS, workspace["id"], rows, timeout=600)
+            agent_id = await db.fetchval(_AGENT, workspace["id"])
+            await db.execute(_VERSION, workspace["id"], agent_id, AGENT)
             pair = await tokens.issue(db, tokens.Holder(user_id=user["id"]), now)
     finally:
         await database.close()
-    return workspace["id"], pair.access
+    # What PostgreSQL would do by itself, in the middle of the measurement, after so large a load.
+    connection = await asyncpg.connect(url)
+    await connection.execute("VACUUM (ANALYZE) calls")
+    await connection.execute("CHECKPOINT")
+    await connection.close()
+    return Filled(workspace["id"], agent_id, pair.access)
 
 
-async def _measure(port: int, workspace_id: UUID, token: str, seconds: float) -> Outcome:
+async def _measure(port: int, filled: Filled, seconds: float) -> Outcome:
+    workspace_id, token = filled.workspace_id, filled.token
     base = f"/workspaces/{workspace_id}"
     reads = [request("/auth/me", token), request(f"{base}/agents", token)]
     lists = [
@@ -107,14 +136,32 @@ async def _measure(port: int, workspace_id: UUID, token: str, seconds: float) ->
     half = await paced(port, reads, connections=CONNECTIONS, seconds=seconds, per_s=most.per_s / 2)
     say("  lists of calls, one after another")
     listed = await as_fast_as_possible(port, lists, connections=1, seconds=seconds)
+    say(f"  {LIVE_CALLS} live calls, and half as many reads as possible beside them")
+    async with live_calls(port, token, workspace_id, filled.agent_id, LIVE_CALLS):
+        began = await lags(port)
+        await asyncio.sleep(seconds)
+        alone = await lags(port)
+        beside_calls = await paced(
+            port, reads, connections=CONNECTIONS, seconds=seconds, per_s=most.per_s / 2
+        )
+        loaded = await lags(port)
+    calm_ms, late_ms = p99_ms(began, alone), p99_ms(alone, loaded)
     half_p99, list_p99 = spread(half.latencies_ms).p99, spread(listed.latencies_ms).p99
     beside = f"{most.failed + half.failed} of {len(most.latencies_ms)} refused"
     bars = (
         at_least("api: simple reads", most.per_s, READS_PER_S, "/s", baseline=beside),
         at_most("api: at half load, p99", half_p99, HALF_P99_MS, "ms"),
         at_most("api: list of calls, p99", list_p99, LIST_P99_MS, "ms"),
+        at_most(
+            f"api: {LIVE_CALLS} calls beside it, lateness p99, at most",
+            late_ms,
+            LATE_P99_MS,
+            "ms",
+            baseline=f"without the API's load {calm_ms:.0f} ms",
+        ),
     )
     figures = {"most": _shown(most), "half": _shown(half), "listed": _shown(listed)}
+    figures["beside_calls"] = _shown(beside_calls)
     return Outcome(bars, figures)
 
 

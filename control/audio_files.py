@@ -8,7 +8,8 @@ frames, rate and channels are bounded before that. Everything here works on thre
 import io
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,10 @@ class Stopped(Exception):
     """Somebody does not want the result any more."""
 
 
+class NotWritten(Exception):
+    """What a file becomes cannot be written, which is not the file's fault."""
+
+
 class Facts(msgspec.Struct, frozen=True):
     """What a file is."""
 
@@ -86,6 +91,7 @@ def normalise(content: bytes, narrow: Path, wide: Path, stop: threading.Event) -
     """Write it as mu-law at 8 kHz and as PCM at 16 kHz, both mono WAV; its duration in ms.
 
     :raises NoAudio: it cannot be decoded to its end.
+    :raises NotWritten: there is no room for what it becomes.
     :raises Stopped: ``stop`` is set."""
 
     def check_stop() -> None:
@@ -94,19 +100,29 @@ def normalise(content: bytes, narrow: Path, wide: Path, stop: threading.Event) -
 
     check(content)
     gain, frames, rate_hz = _gain(content, check_stop)
-    with (
-        soundfile.SoundFile(narrow, "w", NARROW_HZ, 1, "ULAW", format="WAV") as to_narrow,
-        soundfile.SoundFile(wide, "w", WIDE_HZ, 1, "PCM_16", format="WAV") as to_wide,
-        _opened(content) as file,
-    ):
-        writers = [(_resampler(rate_hz, NARROW_HZ), to_narrow)]
-        writers.append((_resampler(rate_hz, WIDE_HZ), to_wide))
+    try:
+        _write(content, gain, {NARROW_HZ: narrow, WIDE_HZ: wide}, check_stop)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise NotWritten(str(error)) from error
+    return frames * 1000 // rate_hz
+
+
+def _write(
+    content: bytes, gain: float, targets: Mapping[int, Path], check_stop: Callable[[], None]
+) -> None:
+    with ExitStack() as stack:
+        file = stack.enter_context(_opened(content))
+        writers = []
+        for rate_hz, path in targets.items():
+            kind = "ULAW" if rate_hz == NARROW_HZ else "PCM_16"
+            target = soundfile.SoundFile(path, "w", rate_hz, 1, kind, format="WAV")
+            resample = _resampler(int(file.samplerate), rate_hz)
+            writers.append((resample, stack.enter_context(target)))
         for block in _blocks(file, check_stop):
             for resample, target in writers:
                 target.write(_limited(resample(block, False), gain))
         for resample, target in writers:
             target.write(_limited(resample(np.zeros(0, np.float32), True), gain))
-    return frames * 1000 // rate_hz
 
 
 def _kind(content: bytes) -> str:

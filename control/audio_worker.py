@@ -16,7 +16,7 @@ from typing import Any
 import asyncpg
 import structlog
 
-from control.audio_files import NoAudio, Stopped, normalise
+from control.audio_files import NoAudio, NotWritten, Stopped, normalise
 from control.db import audio
 from control.db.database import PLATFORM, Database, Row
 from control.storage import NotStored, Storage, StorageError
@@ -137,10 +137,10 @@ class AudioWorker:
         except NotStored:
             await self._failed(row, "The uploaded file is lost")
         except Stopped:
-            await self._give_back(row, self._now(), counts=False)
-        except StorageError as error:
+            await self._give_back(row, self._now())
+        except (StorageError, NotWritten) as error:
             log.error("the storage does not answer", code="storage_away", error=str(error))
-            await self._give_back(row, self._now() + STORAGE_PAUSE, counts=False)
+            await self._give_back(row, self._now() + STORAGE_PAUSE)
         return True
 
     async def _normalise(self, row: Row) -> None:
@@ -178,10 +178,10 @@ class AudioWorker:
         async with self._db.transaction(PLATFORM) as db:
             await audio.failed(db, row["id"], why)
 
-    async def _give_back(self, row: Row, again_at: datetime, *, counts: bool) -> None:
+    async def _give_back(self, row: Row, again_at: datetime) -> None:
         async with self._db.transaction(PLATFORM) as db:
             until = row["claimed_until"]
-            await audio.release(db, row["id"], until, again_at, counts=counts)
+            await audio.release(db, row["id"], until, again_at)
 
 
 def _told(task: asyncio.Task[None]) -> None:

@@ -37,7 +37,7 @@ WHERE id = (
 )
 RETURNING id, object_key, format, attempts, claimed_until"""
 _RELEASE = """
-UPDATE audio_files SET claimed_until = $3, attempts = attempts - $4
+UPDATE audio_files SET claimed_until = $3, attempts = attempts - 1
 WHERE id = $1 AND claimed_until = $2"""
 _DONE = """
 UPDATE audio_files SET status = 'available', duration_ms = $2, claimed_until = NULL
@@ -87,10 +87,10 @@ async def claim(db: Connection, now: datetime, lease: timedelta) -> Row | None:
 
 
 async def release(
-    db: Connection, audio_id: int, claimed_until: datetime, again_at: datetime, *, counts: bool
+    db: Connection, audio_id: int, claimed_until: datetime, again_at: datetime
 ) -> None:
-    """Give it back, to be claimed again from then on; ``counts``: this was an attempt."""
-    await db.execute(_RELEASE, audio_id, claimed_until, again_at, 0 if counts else 1)
+    """Give it back, to be claimed again from then on: this was no attempt."""
+    await db.execute(_RELEASE, audio_id, claimed_until, again_at)
 
 
 async def done(db: Connection, audio_id: int, duration_ms: int) -> bool:

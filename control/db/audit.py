@@ -2,27 +2,25 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from control.db.database import Connection, Row
 
+# Each filter that is set is a condition of its own, for which there may be an index.
+_CONDITIONS = {
+    "admin_id": "actor_kind = 'admin' AND actor_id = {}",
+    "action": "action = {}",
+    "since": "at >= {}",
+    "until": "at < {}",
+}
+_AFTER = "(at, id) < ({}, {}::bigint)"
 _LIST = """
-SELECT * FROM audit_log
-WHERE ($1::uuid IS NULL OR (actor_id = $1 AND actor_kind = 'admin'))
-  AND ($2::text IS NULL OR action = $2)
-  AND ($3::timestamptz IS NULL OR at >= $3)
-  AND ($4::timestamptz IS NULL OR at < $4)
-  AND ($5::timestamptz IS NULL OR (at, id) < ($5, $6::bigint))
-ORDER BY at DESC, id DESC
-LIMIT $7 OFFSET $8"""
-_COUNT = """
-SELECT count(*) FROM audit_log
-WHERE ($1::uuid IS NULL OR (actor_id = $1 AND actor_kind = 'admin'))
-  AND ($2::text IS NULL OR action = $2)
-  AND ($3::timestamptz IS NULL OR at >= $3)
-  AND ($4::timestamptz IS NULL OR at < $4)"""
+SELECT * FROM audit_log WHERE {conditions} ORDER BY at DESC, id DESC LIMIT {limit} OFFSET {offset}
+"""
+_COUNT = "SELECT count(*) FROM audit_log WHERE {conditions}"
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -34,22 +32,39 @@ class Wanted(msgspec.Struct, frozen=True):
     until: datetime | None
 
     @property
-    def values(self) -> tuple[UUID | None, str | None, datetime | None, datetime | None]:
-        return self.admin_id, self.action, self.since, self.until
+    def filters(self) -> tuple[list[str], list[Any]]:
+        """The conditions, and their values."""
+        conditions, values = ["true"], []
+        for name, condition in _CONDITIONS.items():
+            if (value := getattr(self, name)) is not None:
+                values.append(value)
+                conditions.append(condition.format(f"${len(values)}"))
+        return conditions, values
 
 
 async def find(
     db: Connection,
     wanted: Wanted,
     *,
-    before: tuple[datetime, int] | None,
+    after: tuple[datetime, int] | None,
     limit: int,
     offset: int,
 ) -> Sequence[Row]:
-    """The newest first; ``before`` is the time and id of the entry that they come after."""
-    at, entry = before or (None, None)
-    return await db.fetch(_LIST, *wanted.values, at, entry, limit, offset)
+    """The newest first; ``after`` is the time and id of the entry that they come behind."""
+    conditions, values = wanted.filters
+    if after is not None:
+        values += after
+        conditions.append(_AFTER.format(f"${len(values) - 1}", f"${len(values)}"))
+    values += (limit, offset)
+    statement = _LIST.format(
+        conditions=" AND ".join(conditions),
+        limit=f"${len(values) - 1}",
+        offset=f"${len(values)}",
+    )
+    return await db.fetch(statement, *values)
 
 
 async def count(db: Connection, wanted: Wanted) -> int:
-    return int(await db.fetchval(_COUNT, *wanted.values))
+    conditions, values = wanted.filters
+    statement = _COUNT.format(conditions=" AND ".join(conditions))
+    return int(await db.fetchval(statement, *values))

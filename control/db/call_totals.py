@@ -6,11 +6,11 @@ from uuid import UUID
 from control.db.database import Connection, Row
 
 _TOTALS = """
-SELECT wanted.id AS workspace_id, totals.calls, totals.revenue_micros
-FROM unnest($1::uuid[]) AS wanted (id), LATERAL (
-    SELECT count(*) AS calls, coalesce(sum(cost_micros), 0)::bigint AS revenue_micros
-    FROM calls WHERE calls.workspace_id = wanted.id
-) AS totals"""
+SELECT wanted.id AS workspace_id, coalesce(sum(call_counts.calls), 0)::bigint AS calls,
+       coalesce(sum(call_counts.cost_micros), 0)::bigint AS revenue_micros
+FROM unnest($1::uuid[]) AS wanted (id)
+LEFT JOIN call_counts ON call_counts.workspace_id = wanted.id
+GROUP BY wanted.id"""
 
 
 async def of_workspaces(db: Connection, workspace_ids: Iterable[UUID]) -> dict[UUID, Row]:

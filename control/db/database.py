@@ -7,7 +7,7 @@ transaction, or before the first statement of somebody who only reads.
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import asyncpg
@@ -110,19 +110,27 @@ class Database:
             await connection.execute("COMMIT")
 
     @asynccontextmanager
-    async def reading(self, sight: Sight) -> AsyncIterator[Connection]:
-        """For statements that change nothing: without a transaction, which costs two more
-        messages. Each statement sees what was committed when it began, as in a transaction too.
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection by itself, of which nobody knows whose rows it sees: see ``look``.
 
         :raises TimeoutError: every connection is taken for too long."""
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
-            await connection.execute(sight.look)
             yield connection
 
-    async def fetch_row(self, statement: str, *values: Any) -> Row | None:
-        """The one row of a statement that sees nobody's rows by itself."""
-        async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
-            return await connection.fetchrow(statement, *values)
+    @asynccontextmanager
+    async def reading(self, sight: Sight) -> AsyncIterator[Connection]:
+        """For statements that change nothing.
+
+        :raises TimeoutError: every connection is taken for too long."""
+        async with self.connection() as connection:
+            await look(connection, sight)
+            yield connection
+
+
+async def look(connection: Connection, sight: Sight) -> None:
+    """See these rows from now on, without a transaction, which would cost two more messages. Each
+    statement sees what was committed when it began, as in a transaction."""
+    await connection.execute(sight.look)
 
 
 async def _undo(connection: Connection) -> None:

@@ -30,10 +30,12 @@ SELECT DISTINCT ON (members.workspace_id) members.workspace_id, users.id, users.
 FROM members JOIN users ON users.id = members.user_id
 WHERE members.workspace_id = ANY ($1) AND members.role = 'owner'
 ORDER BY members.workspace_id, members.joined_at, users.id"""
-_HAS_OTHER_OWNER = """
-SELECT EXISTS (
-    SELECT FROM members JOIN users ON users.id = members.user_id AND users.status = 'active'
-    WHERE members.workspace_id = $1 AND members.role = 'owner' AND members.user_id <> $2)"""
+_LOCK_OWNERS = """
+SELECT members.user_id FROM members
+JOIN users ON users.id = members.user_id AND users.status = 'active'
+WHERE members.workspace_id = $1 AND members.role = 'owner'
+ORDER BY members.user_id
+FOR UPDATE OF members"""
 _JOIN = """
 INSERT INTO members (workspace_id, user_id, role, joined_at, updated_at)
 VALUES ($1, $2, $3, $4, $4)
@@ -69,9 +71,10 @@ async def owners(db: Connection, workspace_ids: Iterable[UUID]) -> dict[UUID, Ro
 
 
 async def has_other_owner(db: Connection, workspace_id: UUID, user_id: UUID) -> bool:
-    """Whether somebody else, who can log in, owns it too. It stays so until the transaction ends
-    if the workspace is locked (``workspaces.lock``)."""
-    return bool(await db.fetchval(_HAS_OTHER_OWNER, workspace_id, user_id))
+    """Whether somebody else, who can log in, owns it too. Until the transaction ends nobody else
+    changes who the owners are."""
+    owners = await db.fetch(_LOCK_OWNERS, workspace_id)
+    return any(row["user_id"] != user_id for row in owners)
 
 
 async def join(db: Connection, workspace_id: UUID, user_id: UUID, role: str, now: datetime) -> None:

@@ -3,7 +3,7 @@
 A limit of None is none. Months are those of the calendar, in UTC.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -19,8 +19,9 @@ SELECT tiers.* FROM workspaces JOIN tiers ON tiers.tier_name = workspaces.subscr
 WHERE workspaces.id = $1 AND workspaces.deleted_at IS NULL"""
 _AGENTS = "SELECT count(*) FROM agents WHERE workspace_id = $1"
 _THIS_MONTH = """
-SELECT count(*) AS calls, coalesce(sum(duration_ms), 0)::bigint AS duration_ms FROM calls
-WHERE workspace_id = $1 AND started_at >= $2"""
+SELECT coalesce(sum(calls), 0)::bigint AS calls,
+       coalesce(sum(duration_ms), 0)::bigint AS duration_ms
+FROM call_counts WHERE workspace_id = $1 AND day >= $2"""
 _LIVE = """
 SELECT count(*) FROM calls
 WHERE workspace_id = $1 AND status = 'in_progress' AND started_at > $2"""
@@ -88,6 +89,6 @@ async def _has_minutes(db: Connection, workspace_id: UUID, tier: Row, now: datet
     return bool(month["duration_ms"] < tier["max_minutes"] * 60_000)
 
 
-def month_of(now: datetime) -> datetime:
-    """When the month began."""
-    return now.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+def month_of(now: datetime) -> date:
+    """The month's first day."""
+    return now.astimezone(UTC).date().replace(day=1)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from control.auth.bearers import bearer_of
 from control.auth.rate_limits import TIERS, Standing
-from control.db.database import NOBODY, PLATFORM, Connection, Sight, of_workspaces
+from control.db.database import NOBODY, PLATFORM, Connection, Sight, look, of_workspaces
 from control.http import idempotency
 from control.http.access import Access, Bearer, has_scope
 from control.http.context import Context
@@ -62,14 +62,24 @@ def handler_of(plane: Plane, endpoint: Endpoint) -> HttpHandler:
             raise Refused(SERVICE_UNAVAILABLE) from error
 
     async def answered(request: web.Request) -> web.StreamResponse:
-        bearer = await _bearer(plane, endpoint.access, request)
+        if endpoint.access.kind == "public":
+            return await limited(request, None, None)
+        async with plane.db.connection() as db:
+            bearer = await _bearer(db, endpoint.access, request)
+            if endpoint.only_reads:  # on the connection that is there
+                return await limited(request, bearer, db)
+        return await limited(request, bearer, None)
+
+    async def limited(
+        request: web.Request, bearer: Bearer | None, db: Connection | None
+    ) -> web.StreamResponse:
         standing = await _take(plane, endpoint, bearer)
         headers = {} if standing is None else _limit_headers(standing)
         if standing is not None and not standing.allowed:
             after_s = max(standing.reset_at_s - int(time.time()), 1)
             raise Refused(RATE_LIMIT_EXCEEDED, headers={**headers, "Retry-After": str(after_s)})
         try:
-            response = await _answer(plane, endpoint, bearer, request)
+            response = await _answer(plane, endpoint, bearer, request, db)
         except Refused as refused:
             refused.headers.update(headers)
             raise
@@ -80,16 +90,14 @@ def handler_of(plane: Plane, endpoint: Endpoint) -> HttpHandler:
     return handle
 
 
-async def _bearer(plane: Plane, access: Access, request: web.Request) -> Bearer | None:
+async def _bearer(db: Connection, access: Access, request: web.Request) -> Bearer:
     """Who calls.
 
     :raises Refused: nobody we know, or somebody who may not."""
-    if access.kind == "public":
-        return None
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     bearer = None
     if scheme.lower() == "bearer" and token:
-        bearer = await bearer_of(plane.db, token.strip())
+        bearer = await bearer_of(db, token.strip())
     if bearer is None or bearer.kind not in _BEARERS[access.kind]:
         raise Refused(INVALID_TOKEN, headers={"WWW-Authenticate": "Bearer"})
     if access.kind == "admin" and bearer.role not in access.roles:
@@ -115,16 +123,21 @@ def _limit_headers(standing: Standing) -> dict[str, str]:
 
 
 async def _answer(
-    plane: Plane, endpoint: Endpoint, bearer: Bearer | None, request: web.Request
+    plane: Plane,
+    endpoint: Endpoint,
+    bearer: Bearer | None,
+    request: web.Request,
+    reading: Connection | None,
 ) -> web.StreamResponse:
     values, raw_body = await _read(endpoint, request)
     sight = _sight(endpoint, bearer, values)
-    if endpoint.alone:
-        context = _context(plane, None, bearer, sight, request)
+    if reading is not None:
+        await look(reading, sight)
+    if reading is not None or endpoint.alone:
+        context = _context(plane, reading, bearer, sight, request)
         return _response(endpoint, await endpoint.handler(context, **values))
     refused_after_all: Refused | None = None
-    reads = endpoint.method == "GET"
-    async with plane.db.reading(sight) if reads else plane.db.transaction(sight) as db:
+    async with plane.db.transaction(sight) as db:
         context = _context(plane, db, bearer, sight, request)
         kept = await idempotency.begin(context, endpoint, request, raw_body)
         if kept is not None:

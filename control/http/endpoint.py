@@ -94,6 +94,11 @@ class Endpoint:
         return self.method != "GET"
 
     @property
+    def only_reads(self) -> bool:
+        """Whether its handler needs no transaction, but a connection."""
+        return self.method == "GET" and not self.alone
+
+    @property
     def name(self) -> str:
         """What documentation and metrics call it."""
         return self.handler.__name__

@@ -135,7 +135,11 @@ def openapi(endpoints: Iterable[Endpoint], version: str) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "voicecore", "version": version},
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": _SCHEMES},
+        "components": {
+            "schemas": schemas,
+            "responses": _errors(declared),
+            "securitySchemes": _SCHEMES,
+        },
     }
 
 
@@ -274,17 +278,34 @@ def _good(endpoint: Endpoint, shapes: Shapes) -> dict[str, Any]:
 
 
 def _bad(endpoint: Endpoint) -> dict[str, Any]:
+    """References to errors, which are called by their codes."""
+    return {
+        str(status): {"$ref": f"#/components/responses/{_name_of(status, codes)}"}
+        for status, codes in _codes(endpoint)
+    }
+
+
+def _errors(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
+    """What ``_bad`` refers to."""
+    shape = {"application/json": {"schema": {"$ref": _REF.format(model="Error")}}}
+    return {
+        _name_of(status, codes): {
+            "description": ", ".join(f"`{code}`" for code in codes),
+            "content": shape,
+        }
+        for status, codes in sorted({one for each in endpoints for one in _codes(each)})
+    }
+
+
+def _codes(endpoint: Endpoint) -> list[tuple[int, tuple[str, ...]]]:
     by_status: dict[int, set[str]] = {}
     for refusal in refusals_of(endpoint):
         by_status.setdefault(refusal.status, set()).add(refusal.code)
-    shape = {"application/json": {"schema": {"$ref": _REF.format(model="Error")}}}
-    return {
-        str(status): {
-            "description": ", ".join(f"`{code}`" for code in sorted(codes)),
-            "content": shape,
-        }
-        for status, codes in sorted(by_status.items())
-    }
+    return [(status, tuple(sorted(codes))) for status, codes in sorted(by_status.items())]
+
+
+def _name_of(status: int, codes: Sequence[str]) -> str:
+    return "-".join([str(status), *codes])
 
 
 def _is_required(model: type[BaseModel]) -> bool:

@@ -10,7 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from control import audio_files
-from control.audio_files import LOUDNESS, PEAK, NoAudio, Stopped, check, normalise
+from control.audio_files import LOUDNESS, PEAK, NoAudio, NotWritten, Stopped, check, normalise
 
 RATE_HZ = 22_050
 
@@ -127,3 +127,9 @@ def test_it_stops_when_it_is_told_to(tmp_path: Path) -> None:
     stop.set()
     with pytest.raises(Stopped):
         normalise(wav(tone(0.2)), tmp_path / "a.wav", tmp_path / "b.wav", stop)
+
+
+def test_where_nothing_can_be_written(tmp_path: Path) -> None:
+    nowhere = tmp_path / "missing" / "narrow.wav"
+    with pytest.raises(NotWritten):
+        normalise(wav(tone(0.2)), nowhere, tmp_path / "wide.wav", threading.Event())

@@ -19,6 +19,18 @@ NOT_THE_APIS = frozenset({"control.db.migrate"})
 
 _BEGINS = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\s")
 _PLACES = re.compile(r"(?<!{){(\w+)}")
+CONDITIONS = {
+    "control.db.calls._COUNT_DAYS": [
+        "workspace_id = {}",
+        "agent_id = {}",
+        "status = {}",
+        "direction = {}",
+        "day >= {}",
+        "day < {}",
+    ],
+}
+"""Of templates that have other conditions than their module's ``_CONDITIONS``."""
+
 WAYS = ("", " DESC")
 _PARAMETER = re.compile(r"\$(\d+)")
 
@@ -33,18 +45,19 @@ def statements(module: ModuleType) -> Iterator[tuple[str, str]]:
     """The module's constants, each with its name; a template in each of its forms."""
     for name, value in vars(module).items():
         if isinstance(value, str) and _BEGINS.match(value):
-            for form in forms(module, value):
+            for form in forms(module, name, value):
                 yield f"{module.__name__}.{name}", form
 
 
-def forms(module: ModuleType, template: str) -> list[str]:
+def forms(module: ModuleType, name: str, template: str) -> list[str]:
     places = set(_PLACES.findall(template))
     if not places:
         return [template]
     unknown = places - {"order", "conditions", "limit", "offset"}
     assert not unknown, f"{module.__name__}: say here what {unknown} may be"
     sorts = {f"{sort}{way}" for sort in getattr(module, "SORTS", {}).values() for way in WAYS}
-    every = [*getattr(module, "_CONDITIONS", {}).values()]
+    of_module = [*getattr(module, "_CONDITIONS", {}).values()]
+    every = CONDITIONS.get(f"{module.__name__}.{name}", of_module)
     found = []
     for sort, conditions in product(sorts or {""}, ([], every)):
         parts = [one.format(f"${number}") for number, one in enumerate(conditions, 1)]

@@ -51,7 +51,7 @@ async def list_activity(context: Context, query: ActivityQuery) -> Answer:
     rows = await audit.find(
         context.db,
         wanted,
-        before=query.cursor,
+        after=query.cursor,
         limit=query.limit + 1,  # one more tells whether there are more
         offset=0 if query.cursor else query.offset,
     )

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from control.api.client.workspaces import Member, Status, Workspace, member_of, workspace_of
 from control.api.shapes import Body, Name, PortalPageQuery, Shape, given
-from control.db import agent_states, call_totals, members, workspaces
+from control.db import agents, call_totals, members, workspaces
 from control.db.database import Row
 from control.http.access import ADMIN_BILLS, ADMIN_OWNS, ADMIN_READS, ADMIN_SUPPORTS
 from control.http.context import Context
@@ -130,7 +130,7 @@ async def admin_get_workspace(context: Context, workspace_id: UUID) -> Answer:
         raise Refused(RESOURCE_NOT_FOUND)
     owner = (await members.owners(context.db, [workspace_id])).get(row["id"])
     people = await members.of_workspace(context.db, workspace_id)
-    agents = await agent_states.of_workspace(context.db, workspace_id)
+    found = await agents.find(context.db, workspace_id)
     totals = (await call_totals.of_workspaces(context.db, [workspace_id]))[row["id"]]
     return {
         "workspace": _detail_of(row),
@@ -138,11 +138,11 @@ async def admin_get_workspace(context: Context, workspace_id: UUID) -> Answer:
         if owner is None
         else {name: owner[name] for name in WorkspaceOwner.model_fields},
         "members": [member_of(one) for one in people.rows],
-        "agents": [{name: one[name] for name in WorkspaceAgent.model_fields} for one in agents],
+        "agents": [{name: one[name] for name in WorkspaceAgent.model_fields} for one in found],
         "stats": {
             "total_calls": totals["calls"],
             "total_revenue": totals["revenue_micros"] / MICROS,
-            "active_agents": sum(one["status"] == "live" for one in agents),
+            "active_agents": sum(one["status"] == "live" for one in found),
         },
     }
 

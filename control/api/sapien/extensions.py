@@ -14,7 +14,7 @@ from control.api.sapien.tenancy import (
     may_change,
     wrong,
 )
-from control.api.sapien.users import Extension
+from control.api.sapien.user_shapes import Extension
 from control.api.shapes import Body, Id, Meta, Name, PageQuery, Phone, Shape, given
 from control.db import customer_users, extensions
 from control.db.database import Row

@@ -1,12 +1,10 @@
 """Users, who are people in customers: a person in two customers is two users."""
 
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any
 from uuid import UUID
 
 import asyncpg
-from pydantic import Field
 
 from control.api.sapien.tenancy import (
     ADMINS,
@@ -17,18 +15,16 @@ from control.api.sapien.tenancy import (
     may_change,
     wrong,
 )
-from control.api.shapes import (
-    Body,
-    Email,
-    Id,
-    Language,
-    Meta,
-    NewPassword,
-    PageQuery,
-    Shape,
-    Timezone,
-    given,
+from control.api.sapien.user_shapes import (
+    CreatedUser,
+    CreatedUserData,
+    NewUser,
+    OneUser,
+    UserChange,
+    UserQuery,
+    Users,
 )
+from control.api.shapes import Id, given
 from control.auth import tokens
 from control.db import customer_users
 from control.db.database import Row
@@ -38,91 +34,12 @@ from control.http.endpoint import Answer, endpoint
 from control.http.errors import Refused
 from control.http.refusals import CONFLICT, PERMISSION_DENIED, RESOURCE_NOT_FOUND
 
-Role = Literal["admin", "manager", "user"]
-Status = Literal["active", "inactive", "suspended"]
 ROLES = {"admin": "admin", "manager": "manager", "user": "member"}
 """What the table calls each; it has owners besides, who are shown as admins."""
 _SHOWN = {"owner": "admin", "admin": "admin", "manager": "manager", "member": "user"}
 _ROLES_SHOWN_AS = {"admin": ["owner", "admin"], "manager": ["manager"], "user": ["member"]}
 _PERSONS = ("email", "first_name", "last_name", "password", "status")
 """What is the person's in every customer he is in."""
-
-
-Extension = Annotated[str, Field(pattern="^[0-9]{2,10}$")]
-Names = Annotated[str, Field(min_length=1, max_length=120)]
-
-
-class Notifications(Body):
-    email: bool = True
-    sms: bool = False
-
-
-class UserSettings(Body):
-    timezone: Timezone | None = None
-    language: Language | None = None
-    notifications: Notifications | None = None
-
-
-class NewUser(Body):
-    email: Email
-    first_name: Names
-    last_name: Names
-    password: NewPassword
-    role: Role
-    customer_id: Id
-    extension: Extension | None = None
-    settings: UserSettings | None = None
-
-
-class UserChange(Body):
-    email: Email | None = None
-    first_name: Names | None = None
-    last_name: Names | None = None
-    password: NewPassword | None = None
-    role: Role | None = None
-    status: Status | None = None
-    extension: Extension | None = Field(None, description="null takes the extension away.")
-    settings: UserSettings | None = None
-
-
-class UserQuery(PageQuery):
-    customer_id: Id | None = None
-    role: Role | None = None
-    status: Status | None = None
-
-
-class CreatedUserData(Shape):
-    id: int
-    uuid: UUID
-    email: str
-    first_name: str
-    last_name: str
-    role: Role
-    status: Status
-    created_at: datetime
-
-
-class User(CreatedUserData):
-    customer_id: int
-    extension: str | None
-    last_login_at: datetime | None
-
-
-class UserDetail(User):
-    settings: dict[str, Any]
-
-
-class Users(Shape):
-    data: list[User]
-    meta: Meta
-
-
-class OneUser(Shape):
-    data: UserDetail
-
-
-class CreatedUser(Shape):
-    data: CreatedUserData
 
 
 @endpoint("GET", "/api/v1/users", OAUTH_READS, Users)

@@ -115,9 +115,19 @@ CREATE TABLE extensions (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     UNIQUE (workspace_id, extension),
-    FOREIGN KEY (workspace_id, user_id) REFERENCES members ON DELETE SET NULL (user_id)
+    FOREIGN KEY (workspace_id, user_id) REFERENCES members
 );
 CREATE INDEX ON extensions (workspace_id, user_id);
+
+-- ON DELETE SET NULL of one column is not in PostgreSQL 14.
+CREATE FUNCTION leave_extensions() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE extensions SET user_id = NULL
+    WHERE workspace_id = OLD.workspace_id AND user_id = OLD.user_id;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER leave_extensions BEFORE DELETE ON members
+    FOR EACH ROW EXECUTE FUNCTION leave_extensions();
 
 ALTER TABLE workspaces ENABLE ROW LEVEL SECURITY;
 ALTER TABLE workspaces FORCE ROW LEVEL SECURITY;

@@ -52,8 +52,15 @@ CREATE TABLE phone_numbers (
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
     FOREIGN KEY (workspace_id, agent_id) REFERENCES agents (workspace_id, id)
-        ON DELETE SET NULL (agent_id)
 );
+CREATE FUNCTION leave_numbers() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE phone_numbers SET agent_id = NULL
+    WHERE workspace_id = OLD.workspace_id AND agent_id = OLD.id;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER leave_numbers BEFORE DELETE ON agents
+    FOR EACH ROW EXECUTE FUNCTION leave_numbers();
 CREATE INDEX ON phone_numbers (workspace_id);
 CREATE INDEX ON phone_numbers (agent_id);
 

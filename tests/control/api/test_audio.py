@@ -1,11 +1,8 @@
 """Sapien's audio files."""
 
-import asyncio
 import io
 import struct
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import numpy as np
@@ -13,9 +10,8 @@ import pytest
 import soundfile
 
 from control.api.sapien.audio import MOST_BYTES
-from control.storage import StorageError
-from tests.support.api import Api, Reply, served_api
-from tests.support.waiting import PATIENCE_S
+from tests.support.api import Api, served_api
+from tests.support.audio_uploads import customer, settled, sound, upload
 
 LISTED = {
     "id",
@@ -30,68 +26,6 @@ LISTED = {
     "created_at",
 }
 CREATED = {*LISTED, "status"} - {"customer_id", "url"}
-
-
-def sound(
-    seconds: float = 2.0, *, rate_hz: int = 22_050, channels: int = 1, as_format: str = "WAV"
-) -> bytes:
-    """A tone."""
-    times = np.arange(int(seconds * rate_hz)) / rate_hz
-    tone = 0.1 * np.sin(2 * np.pi * 440 * times)
-    target = io.BytesIO()
-    soundfile.write(target, np.stack([tone] * channels, axis=1), rate_hz, format=as_format)
-    return target.getvalue()
-
-
-async def customer(api: Api) -> tuple[Any, int]:
-    workspace = await api.workspace()
-    rows = await api.run("SELECT number FROM workspaces WHERE id = $1", workspace)
-    return workspace, rows[0]["number"]
-
-
-async def upload(
-    api: Api,
-    customer_id: int,
-    content: bytes | None,
-    token: str | None = None,
-    *,
-    headers: dict[str, str] | None = None,
-    filename: str = "hello.wav",
-    **fields: str,
-) -> Reply:
-    form = aiohttp.FormData(default_to_multipart=True)
-    given = {"name": "Welcome", "type": "greeting", "customer_id": str(customer_id), **fields}
-    for name, value in given.items():
-        form.add_field(name, value)
-    if content is not None:
-        form.add_field("file", content, filename=filename, content_type="audio/wav")
-    return await api.post(
-        "/api/v1/audio", None, token or await api.oauth(), data=form, headers=headers
-    )
-
-
-def objects_in(data_dir: Path) -> list[Path]:
-    return [one for one in (data_dir / "objects").rglob("*") if one.is_file()]
-
-
-async def until_true(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Look again and again."""
-    async with asyncio.timeout(PATIENCE_S):
-        while not await holds():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.01)
-
-
-async def settled(api: Api, audio_id: int) -> dict[str, Any]:
-    """When it is not being processed any more."""
-
-    async def is_settled() -> bool:
-        rows = await api.run("SELECT status FROM audio_files WHERE id = $1", audio_id)
-        return bool(rows[0]["status"] != "processing")
-
-    await until_true(is_settled)
-    answer = await api.get(f"/api/v1/audio/{audio_id}", await api.oauth())
-    found: dict[str, Any] = answer.json["data"]
-    return found
 
 
 class TestUploading:
@@ -244,68 +178,6 @@ class TestUploading:
         assert (other.status, other.code) == (409, "IDEMPOTENCY_KEY_REUSED")
 
 
-class TestProcessing:
-    async def test_what_breaks_later_fails_with_the_reason(self, api: Api) -> None:
-        _, number = await customer(api)
-        made = (await upload(api, number, sound())).json["data"]
-        await settled(api, made["id"])
-        await api.run("UPDATE audio_files SET status = 'processing'")
-        key = (await api.run("SELECT object_key FROM audio_files"))[0]["object_key"]
-        await api.plane.storage.put(f"{key}/original", b"RIFF....WAVE garbage", "audio/wav")
-        api.plane.audio.wake()
-        found = await settled(api, made["id"])
-        assert (found["status"], found["failure"]) == ("failed", "It cannot be decoded")
-
-    async def test_a_lost_file_fails(self, api: Api) -> None:
-        _, number = await customer(api)
-        made = (await upload(api, number, sound())).json["data"]
-        await settled(api, made["id"])
-        await api.run("UPDATE audio_files SET status = 'processing', object_key = 'audio/none'")
-        api.plane.audio.wake()
-        found = await settled(api, made["id"])
-        assert (found["status"], found["failure"]) == ("failed", "The uploaded file is lost")
-        answer = await api.get(f"/api/v1/audio/{made['id']}/download", await api.oauth())
-        assert (answer.status, answer.code) == (404, "RESOURCE_NOT_FOUND")
-
-    async def test_what_ends_the_process_each_time_is_given_up(self, api: Api) -> None:
-        _, number = await customer(api)
-        made = (await upload(api, number, sound())).json["data"]
-        await settled(api, made["id"])
-        await api.run("UPDATE audio_files SET status = 'processing', attempts = 3")
-        api.plane.audio.wake()
-        assert (await settled(api, made["id"]))["status"] == "failed"
-
-    async def test_a_restart_takes_up_what_was_left(self, api: Api) -> None:
-        _, number = await customer(api)
-        await api.plane.audio.stop()  # as if the process had ended
-        made = (await upload(api, number, sound())).json["data"]
-        rows = await api.run("SELECT status FROM audio_files")
-        assert [row["status"] for row in rows] == ["processing"]
-        again = type(api.plane.audio)(api.plane.db, api.plane.storage, api.plane.now)
-        again.start()
-        try:
-            assert (await settled(api, made["id"]))["status"] == "available"
-        finally:
-            await again.stop()
-
-    async def test_two_processes_do_not_take_the_same(self, api: Api) -> None:
-        _, number = await customer(api)
-        await api.plane.audio.stop()
-        for _ in range(3):
-            await upload(api, number, sound(0.2))
-        others = [
-            type(api.plane.audio)(api.plane.db, api.plane.storage, api.plane.now) for _ in range(4)
-        ]
-        assert sorted(await asyncio.gather(*(one.do_next() for one in others))) == [
-            False,
-            True,
-            True,
-            True,
-        ]
-        rows = await api.run("SELECT status, attempts FROM audio_files")
-        assert [tuple(row) for row in rows] == [("available", 1)] * 3
-
-
 class TestListing:
     async def test_filters_and_pages(self, api: Api) -> None:
         (_, first), (_, second) = await customer(api), await customer(api)
@@ -339,88 +211,6 @@ class TestListing:
     async def test_a_wrong_query_is_refused(self, api: Api, query: str) -> None:
         answer = await api.get(f"/api/v1/audio?{query}", await api.oauth())
         assert (answer.status, answer.fields) == (422, {query.partition("=")[0]})
-
-
-class TestStorage:
-    async def test_what_is_not_stored_is_not_there(self, api: Api) -> None:
-        _, number = await customer(api)
-
-        async def put(*_: Any) -> None:
-            raise StorageError("the bucket is away")
-
-        api.plane.storage.put = put  # type: ignore[method-assign]
-        answer = await upload(api, number, sound(0.2))
-        assert (answer.status, answer.code) == (503, "STORAGE_UNAVAILABLE")
-        assert await api.run("SELECT FROM audio_files") == []
-
-    async def test_while_it_is_away_nothing_fails_for_good(self, api: Api) -> None:
-        _, number = await customer(api)
-        await api.plane.audio.stop()
-        made = (await upload(api, number, sound(0.2))).json["data"]
-        worker = type(api.plane.audio)(api.plane.db, api.plane.storage, api.plane.now)
-
-        async def away(*_: Any) -> Any:
-            raise StorageError("the bucket is away")
-
-        api.plane.storage.open = away  # type: ignore[method-assign]
-        assert await worker.do_next()
-        assert not await worker.do_next()  # not at once
-        rows = await api.run("SELECT status, attempts FROM audio_files")
-        assert [tuple(row) for row in rows] == [("processing", 0)]
-        place = f"/api/v1/audio/{made['id']}/download"
-        answer = await api.get(place, await api.oauth())
-        assert (answer.status, answer.code) == (503, "STORAGE_UNAVAILABLE")
-
-    async def test_urls_are_the_storages_where_it_signs_them(self, api: Api) -> None:
-        _, number = await customer(api)
-        made = (await upload(api, number, sound(0.2))).json["data"]
-
-        async def links(keys: list[str]) -> list[str]:
-            return [f"https://bucket.example.com/{key}?signed" for key in keys]
-
-        api.plane.storage.links = links  # type: ignore[method-assign,assignment]
-        token = await api.oauth()
-        listed = (await api.get("/api/v1/audio", token)).json["data"][0]
-        one = (await api.get(f"/api/v1/audio/{made['id']}", token)).json["data"]
-        assert listed["url"] == one["url"]
-        assert one["url"].startswith("https://bucket.example.com/audio/")
-        assert one["url"].endswith(f"{made['uuid']}/original?signed")
-
-
-class TestDeleting:
-    async def test_nothing_is_left(self, api: Api, tmp_path: Path) -> None:
-        _, number = await customer(api)
-        made = (await upload(api, number, sound())).json["data"]
-        await settled(api, made["id"])
-        token = await api.oauth()
-        assert (await api.delete(f"/api/v1/audio/{made['id']}", token)).status == 204
-        assert (await api.get(f"/api/v1/audio/{made['id']}", token)).status == 404
-
-        async def is_gone() -> bool:
-            return not objects_in(tmp_path)
-
-        await until_true(is_gone)
-        log = await api.run("SELECT action FROM audit_log ORDER BY id")
-        assert [row["action"] for row in log] == ["audio.created", "audio.deleted"]
-
-    async def test_what_is_deleted_while_it_is_made_leaves_nothing(
-        self, api: Api, tmp_path: Path
-    ) -> None:
-        _, number = await customer(api)
-        await api.plane.audio.stop()
-        made = (await upload(api, number, sound())).json["data"]
-        worker = type(api.plane.audio)(api.plane.db, api.plane.storage, api.plane.now)
-        read = api.plane.storage.read
-
-        async def delete_and_read(key: str) -> bytes:
-            content = await read(key)
-            await api.run("DELETE FROM audio_files WHERE id = $1", made["id"])
-            return content
-
-        api.plane.storage.read = delete_and_read  # type: ignore[method-assign]
-        assert await worker.do_next()
-        await worker.stop()
-        assert not objects_in(tmp_path)
 
 
 class TestTenants:

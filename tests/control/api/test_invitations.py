@@ -1,5 +1,6 @@
 """Invitations by e-mail, and accepting them."""
 
+import asyncio
 import email
 import email.policy
 import re
@@ -272,6 +273,13 @@ class TestAccepting:
         assert (await accept(api, secret, name="New", password=PASSWORD)).status == 200
         again = await accept(api, secret, name="New", password=PASSWORD)
         assert (again.status, again.fields) == (422, {"token"})
+
+    async def test_of_two_at_once_one_is_accepted(self, api: Api) -> None:
+        workspace, token = await owned(api)
+        secret = await invited(api, workspace, token)
+        fields = {"name": "New", "password": PASSWORD}
+        answers = await asyncio.gather(*(accept(api, secret, **fields) for _ in range(2)))
+        assert sorted(answer.status for answer in answers) == [200, 422]
 
     async def test_who_is_a_member_by_then_keeps_his_role(self, api: Api) -> None:
         workspace, token = await owned(api)

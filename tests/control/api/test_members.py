@@ -145,6 +145,23 @@ class TestTheLastOwner:
             )
             assert len(rows) == 1
 
+    async def test_the_other_api_takes_its_turn_too(self, api: Api) -> None:
+        client = await api.oauth()
+        for _ in range(5):
+            owner, _ = await api.person()
+            workspace = await api.workspace(owner)
+            other, token = await api.member(workspace, "owner")
+            rows = await api.run(
+                "SELECT number FROM members WHERE workspace_id = $1 AND user_id = $2",
+                workspace,
+                owner,
+            )
+            answers = await asyncio.gather(
+                api.delete(f"/api/v1/users/{rows[0]['number']}", client),
+                api.delete(path(workspace, other), token),
+            )
+            assert sorted(answer.status for answer in answers) == [204, 409]
+
     async def test_who_comes_second_waits_and_then_knows(self, api: Api) -> None:
         owner, token = await api.person()
         workspace = await api.workspace(owner)

@@ -1,13 +1,9 @@
 """Sapien's users: people in customers."""
 
-from typing import Any
-from uuid import UUID
-
 import pytest
 
-from control.db import accounts
-from control.db.database import PLATFORM
-from tests.support.api import PASSWORD, Api
+from tests.support.api import Api
+from tests.support.sapien_users import new_user, number_of, token_of, user_number
 
 LISTED = {
     "id",
@@ -23,59 +19,6 @@ LISTED = {
     "created_at",
 }
 CREATED = {"id", "uuid", "email", "first_name", "last_name", "role", "status", "created_at"}
-
-
-def new_user(customer_id: int, **fields: Any) -> dict[str, Any]:
-    return {
-        "email": "jane.doe@example.com",
-        "first_name": "Jane",
-        "last_name": "Doe",
-        "password": "SecureP@ssw0rd!",
-        "role": "user",
-        "customer_id": customer_id,
-        **fields,
-    }
-
-
-async def number_of(api: Api, workspace_id: UUID) -> int:
-    rows = await api.run("SELECT number FROM workspaces WHERE id = $1", workspace_id)
-    return int(rows[0]["number"])
-
-
-async def user_number(api: Api, user_id: UUID) -> int:
-    rows = await api.run("SELECT number FROM members WHERE user_id = $1", user_id)
-    return int(rows[0]["number"])
-
-
-async def token_of(
-    api: Api, email: str, password: str = PASSWORD, scope: str = "admin"
-) -> str | None:
-    """Log in by the password grant of a client of the platform."""
-    async with api.plane.db.transaction(PLATFORM) as db:
-        row = await accounts.client(db, "portal")
-        if row is None:
-            from control.auth.tokens import digest
-
-            await accounts.insert_client(
-                db,
-                "portal",
-                digest("secret"),
-                "portal",
-                workspace_id=None,
-                scopes=("read", "write", "admin"),
-                password_grant=True,
-                tier="enterprise",
-            )
-    form = {
-        "grant_type": "password",
-        "client_id": "portal",
-        "client_secret": "secret",
-        "username": email,
-        "password": password,
-        "scope": scope,
-    }
-    answer = await api.post("/oauth/v2/token", data=form)
-    return answer.json.get("access_token")
 
 
 @pytest.fixture
@@ -299,117 +242,3 @@ class TestRoles:
         assert (await api.get("/api/v1/users", its_own)).status == 200
         made = await api.post("/api/v1/users", new_user(number), await api.oauth())
         assert made.status == 201
-
-
-class TestChanging:
-    async def test_only_what_is_given_changes(self, api: Api, acme: int) -> None:
-        token = await api.oauth()
-        settings = {"timezone": "Europe/London", "language": "en_GB"}
-        body = new_user(acme, extension="102", settings=settings)
-        number = (await api.post("/api/v1/users", body, token)).json["data"]["id"]
-        change = {"last_name": "Smith", "role": "manager", "settings": {"language": "de"}}
-        changed = (await api.put(f"/api/v1/users/{number}", change, token)).json["data"]
-        assert (changed["first_name"], changed["last_name"]) == ("Jane", "Smith")
-        assert (changed["role"], changed["extension"]) == ("manager", "102")
-        assert changed["settings"] == {"timezone": "Europe/London", "language": "de"}
-        name = (await api.run("SELECT name FROM users"))[0]["name"]
-        assert name == "Jane Smith"
-
-    async def test_the_extension_moves_and_goes(self, api: Api, acme: int) -> None:
-        token = await api.oauth()
-        body = new_user(acme, extension="102")
-        number = (await api.post("/api/v1/users", body, token)).json["data"]["id"]
-        place = f"/api/v1/users/{number}"
-        moved = await api.put(place, {"extension": "103"}, token)
-        assert moved.json["data"]["extension"] == "103"
-        gone = await api.put(place, {"extension": None}, token)
-        assert gone.json["data"]["extension"] is None
-        free = (await api.get("/api/v1/extensions", token)).json["data"]
-        assert [(one["extension"], one["user_id"]) for one in free] == [
-            ("102", None),
-            ("103", None),
-        ]
-
-    async def test_a_new_password_ends_old_logins(self, api: Api, acme: int) -> None:
-        token = await api.oauth()
-        body = new_user(acme)
-        number = (await api.post("/api/v1/users", body, token)).json["data"]["id"]
-        his = await token_of(api, body["email"], body["password"])
-        answer = await api.put(f"/api/v1/users/{number}", {"password": "An0ther-One"}, token)
-        assert answer.status == 200
-        assert (await api.get("/api/v1/users", his)).status == 401
-        assert await token_of(api, body["email"], body["password"]) is None
-        assert await token_of(api, body["email"], "An0ther-One") is not None
-        log = await api.run("SELECT details FROM audit_log WHERE action = 'user.updated'")
-        assert log[0]["details"]["password_changed"] is True
-        assert "An0ther-One" not in str(log[0]["details"])
-
-    async def test_an_email_that_another_has(self, api: Api, acme: int) -> None:
-        token = await api.oauth()
-        await api.post("/api/v1/users", new_user(acme), token)
-        body = new_user(acme, email="second@example.com")
-        number = (await api.post("/api/v1/users", body, token)).json["data"]["id"]
-        change = {"email": "JANE.doe@example.com"}
-        answer = await api.put(f"/api/v1/users/{number}", change, token)
-        assert (answer.status, answer.fields) == (422, {"email"})
-
-    async def test_who_signed_up_himself_is_nobody_elses_to_change(self, api: Api) -> None:
-        workspace = await api.workspace()
-        person, _ = await api.member(workspace, "member")
-        place = f"/api/v1/users/{await user_number(api, person)}"
-        token = await api.oauth(workspace_id=workspace)
-        for change in ({"password": "St0len-it"}, {"email": "thief@example.com"}):
-            answer = await api.put(place, change, token)
-            assert (answer.status, answer.code) == (403, "PERMISSION_DENIED")
-        assert (await api.put(place, {"role": "manager"}, token)).status == 200
-
-    async def test_nor_is_who_is_in_another_customer_too(self, api: Api) -> None:
-        workspace, other = await api.workspace(), await api.workspace()
-        token = await api.oauth(workspace_id=workspace)
-        body = new_user(await number_of(api, workspace))
-        made = (await api.post("/api/v1/users", body, token)).json["data"]
-        await api.run(
-            "INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, 'owner')",
-            other,
-            UUID(made["uuid"]),
-        )
-        place = f"/api/v1/users/{made['id']}"
-        answer = await api.put(place, {"password": "St0len-it"}, token)
-        assert (answer.status, answer.code) == (403, "PERMISSION_DENIED")
-        assert (await api.delete(place, token)).status == 204
-        left = await api.run("SELECT workspace_id FROM members")
-        assert [row["workspace_id"] for row in left] == [other]
-
-    async def test_an_owner_stays_one_when_made_admin(self, api: Api) -> None:
-        workspace = await api.workspace()
-        owner, _ = await api.member(workspace, "owner")
-        place, token = f"/api/v1/users/{await user_number(api, owner)}", await api.oauth()
-        assert (await api.put(place, {"role": "admin"}, token)).status == 200
-        assert (await api.run("SELECT role FROM members"))[0]["role"] == "owner"
-        last = await api.put(place, {"role": "user"}, token)
-        assert (last.status, last.code) == (409, "CONFLICT")
-        await api.member(workspace, "owner")
-        assert (await api.put(place, {"role": "user"}, token)).json["data"]["role"] == "user"
-
-
-class TestDeleting:
-    async def test_a_deleted_user_is_gone(self, api: Api, acme: int) -> None:
-        token = await api.oauth()
-        body = new_user(acme, extension="102")
-        number = (await api.post("/api/v1/users", body, token)).json["data"]["id"]
-        assert (await api.delete(f"/api/v1/users/{number}", token)).status == 204
-        assert (await api.get(f"/api/v1/users/{number}", token)).status == 404
-        assert await api.run("SELECT FROM users") == []
-        kept = (await api.get("/api/v1/extensions", token)).json["data"]
-        assert [one["user_id"] for one in kept] == [None]
-        assert (await api.post("/api/v1/users", body, token)).status == 201
-
-    async def test_the_last_owner_stays(self, api: Api) -> None:
-        workspace = await api.workspace()
-        numbers = [
-            await user_number(api, (await api.member(workspace, "owner"))[0]) for _ in range(2)
-        ]
-        token = await api.oauth()
-        assert (await api.delete(f"/api/v1/users/{numbers[0]}", token)).status == 204
-        last = await api.delete(f"/api/v1/users/{numbers[1]}", token)
-        assert (last.status, last.code) == (409, "CONFLICT")

@@ -5,7 +5,7 @@ same each time.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -59,6 +59,7 @@ class Caller(msgspec.Struct):
 
     token: str | None
     places: dict[str, Any]
+    customer_id: int
 
 
 @pytest.mark.parametrize("share", range(SHARES))
@@ -102,7 +103,7 @@ async def a_caller(api: Api, endpoint: Endpoint) -> Caller:
     which = 1 if kind == "oauth" else 0
     found = {name: tenant.place(name)[which] for name in endpoint.places if name not in OF_NOBODY}
     places = {name: one if kind == "oauth" else str(one) for name, one in found.items()}
-    return Caller(token, places)
+    return Caller(token, places, tenant.place("customer_id")[1])
 
 
 def failures(
@@ -125,6 +126,8 @@ def failures(
         )
         @given(operation.as_strategy(mode, path_parameters=caller.places))
         def holds(case: Case) -> None:
+            if mode is GenerationMode.POSITIVE and "customer_id" in fields_of(case):
+                case.body["customer_id"] = caller.customer_id
             case.headers.pop(KEY, None)  # with the same one all would be the same request
             answer = case.call(url, session=session, headers=headers, timeout=ANSWER_TIMEOUT_S)
             case.validate_response(answer, checks=[server_error, *CHECKS], headers=headers)
@@ -134,6 +137,10 @@ def failures(
         except (Failure, FailureGroup) as failure:
             details = failure.exceptions if isinstance(failure, FailureGroup) else [failure]
             yield "\n".join([f"{operation.label} {mode.value}:", *map(str, details)])
+
+
+def fields_of(case: Case) -> Collection[str]:
+    return case.body if isinstance(case.body, dict) else ()
 
 
 def can_be_wrong(operation: APIOperation) -> bool:

@@ -164,6 +164,19 @@ class TestEveryEndpoint:
             assert theirs.mark not in text_of(answer), (endpoint, name)
 
 
+class TestSuspension:
+    async def test_every_change_is_refused_and_every_reading_is_not(self, api: Api) -> None:
+        mine = await make_tenant(api)
+        _, token = await api.member(mine.workspace_id, "owner")
+        await api.run("UPDATE workspaces SET status = 'suspended'")
+        before = await contents(api, mine)
+        for endpoint in (one for one in ENDPOINTS if one.access.kind == "member"):
+            answer = await send(api, endpoint, token, mine.place)
+            code = answer.code if answer.status >= 400 else ""
+            assert (code == "WORKSPACE_SUSPENDED") is endpoint.changes, endpoint
+        assert await contents(api, mine) == before
+
+
 class TestWhatIsSeen:
     async def test_every_tenants_table_forces_row_level_security(self, api: Api) -> None:
         tables = await api.run(

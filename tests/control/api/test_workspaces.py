@@ -1,5 +1,6 @@
 """A person's workspaces, their limits, and what suspension does."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -198,6 +199,19 @@ class TestLimits:
             await db.execute("UPDATE workspaces SET subscription_tier = 'enterprise'")
             assert await tier_limits.may_add_agent(db, workspace)
             assert not await tier_limits.may_add_agent(db, uuid4())
+
+    async def test_who_asks_second_waits_and_then_knows(self, api: Api) -> None:
+        workspace = await api.workspace(subscription_tier="free")
+
+        async def second() -> bool:
+            async with api.plane.db.transaction(PLATFORM) as db:
+                return await tier_limits.may_add_agent(db, workspace)
+
+        async with api.plane.db.transaction(PLATFORM) as db:
+            assert await tier_limits.may_add_agent(db, workspace)
+            asking = asyncio.create_task(second())
+            await db.execute("INSERT INTO agents (workspace_id, name) VALUES ($1, 'a')", workspace)
+        assert not await asking
 
     async def test_calls_at_the_same_time(self, api: Api) -> None:
         workspace = await api.workspace(subscription_tier="free")
