@@ -10,7 +10,7 @@ INSTALL := $(BIN)/python scripts/install.py
 # Compiled once, not in every worker and every subprocess of every run.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo test check format lint types imports fast sim sim-long bench evaluate clean
+.PHONY: setup demo test check format lint types imports fast sim sim-long outage bench evaluate clean
 
 setup: $(STAMP)
 
@@ -64,6 +64,10 @@ sim: $(STAMP)
 # A quarter of an hour on two cores that have nothing else to do; it tells how long.
 sim-long:
 	@$(MAKE) --no-print-directory sim CALLS=100000
+
+# PostgreSQL away for half a minute while calls are live; `make test` has a short version.
+outage: $(STAMP)
+	@VOICECORE_TEST_OUTAGE_S=30 $(BIN)/python -m pytest tests/control/test_database_outage.py
 
 bench: $(STAMP)
 	@$(BIN)/python -m benchmarks

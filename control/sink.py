@@ -14,7 +14,7 @@ import structlog
 
 from control.call_facts import CallFact, decode_facts, encode_facts
 from control.db.call_writes import write
-from control.db.database import PLATFORM, Database
+from control.db.database import AWAY, PLATFORM, Database
 from control.spill import Spill
 
 FLUSH_S = 0.1
@@ -23,15 +23,6 @@ MOST_WAITING = 50_000
 """Facts in memory: reached only if neither the database nor the disk takes any."""
 RETRY_S = 1.0
 WRITE_TIMEOUT_S = 10.0
-
-_AWAY = (
-    OSError,  # with TimeoutError
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.ReadOnlySQLTransactionError,
-)
 
 log = structlog.get_logger("control.sink")
 
@@ -131,7 +122,7 @@ class CallSink:
             async with asyncio.timeout(WRITE_TIMEOUT_S):
                 async with self._database.transaction(PLATFORM) as db:
                     await write(db, facts)
-        except _AWAY as error:
+        except AWAY as error:
             if not self._away:
                 log.error("the database is away", code="database_away", error=str(error))
             self._away = True

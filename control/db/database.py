@@ -23,6 +23,16 @@ else:
     Connection, Pool = asyncpg.Connection, asyncpg.Pool
 Row = asyncpg.Record
 
+AWAY = (
+    OSError,  # with TimeoutError
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+"""What a database raises that does not answer now, but may soon."""
+
 API_ROLE = "voicecore_api"
 COMMAND_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10.0

@@ -19,7 +19,7 @@ from aiohttp import web
 from control.agent_maker import AgentMaker
 from control.call_server import CallServer, Route
 from control.db import routing
-from control.db.database import PLATFORM, Row
+from control.db.database import AWAY, PLATFORM, Row
 from control.http.errors import Refusal, Refused, request_id_of
 from control.http.uploads import read_body
 from control.plane import Plane
@@ -109,9 +109,13 @@ class CarrierHooks:
             raise Refused(BAD_SIGNATURE)
 
     async def _route(self, incoming: Incoming, request_id: str) -> Row | None:
-        async with self._plane.db.transaction(PLATFORM) as db:
-            route = await routing.of_number(db, incoming.called_number)
-            code = "no_such_number" if route is None else await routing.refusal(db, route)
+        try:
+            async with self._plane.db.reading(PLATFORM) as db:
+                route = await routing.of_number(db, incoming.called_number)
+                code = "no_such_number" if route is None else await routing.refusal(db, route)
+        except AWAY as error:
+            log.error("the database does not answer", code="database_away", error=str(error))
+            raise Refused(UNAVAILABLE, headers={"Retry-After": "5"}) from error
         if code:
             log.warning("call rejected", code=code, request_id=request_id)
             return None

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import orjson
 import structlog
 from aiohttp import ClientConnectionResetError, web
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from control.auth.bearers import bearer_of
 from control.auth.rate_limits import TIERS, Standing
-from control.db.database import NOBODY, PLATFORM, Connection, Sight, look, of_workspaces
+from control.db.database import AWAY, NOBODY, PLATFORM, Connection, Sight, look, of_workspaces
 from control.http import idempotency
 from control.http.access import Access, Bearer, has_scope
 from control.http.context import Context
@@ -55,7 +54,7 @@ def handler_of(plane: Plane, endpoint: Endpoint) -> HttpHandler:
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             return await answered(request)
-        except (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError) as error:
+        except AWAY as error:
             if isinstance(error, ClientConnectionResetError):  # the peer is gone
                 raise
             log.error("the database does not answer", code="database_away", error=str(error))

