@@ -1,5 +1,6 @@
 """Audio files of workspaces; their sound is in the storage."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -19,15 +20,20 @@ SELECT audio_files.*, workspaces.number AS customer_id, workspaces.status AS wor
 )
 _WHERE = """
 WHERE ($1::bigint IS NULL OR workspaces.number = $1)
-  AND ($2::text IS NULL OR audio_files.type = $2)"""
-_LIST = _SELECT + _WHERE + " ORDER BY audio_files.id LIMIT $3 OFFSET $4"
+  AND ($2::text IS NULL OR audio_files.type = $2)
+  AND ($3::uuid[] IS NULL OR workspaces.id = ANY ($3))"""
+_LIST = _SELECT + _WHERE + " ORDER BY audio_files.id LIMIT $4 OFFSET $5"
 _COUNT = "SELECT count(*)" + _FROM + _WHERE
-_BY_ID = _SELECT + " WHERE audio_files.id = $1"
+_BY_ID = (
+    _SELECT
+    + """
+WHERE audio_files.id = $1 AND ($2::uuid[] IS NULL OR workspaces.id = ANY ($2))"""
+)
 _INSERT = """
 INSERT INTO audio_files (uuid, workspace_id, name, type, format, duration_ms, size_bytes,
                          object_key, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING id"""
-_DELETE = "DELETE FROM audio_files WHERE id = $1"
+_DELETE = "DELETE FROM audio_files WHERE id = $1 AND workspace_id = $2"
 _CLAIM = """
 UPDATE audio_files SET attempts = attempts + 1, claimed_until = $2
 WHERE id = (
@@ -47,15 +53,21 @@ UPDATE audio_files SET status = 'failed', failure = $2, claimed_until = NULL WHE
 
 
 async def find(
-    db: Connection, *, customer: int | None, kind: str | None, limit: int, offset: int
+    db: Connection,
+    seen: Sequence[UUID] | None,
+    *,
+    customer: int | None,
+    kind: str | None,
+    limit: int,
+    offset: int,
 ) -> Found:
     """A page of them, by id."""
-    rows = await db.fetch(_LIST, customer, kind, limit, offset)
-    return Found(rows, await db.fetchval(_COUNT, customer, kind))
+    rows = await db.fetch(_LIST, customer, kind, seen, limit, offset)
+    return Found(rows, await db.fetchval(_COUNT, customer, kind, seen))
 
 
-async def by_id(db: Connection, audio_id: int) -> Row | None:
-    return await db.fetchrow(_BY_ID, audio_id)
+async def by_id(db: Connection, seen: Sequence[UUID] | None, audio_id: int) -> Row | None:
+    return await db.fetchrow(_BY_ID, audio_id, seen)
 
 
 async def insert(
@@ -77,8 +89,8 @@ async def insert(
     return made
 
 
-async def delete(db: Connection, audio_id: int) -> None:
-    await db.execute(_DELETE, audio_id)
+async def delete(db: Connection, workspace_id: UUID, audio_id: int) -> None:
+    await db.execute(_DELETE, audio_id, workspace_id)
 
 
 async def claim(db: Connection, now: datetime, lease: timedelta) -> Row | None:

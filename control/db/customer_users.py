@@ -31,10 +31,15 @@ SELECT members.number, members.workspace_id, members.user_id, members.role, memb
 _WHERE = """
 WHERE ($1::bigint IS NULL OR workspaces.number = $1)
   AND ($2::text[] IS NULL OR members.role = ANY ($2))
-  AND ($3::text IS NULL OR users.status = $3)"""
-_LIST = _SELECT + _WHERE + " ORDER BY members.number LIMIT $4 OFFSET $5"
+  AND ($3::text IS NULL OR users.status = $3)
+  AND ($4::uuid[] IS NULL OR workspaces.id = ANY ($4))"""
+_LIST = _SELECT + _WHERE + " ORDER BY members.number LIMIT $5 OFFSET $6"
 _COUNT = "SELECT count(*)" + _FROM + _WHERE
-_BY_NUMBER = _SELECT + " WHERE members.number = $1"
+_BY_NUMBER = (
+    _SELECT
+    + """
+WHERE members.number = $1 AND ($2::uuid[] IS NULL OR workspaces.id = ANY ($2))"""
+)
 _BY_NUMBER_IN = """
 SELECT user_id FROM members WHERE workspace_id = $1 AND number = $2"""
 _MAKE = "SELECT make_user($1, $2, $3, $4, $5, $6)"
@@ -75,6 +80,7 @@ VALUES ($1, $2, $3, $4, 'user', $5, $5)"""
 
 async def find(
     db: Connection,
+    seen: Sequence[UUID] | None,
     *,
     customer: int | None,
     roles: Sequence[str] | None,
@@ -83,13 +89,13 @@ async def find(
     offset: int,
 ) -> Found:
     """A page of them, by number."""
-    asked = (customer, roles, status)
+    asked = (customer, roles, status, seen)
     rows = await db.fetch(_LIST, *asked, limit, offset)
     return Found(rows, await db.fetchval(_COUNT, *asked))
 
 
-async def by_number(db: Connection, number: int) -> Row | None:
-    return await db.fetchrow(_BY_NUMBER, number)
+async def by_number(db: Connection, seen: Sequence[UUID] | None, number: int) -> Row | None:
+    return await db.fetchrow(_BY_NUMBER, number, seen)
 
 
 async def person_of(db: Connection, workspace_id: UUID, number: int) -> UUID | None:

@@ -48,6 +48,11 @@ class Sight(msgspec.Struct, frozen=True):
     person: UUID | None = None
 
     @property
+    def seen(self) -> list[UUID] | None:
+        """The workspaces, for a statement's WHERE; None: all."""
+        return None if self.platform else sorted(self.workspaces)
+
+    @property
     def begin(self) -> str:
         """The statement that begins a transaction."""
         return f"BEGIN; {self._set(for_transaction='true')}"

@@ -1,6 +1,6 @@
 """Numbers that people dial inside a workspace."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -22,10 +22,15 @@ SELECT extensions.*, workspaces.number AS customer_id, workspaces.status AS work
 _WHERE = """
 WHERE ($1::bigint IS NULL OR workspaces.number = $1)
   AND ($2::text IS NULL OR extensions.status = $2)
-  AND ($3::text IS NULL OR extensions.type = $3)"""
-_LIST = _SELECT + _WHERE + " ORDER BY extensions.id LIMIT $4 OFFSET $5"
+  AND ($3::text IS NULL OR extensions.type = $3)
+  AND ($4::uuid[] IS NULL OR workspaces.id = ANY ($4))"""
+_LIST = _SELECT + _WHERE + " ORDER BY extensions.id LIMIT $5 OFFSET $6"
 _COUNT = "SELECT count(*)" + _FROM + _WHERE
-_BY_ID = _SELECT + " WHERE extensions.id = $1"
+_BY_ID = (
+    _SELECT
+    + """
+WHERE extensions.id = $1 AND ($2::uuid[] IS NULL OR workspaces.id = ANY ($2))"""
+)
 _INSERT = """
 INSERT INTO extensions (workspace_id, extension, name, type, user_id, status, caller_id,
                         voicemail_enabled, recording_enabled, created_at, updated_at)
@@ -33,8 +38,8 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10) RETURNING id"""
 _UPDATE = """
 UPDATE extensions SET extension = $2, name = $3, type = $4, user_id = $5, status = $6,
     caller_id = $7, voicemail_enabled = $8, recording_enabled = $9, updated_at = $10
-WHERE id = $1"""
-_DELETE = "DELETE FROM extensions WHERE id = $1"
+WHERE id = $1 AND workspace_id = $11"""
+_DELETE = "DELETE FROM extensions WHERE id = $1 AND workspace_id = $2"
 
 FIELDS = (
     "extension",
@@ -50,6 +55,7 @@ FIELDS = (
 
 async def find(
     db: Connection,
+    seen: Sequence[UUID] | None,
     *,
     customer: int | None,
     status: str | None,
@@ -58,13 +64,13 @@ async def find(
     offset: int,
 ) -> Found:
     """A page of them, by id."""
-    asked = (customer, status, kind)
+    asked = (customer, status, kind, seen)
     rows = await db.fetch(_LIST, *asked, limit, offset)
     return Found(rows, await db.fetchval(_COUNT, *asked))
 
 
-async def by_id(db: Connection, extension_id: int) -> Row | None:
-    return await db.fetchrow(_BY_ID, extension_id)
+async def by_id(db: Connection, seen: Sequence[UUID] | None, extension_id: int) -> Row | None:
+    return await db.fetchrow(_BY_ID, extension_id, seen)
 
 
 async def insert(
@@ -79,13 +85,14 @@ async def insert(
 
 
 async def update(
-    db: Connection, extension_id: int, fields: Mapping[str, Any], now: datetime
+    db: Connection, workspace_id: UUID, extension_id: int, fields: Mapping[str, Any], now: datetime
 ) -> None:
     """``fields`` has all of ``FIELDS``.
 
     :raises asyncpg.UniqueViolationError: the workspace has this number already."""
-    await db.execute(_UPDATE, extension_id, *[fields[name] for name in FIELDS], now)
+    values = [fields[name] for name in FIELDS]
+    await db.execute(_UPDATE, extension_id, *values, now, workspace_id)
 
 
-async def delete(db: Connection, extension_id: int) -> None:
-    await db.execute(_DELETE, extension_id)
+async def delete(db: Connection, workspace_id: UUID, extension_id: int) -> None:
+    await db.execute(_DELETE, extension_id, workspace_id)

@@ -15,14 +15,18 @@ SELECT workspaces.*, count(*) OVER () AS total FROM workspaces
 WHERE deleted_at IS NULL
   AND ($1::text IS NULL OR name ILIKE $1 OR email ILIKE $1)
   AND ($2::text[] IS NULL OR status = ANY ($2))
+  AND ($3::uuid[] IS NULL OR id = ANY ($3))
 ORDER BY {order}, number
-LIMIT $3 OFFSET $4"""
+LIMIT $4 OFFSET $5"""
 _COUNT = """
 SELECT count(*) FROM workspaces
 WHERE deleted_at IS NULL
   AND ($1::text IS NULL OR name ILIKE $1 OR email ILIKE $1)
-  AND ($2::text[] IS NULL OR status = ANY ($2))"""
-_BY_NUMBER = "SELECT * FROM workspaces WHERE number = $1 AND deleted_at IS NULL"
+  AND ($2::text[] IS NULL OR status = ANY ($2))
+  AND ($3::uuid[] IS NULL OR id = ANY ($3))"""
+_BY_NUMBER = """
+SELECT * FROM workspaces
+WHERE number = $1 AND deleted_at IS NULL AND ($2::uuid[] IS NULL OR id = ANY ($2))"""
 _BY_ID = "SELECT * FROM workspaces WHERE id = $1 AND deleted_at IS NULL"
 _BY_IDS = """
 SELECT * FROM workspaces WHERE id = ANY ($1) AND deleted_at IS NULL ORDER BY lower(name), number"""
@@ -65,6 +69,7 @@ class Found(msgspec.Struct, frozen=True):
 
 async def find(
     db: Connection,
+    seen: Sequence[UUID] | None,
     *,
     search: str | None,
     statuses: Sequence[str] | None,
@@ -76,10 +81,10 @@ async def find(
     """Those whose name or e-mail has ``search`` in it; ``sort`` is one of ``SORTS``."""
     order = SORTS[sort] + (" DESC" if descending else "")
     pattern = None if search is None else contains(search)
-    rows = await db.fetch(_LIST.format(order=order), pattern, statuses, limit, offset)
+    rows = await db.fetch(_LIST.format(order=order), pattern, statuses, seen, limit, offset)
     if rows or not offset:
         return Found(rows, rows[0]["total"] if rows else 0)
-    return Found(rows, await db.fetchval(_COUNT, pattern, statuses))
+    return Found(rows, await db.fetchval(_COUNT, pattern, statuses, seen))
 
 
 def contains(search: str) -> str:
@@ -88,8 +93,8 @@ def contains(search: str) -> str:
     return f"%{plain}%"
 
 
-async def by_number(db: Connection, number: int) -> Row | None:
-    return await db.fetchrow(_BY_NUMBER, number)
+async def by_number(db: Connection, seen: Sequence[UUID] | None, number: int) -> Row | None:
+    return await db.fetchrow(_BY_NUMBER, number, seen)
 
 
 async def by_id(db: Connection, workspace_id: UUID) -> Row | None:

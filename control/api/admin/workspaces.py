@@ -102,6 +102,7 @@ async def admin_list_workspaces(context: Context, query: WorkspaceQuery) -> Answ
     """List workspaces, the newest first. `search` looks in names and e-mails."""
     found = await workspaces.find(
         context.db,
+        context.sight.seen,
         search=query.search,
         statuses=None if query.status is None else [query.status],
         sort="created_at",

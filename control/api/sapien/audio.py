@@ -97,6 +97,7 @@ async def list_audio(context: Context, query: AudioQuery) -> Answer:
     """List audio files."""
     found = await audio.find(
         context.db,
+        context.sight.seen,
         customer=query.customer_id,
         kind=query.type,
         limit=query.limit,
@@ -175,7 +176,7 @@ async def upload_audio(context: Context, upload: AudioUpload) -> Answer:
 async def download_audio(context: Context, audio_id: Id) -> Answer:
     """Download an audio file, as it was uploaded."""
     async with context.plane.db.reading(context.sight) as db:
-        row = await audio.by_id(db, audio_id)
+        row = await audio.by_id(db, context.sight.seen, audio_id)
     if row is None:
         raise Refused(RESOURCE_NOT_FOUND)
     try:
@@ -207,7 +208,7 @@ async def delete_audio(context: Context, audio_id: Id) -> Answer:
     row = await _audio(context, audio_id)
     workspace_id = row["workspace_id"]
     may_change(context, workspace_id, row["workspace_status"], MANAGERS)
-    await audio.delete(context.db, audio_id)
+    await audio.delete(context.db, workspace_id, audio_id)
     await context.write_down(
         "audio.deleted", "audio", audio_id, workspace_id=workspace_id, before=_base(row)
     )
@@ -217,7 +218,7 @@ async def delete_audio(context: Context, audio_id: Id) -> Answer:
 
 
 async def _audio(context: Context, audio_id: int) -> Row:
-    row = await audio.by_id(context.db, audio_id)
+    row = await audio.by_id(context.db, context.sight.seen, audio_id)
     if row is None:
         raise Refused(RESOURCE_NOT_FOUND)
     return row

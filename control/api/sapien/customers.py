@@ -116,6 +116,7 @@ async def list_customers(context: Context, query: CustomerQuery) -> Answer:
     """List customers."""
     found = await workspaces.find(
         context.db,
+        context.sight.seen,
         search=query.search,
         statuses=None if query.status is None else _STATUSES[query.status],
         sort=query.sort,
@@ -203,7 +204,7 @@ async def delete_customer(context: Context, customer_id: Id) -> Answer:
 
 async def customer(context: Context, number: int) -> Row:
     """:raises Refused: there is no such customer, or he is none of the caller's."""
-    row = await workspaces.by_number(context.db, number)
+    row = await workspaces.by_number(context.db, context.sight.seen, number)
     if row is None:
         raise Refused(CUSTOMER_NOT_FOUND)
     return row

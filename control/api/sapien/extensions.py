@@ -85,6 +85,7 @@ async def list_extensions(context: Context, query: ExtensionQuery) -> Answer:
     """List extensions."""
     found = await extensions.find(
         context.db,
+        context.sight.seen,
         customer=query.customer_id,
         status=query.status,
         kind=query.type,
@@ -146,7 +147,7 @@ async def update_extension(context: Context, extension_id: Id, body: ExtensionCh
     if body.user_id is not None:
         fields["user_id"] = await _user(context, workspace_id, body.user_id, fields["type"])
     try:
-        await extensions.update(context.db, extension_id, fields, context.now)
+        await extensions.update(context.db, workspace_id, extension_id, fields, context.now)
     except asyncpg.UniqueViolationError:
         raise _taken() from None
     shown = extension_of(await _extension(context, extension_id))
@@ -173,7 +174,7 @@ async def delete_extension(context: Context, extension_id: Id) -> Answer:
     row = await _extension(context, extension_id)
     workspace_id = row["workspace_id"]
     may_change(context, workspace_id, row["workspace_status"], MANAGERS)
-    await extensions.delete(context.db, extension_id)
+    await extensions.delete(context.db, workspace_id, extension_id)
     await context.write_down(
         "extension.deleted",
         "extension",
@@ -185,7 +186,7 @@ async def delete_extension(context: Context, extension_id: Id) -> Answer:
 
 
 async def _extension(context: Context, extension_id: int) -> Row:
-    row = await extensions.by_id(context.db, extension_id)
+    row = await extensions.by_id(context.db, context.sight.seen, extension_id)
     if row is None:
         raise Refused(RESOURCE_NOT_FOUND)
     return row

@@ -21,7 +21,7 @@ async def customer_named(context: Context, number: int) -> Row:
     """The customer that a body's ``customer_id`` names.
 
     :raises Refused: there is none, or none that the caller sees."""
-    row = await workspaces.by_number(context.db, number)
+    row = await workspaces.by_number(context.db, context.sight.seen, number)
     if row is None:
         raise wrong("customer_id", "There is no such customer")
     return row

@@ -47,6 +47,7 @@ async def list_users(context: Context, query: UserQuery) -> Answer:
     """List users."""
     found = await customer_users.find(
         context.db,
+        context.sight.seen,
         customer=query.customer_id,
         roles=None if query.role is None else _ROLES_SHOWN_AS[query.role],
         status=query.status,
@@ -159,7 +160,7 @@ async def delete_user(context: Context, user_id: Id) -> Answer:
 
 
 async def _user(context: Context, number: int) -> Row:
-    row = await customer_users.by_number(context.db, number)
+    row = await customer_users.by_number(context.db, context.sight.seen, number)
     if row is None:
         raise Refused(RESOURCE_NOT_FOUND)
     return row

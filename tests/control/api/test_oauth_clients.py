@@ -210,7 +210,7 @@ class TestOfAWorkspace:
             ("scopes", "read"),
             ("scopes", ["read"] * 4),
             ("password_grant", "perhaps"),
-            ("workspace_id", str(uuid4())),
+            ("workspace_id", str(UUID(int=7))),
             ("rate_limit_tier", "enterprise"),
         ],
     )

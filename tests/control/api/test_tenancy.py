@@ -8,11 +8,12 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import aiohttp
+import pytest
 
 from control.api import ENDPOINTS
 from control.auth import tokens
 from control.auth.rate_limits import RateLimits
-from control.db.database import NOBODY, PLATFORM, of_workspaces
+from control.db.database import NOBODY, PLATFORM, Sight, of_workspaces
 from control.http.access import MEMBER_ROLES
 from control.http.endpoint import Endpoint
 from tests.support.api import Api, Reply
@@ -114,10 +115,24 @@ STRANGERS: dict[str, Stranger] = {
 }
 
 
+def without_row_security(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every transaction sees everything: what is left is each statement's WHERE."""
+    real = Sight._set
+    everything = Sight(platform=True)
+    monkeypatch.setattr(
+        Sight, "_set", lambda sight, for_transaction: real(everything, for_transaction)
+    )
+
+
 class TestEveryEndpoint:
-    async def test_another_tenants_things_are_as_if_there_were_none(self, api: Api) -> None:
+    @pytest.mark.parametrize("row_security", [True, False])
+    async def test_another_tenants_things_are_as_if_there_were_none(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch, row_security: bool
+    ) -> None:
         theirs, mine = await make_tenant(api), await make_tenant(api)
         strangers = {name: await make(api, theirs, mine) for name, make in STRANGERS.items()}
+        if not row_security:
+            without_row_security(monkeypatch)
         before = await contents(api, theirs)
         for (name, token), endpoint in product(strangers.items(), WALKED):
             api.plane.limits = RateLimits()
