@@ -13,9 +13,11 @@ import msgspec
 from control.db.database import CONNECT_TIMEOUT_S
 from control.db.migrate import missing
 from control.settings import Settings
+from control.storage import StorageError, open_storage
 
 OLDEST_POSTGRES = 140_000
 TRY_TIMEOUT_S = 10.0
+_PROBE = "doctor/probe"
 
 Standing = Literal["ok", "missing", "wrong"]
 
@@ -56,6 +58,7 @@ async def examine(
     checks: list[Callable[[], Awaitable[Finding]]] = [
         lambda: asyncio.to_thread(_data_dir, data_dir),
         lambda: _database(database_url),
+        lambda: _storage(settings, data_dir),
         lambda: _smtp(settings),
     ]
     findings = [await check() for check in checks]
@@ -90,6 +93,17 @@ async def _database(url: str) -> Finding:
         detail = f"{len(unapplied)} migrations to apply: voicecore migrate, or voicecore serve"
         return Finding("database", "missing", detail)
     return Finding("database", "ok", f"PostgreSQL {number // 10000}, up to date")
+
+
+async def _storage(settings: Settings, data_dir: Path) -> Finding:
+    where = settings.storage_url or str(data_dir / "objects")
+    try:
+        storage = open_storage(settings.storage_url, data_dir)
+        await storage.put(_PROBE, b"probe", "application/octet-stream")
+        await storage.delete(_PROBE)
+    except StorageError as error:
+        return Finding("storage", "wrong", f"{where}: {error}")
+    return Finding("storage", "ok", where)
 
 
 async def _smtp(settings: Settings) -> Finding:

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -98,6 +99,11 @@ class Settings(BaseSettings):
         default="http://localhost:8080",
         description="The client portal, which links in e-mails lead to.",
     )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Networks of the proxies in front, as `10.0.0.0/8`, with commas between them: "
+        "their `X-Forwarded-For` says where a request comes from, which limits on logins go by.",
+    )
     agent_vendors: Annotated[tuple[str, ...], NoDecode] = Field(
         default=("deepgram", "moonshine", "openai", "llama", "elevenlabs", "piper"),
         description="The vendors that workspaces' agents may use, with commas between them.",
@@ -111,12 +117,22 @@ class Settings(BaseSettings):
         default=600, ge=0, description="How long live calls may go on after SIGTERM."
     )
 
-    @field_validator("agent_vendors", "agent_secrets", mode="before")
+    @field_validator("trusted_proxies", "agent_vendors", "agent_secrets", mode="before")
     @classmethod
     def _is_list(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         return tuple(part for name in value.split(",") if (part := name.strip()))
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            try:
+                ip_network(network, strict=False)
+            except ValueError:
+                raise ValueError(f"{network!r} is no network, as 10.0.0.0/8") from None
+        return networks
 
     @field_validator("agent_secrets")
     @classmethod

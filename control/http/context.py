@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +11,7 @@ import orjson
 from control.db.database import Connection, Sight
 from control.http.access import Bearer
 from control.http.plain import to_json
+from control.mail import Mail
 from control.plane import Plane
 
 _WRITE_DOWN = """
@@ -70,6 +72,10 @@ class Context:
         if self._bearer is None:
             raise LookupError("a public endpoint has no bearer")
         return self._bearer
+
+    def mail(self, mail: Mail) -> None:
+        """Send it when the transaction is kept: its links lead to nothing before."""
+        self.afterwards.append(partial(self.plane.mailer.send, mail))
 
     async def write_down(
         self,

@@ -32,6 +32,7 @@ from control.http.refusals import (
     VALIDATION_ERROR,
     WORKSPACE_SUSPENDED,
 )
+from control.http.remote import remote_of
 from control.http.uploads import digest_of, read_body, read_upload
 from control.plane import Plane
 
@@ -170,7 +171,11 @@ def _context(
         sight=sight,
         now=plane.now(),
         headers=request.headers,
-        remote=request.remote or "",
+        remote=remote_of(
+            request.remote or "",
+            request.headers.getall("X-Forwarded-For", ()),
+            plane.settings.trusted_proxies,
+        ),
         request_id=request_id_of(request),
     )
 

@@ -63,7 +63,8 @@ async def test_what_is_well_is_told_so(tmp_path: Path) -> None:
     assert findings["data directory"] == Finding("data directory", "ok", str(tmp_path))
     assert findings["database"].standing == "ok"
     assert findings["e-mail"].standing == "missing"
-    assert os.listdir(tmp_path) == []
+    assert not [name for _, _, names in os.walk(tmp_path) for name in names]
+    assert findings["storage"].standing == "ok"
 
 
 async def test_a_database_that_is_empty_or_away(tmp_path: Path) -> None:
@@ -82,3 +83,8 @@ async def test_a_mail_server_that_is_away(tmp_path: Path) -> None:
 
 def test_keys_are_sent_to_the_vendors_only() -> None:
     assert all(key.url.startswith("https://api.") for key in KEYS)
+
+
+async def test_a_storage_that_is_none(tmp_path: Path) -> None:
+    findings = await found(tmp_path, "http://127.0.0.1:9/", {}, storage_url="file:///dev/null/nowhere")
+    assert findings["storage"].standing == "wrong"

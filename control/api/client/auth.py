@@ -121,9 +121,9 @@ async def signup(context: Context, body: SignupRequest) -> Answer:
     known = await accounts.user_by_email(context.db, body.email)
     settings = context.plane.settings
     if known is None or known["email_verified_at"] is None:
-        context.plane.mailer.send(mails.verify_email(settings, body.email, link))
+        context.mail(mails.verify_email(settings, body.email, link))
     else:
-        context.plane.mailer.send(mails.already_registered(settings, known["email"]))
+        context.mail(mails.already_registered(settings, known["email"]))
     return {
         **session_of(pair),
         "user": {"id": made.id, "email": made.email, "name": made.name},
@@ -218,7 +218,7 @@ async def forgot_password(context: Context, body: ForgotPasswordRequest) -> Answ
     if found is not None:
         token, address = found
         mail = mails.reset_password(context.plane.settings, address, token)
-        context.plane.mailer.send(mail)
+        context.mail(mail)
     return None
 
 
@@ -236,7 +236,7 @@ async def reset_password(context: Context, body: ResetPasswordRequest) -> Answer
     user = await accounts.verify_email(context.db, user_id, context.now)
     if user is not None:
         mail = mails.password_changed(context.plane.settings, user["email"])
-        context.plane.mailer.send(mail)
+        context.mail(mail)
     return None
 
 
@@ -254,7 +254,7 @@ async def change_password(context: Context, body: PasswordChange) -> Answer:
     await accounts.set_password(context.db, bearer.id, hashed, context.now)
     await tokens.revoke_person(context.db, bearer.id, context.now, but=bearer.family)
     await context.write_down("user.password_changed", "user", bearer.id)
-    context.plane.mailer.send(mails.password_changed(context.plane.settings, bearer.email or ""))
+    context.mail(mails.password_changed(context.plane.settings, bearer.email or ""))
     return None
 
 

@@ -131,7 +131,7 @@ async def invite_member(context: Context, workspace_id: UUID, body: NewInvitatio
         after={"email": body.email, "role": body.role},
     )
     mail = _mail(context, workspace, row, token)
-    context.afterwards.append(lambda: context.plane.mailer.send(mail))
+    context.mail(mail)
     return {"invitation": _invitation_of(row, context.now)}
 
 
