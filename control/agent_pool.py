@@ -53,22 +53,25 @@ class AgentPool:
         :raises Exception: whatever ``make`` raises."""
         entry = self._loaded.get(version)
         if entry is None:
-            entry = self._loaded[version] = _Loaded(
-                asyncio.create_task(_load(make), name="load an agent")
-            )
+            loading = asyncio.create_task(_load(make), name="load an agent")
+            entry = self._loaded[version] = _Loaded(loading)
+            loading.add_done_callback(lambda task: self._forget_failed(version, task))
         entry.holders += 1
         self._loaded.move_to_end(version)
         try:
             # Who waits may go away; whoever comes next finds it loaded.
             return await asyncio.shield(entry.loading)
         except BaseException:
-            failed = entry.loading.done() and not entry.loading.cancelled()
-            if failed and entry.loading.exception() is not None:
-                if self._loaded.get(version) is entry:
-                    del self._loaded[version]
-            else:
+            if self._loaded.get(version) is entry:
                 self.release(version)
             raise
+
+    def _forget_failed(self, version: Version, loading: "asyncio.Task[AnsweringAgent]") -> None:
+        """The next call tries again, though nobody waits for this failure any more."""
+        if loading.cancelled() or loading.exception() is not None:
+            entry = self._loaded.get(version)
+            if entry is not None and entry.loading is loading:
+                del self._loaded[version]
 
     def warm(self, version: Version, make: Make) -> None:
         """Load it before a call comes; a failure is logged, and tried again by the first call."""

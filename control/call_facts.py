@@ -23,6 +23,8 @@ class CallBegan(msgspec.Struct, frozen=True, tag_field="fact", tag="began"):
     caller_number: str
     called_number: str
     started_at: datetime
+    server: UUID | None = None
+    """The one whose call it is: if that dies, the call is over."""
     files: str = ""
     """Where its recording and transcript are, under the directory of calls."""
 
@@ -78,14 +80,14 @@ def encode_facts(facts: list[CallFact]) -> bytes:
     return b"".join(_ENCODER.encode(fact) + b"\n" for fact in facts)
 
 
-def decode_facts(lines: bytes) -> tuple[list[CallFact], int]:
-    """The facts, and how many lines were none: the last one may have been cut off."""
+def decode_facts(lines: bytes) -> tuple[list[CallFact], bytes]:
+    """The facts, and the lines that are none: the last one may have been cut off."""
     facts: list[CallFact] = []
-    wrong = 0
+    wrong = b""
     for line in lines.split(b"\n"):
         if line:
             try:
                 facts.append(_DECODER.decode(line))
             except msgspec.DecodeError:
-                wrong += 1
+                wrong += line + b"\n"
     return facts, wrong

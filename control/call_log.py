@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from statistics import median
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
@@ -32,6 +33,7 @@ class CallLog:
         put: Callable[[CallFact], None],
         now: Callable[[], datetime],
         *,
+        server: UUID | None,
         files: str,
     ) -> None:
         self.ticket = ticket
@@ -52,6 +54,7 @@ class CallLog:
                 caller_number=ticket.caller_number or started.from_number,
                 called_number=ticket.called_number or started.to_number,
                 started_at=now(),
+                server=server,
                 files=files,
             )
         )

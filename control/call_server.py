@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,14 @@ from voicecore.tools.http import HttpToolRunner
 log = structlog.get_logger("control.call_server")
 
 
+MOST_TESTS = 3
+"""Streams of a workspace's that are tests, on their way or live."""
+
+
+class TooManyCalls(Exception):
+    """The workspace has as many calls as it may have at a time."""
+
+
 class Route(msgspec.Struct, frozen=True):
     """Who answers a call, and how to make him."""
 
@@ -37,6 +46,8 @@ class Route(msgspec.Struct, frozen=True):
     agent_id: UUID
     agent_version: int
     make: Make
+    most_calls: int | None = None
+    """Of the workspace, at a time."""
 
 
 class CallServer:
@@ -49,6 +60,7 @@ class CallServer:
         sink: CallSink,
         http_tools: HttpToolRunner,
         calls_dir: Path,
+        server_id: UUID | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.metrics = Metrics()
@@ -57,6 +69,7 @@ class CallServer:
         self._clock = clock
         self._sink = sink
         self._now = now
+        self._server_id = server_id
         self._http_tools = http_tools
         self._calls_dir = calls_dir
         self._logs: dict[Session, CallLog] = {}
@@ -90,8 +103,10 @@ class CallServer:
         """A stream is about to come for this agent: the token that lets it in, and what the call
         will be called. The agent is loaded when this returns.
 
+        :raises TooManyCalls: the workspace has as many as it may have, or as many tests.
         :raises VendorError: one of its vendors cannot work.
         :raises Exception: whatever the route's ``make`` raises."""
+        self._check_room(route, is_test=is_test)
         agent = await self.pool.hold((route.agent_id, route.agent_version), route.make)
         now_ms = self._clock.now_ms()
         ticket = Ticket(
@@ -107,6 +122,21 @@ class CallServer:
             expires_ms=now_ms + LIFETIME_MS,
         )
         return self.tickets.issue(ticket, now_ms), ticket.call_id
+
+    def _check_room(self, route: Route, *, is_test: bool) -> None:
+        """Of this process's calls; those of others are in the database."""
+        mine = [
+            ticket
+            for ticket in (
+                *self.tickets.waiting(self._clock.now_ms()),
+                *(entry.ticket for entry in self._logs.values()),
+            )
+            if ticket.workspace_id == route.workspace_id
+        ]
+        tests = sum(ticket.is_test for ticket in mine)
+        full = route.most_calls is not None and len(mine) >= route.most_calls
+        if full or (is_test and tests >= MOST_TESTS):
+            raise TooManyCalls
 
     def live(self) -> list[Mapping[str, Any]]:
         """The calls of this process that go on."""
@@ -126,27 +156,36 @@ class CallServer:
         await self.pool.stop()
 
     def _admit(self, token: str) -> Callable[[Leg], Session]:
-        ticket = self.tickets.use(token, self._clock.now_ms())
-        if ticket is None:
-            raise StreamRefused("bad_token")
-        return lambda leg: self._answer(leg, ticket)
+        def answer(leg: Leg) -> Session:  # only now is there room for the call
+            ticket = self.tickets.use(token, self._clock.now_ms())
+            if ticket is None:
+                raise StreamRefused("bad_token")
+            return self._answer(leg, ticket)
+
+        return answer
 
     def _answer(self, leg: Leg, ticket: Ticket) -> Session:
         started = leg.started
         # Carriers' ids may come again, and say whose call it is: files are named by ours.
         named = msgspec.structs.replace(started, call_id=str(ticket.call_id))
         files = safe_call_directory(self._calls_dir, named.call_id)
-        call_log = CallLog(ticket, started, self._sink.put, self._now, files=files.name)
-        record = self._records.open(
-            named, record_audio=ticket.agent.conduct.record, listener=call_log.event
-        )
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._release, ticket)
+            call_log = CallLog(
+                ticket,
+                started,
+                self._sink.put,
+                self._now,
+                server=self._server_id,
+                files=files.name,
+            )
+            undo.callback(call_log.ended, "internal_error", 0, has_recording=False)
+            record = self._records.open(
+                named, record_audio=ticket.agent.conduct.record, listener=call_log.event
+            )
+            undo.callback(record.close)
             session = Session(leg, ticket.agent, record, self._http_tools)
-        except BaseException:
-            record.close()
-            call_log.ended("internal_error", 0, has_recording=False)
-            self._release(ticket)
-            raise
+            undo.pop_all()
         self._logs[session] = call_log
         log.info("call started", call_id=str(ticket.call_id), carrier=started.carrier)
         return session

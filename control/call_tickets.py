@@ -2,7 +2,7 @@
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 from uuid import UUID
 
@@ -67,6 +67,11 @@ class CallTickets:
                 return
             del self._tickets[token]
             self._on_unused(ticket)
+
+    def waiting(self, now_ms: int) -> Iterable[Ticket]:
+        """Those whose streams may still come."""
+        self.forget_expired(now_ms)
+        return self._tickets.values()
 
     def close(self) -> None:
         """No more streams come."""

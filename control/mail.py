@@ -16,6 +16,10 @@ MOST_WAITING = 1000
 """More mails than that at once are somebody's attack."""
 ATTEMPTS = 3
 BETWEEN_ATTEMPTS_S = 5.0
+SENDERS = 3
+"""So many mails are under way at once: one that a server is slow to take holds up no others."""
+PERMANENT = 500
+"""From this code on an SMTP server will not change its mind (RFC 5321, 4.2.1)."""
 LONGEST_SUBJECT = 200
 SMTPS_PORT = 465
 """There TLS comes first (RFC 8314)."""
@@ -30,11 +34,16 @@ class Mail(msgspec.Struct, frozen=True):
     text: str
 
 
+class RefusedForGoodError(OSError):
+    """The mail was not taken, and will not be however often it is tried."""
+
+
 class Post(Protocol):
     """Takes one mail away."""
 
     async def send(self, mail: Mail) -> None:
-        """:raises OSError: it could not be."""
+        """:raises RefusedForGoodError: it is no use to try again.
+        :raises OSError: it could not be."""
 
 
 class FileOutbox:
@@ -44,10 +53,12 @@ class FileOutbox:
     def __init__(self, directory: Path, sender: str) -> None:
         self._directory = directory
         self._sender = sender
+        self._in_turn = asyncio.Lock()
 
     async def send(self, mail: Mail) -> None:
         message = message_of(mail, self._sender)
-        await asyncio.to_thread(self._write, message)
+        async with self._in_turn:  # the newest file is the newest mail
+            await asyncio.to_thread(self._write, message)
 
     def _write(self, message: EmailMessage) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -84,7 +95,8 @@ class SmtpPost:
                 timeout=SEND_TIMEOUT_S,
             )
         except aiosmtplib.SMTPException as error:
-            raise OSError(str(error)) from error
+            kind = RefusedForGoodError if _is_permanent(error) else OSError
+            raise kind(str(error)) from error
 
 
 class Mailer:
@@ -94,10 +106,12 @@ class Mailer:
     def __init__(self, post: Post) -> None:
         self._post = post
         self._waiting: asyncio.Queue[Mail] = asyncio.Queue(MOST_WAITING)
-        self._sender: asyncio.Task[None] | None = None
+        self._senders: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._sender = asyncio.create_task(self._run(), name="mailer")
+        self._senders = [
+            asyncio.create_task(self._run(), name=f"mailer-{number}") for number in range(SENDERS)
+        ]
 
     def send(self, mail: Mail) -> None:
         """Have it sent. A mail too many is dropped, and logged."""
@@ -112,20 +126,25 @@ class Mailer:
 
     async def stop(self, timeout_s: float = SEND_TIMEOUT_S) -> None:
         """Send what waits, for a while."""
-        if self._sender is None:
+        if not self._senders:
             return
         try:
             await asyncio.wait_for(self.flush(), timeout_s)
         except TimeoutError:
             log.error("mails were not sent", code="mail_unsent", count=self._waiting.qsize())
-        self._sender.cancel()
-        await asyncio.wait([self._sender])
+        for sender in self._senders:
+            sender.cancel()
+        await asyncio.wait(self._senders)
+        self._senders = []
 
     async def _run(self) -> None:
         while True:
             mail = await self._waiting.get()
             try:
-                await self._deliver(mail)
+                # Whatever a post raises is one mail's end, not the sender's.
+                (error,) = await asyncio.gather(self._deliver(mail), return_exceptions=True)
+                if error is not None:
+                    log.error("a mail ended by a bug", code="mail_failed", exc_info=error)
             finally:
                 self._waiting.task_done()
 
@@ -133,6 +152,9 @@ class Mailer:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 await self._post.send(mail)
+                return
+            except RefusedForGoodError as error:
+                log.error("a mail is refused for good", code="mail_given_up", error=str(error))
                 return
             except OSError as error:
                 log.warning("a mail was not taken", code="mail_refused", error=str(error))
@@ -158,6 +180,12 @@ def message_of(mail: Mail, sender: str) -> EmailMessage:
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2].strip(">") or None)
     message.set_content(mail.text)
     return message
+
+
+def _is_permanent(error: aiosmtplib.SMTPException) -> bool:
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+        return all(one.code >= PERMANENT for one in error.recipients)
+    return isinstance(error, aiosmtplib.SMTPResponseException) and error.code >= PERMANENT
 
 
 def _one_line(subject: str) -> str:

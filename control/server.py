@@ -3,10 +3,13 @@
 import asyncio
 import os
 from contextlib import AsyncExitStack
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import asyncpg
+import structlog
 from aiohttp import web
 
 from control.agent_maker import AgentMaker
@@ -15,8 +18,10 @@ from control.api import ENDPOINTS
 from control.call_server import CallServer
 from control.clock import MonotonicClock
 from control.db import routing
-from control.db.database import PLATFORM
+from control.db.call_writes import end_left_behind
+from control.db.database import PLATFORM, Database
 from control.db.migrate import migrate
+from control.db.tidying import tidy_always
 from control.http.api_app import add_api
 from control.http.api_server import close_plane, open_plane
 from control.http.carrier_hooks import CarrierHooks
@@ -27,6 +32,11 @@ from control.plane import Plane
 from control.settings import Settings
 from control.sink import CallSink
 from voicecore.tools.http import HttpToolRunner
+
+CALLS_CONNECTIONS = 3
+"""To the database, for what calls leave and for carriers' webhooks."""
+
+log = structlog.get_logger("control.server")
 
 
 class DatabaseAway(Exception):
@@ -65,7 +75,10 @@ class Server:
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise DatabaseAway(str(error)) from error
         stack.push_async_callback(close_plane, plane)
-        sink = CallSink(plane.db, data_dir / "spill")
+        # Calls have connections of their own, however busy the API is.
+        calls_db = await Database.open(url, connections=CALLS_CONNECTIONS)
+        stack.push_async_callback(calls_db.close)
+        sink = CallSink(calls_db, data_dir / "spill")
         sink.start()
         stack.push_async_callback(sink.stop)
         lent = {name: os.environ[name] for name in settings.agent_secrets if name in os.environ}
@@ -73,13 +86,19 @@ class Server:
         await http_tools.start()
         stack.push_async_callback(http_tools.stop)
         clock = MonotonicClock(asyncio.get_running_loop())
-        calls = CallServer(settings, clock, sink, http_tools, data_dir / "calls")
+        server_id = await asyncio.to_thread(_server_id, data_dir)
+        calls = CallServer(settings, clock, sink, http_tools, data_dir / "calls", server_id)
+        for work in (
+            _end_left_behind(plane, sink, server_id, plane.now()),
+            tidy_always(calls_db, plane.now),
+        ):
+            stack.push_async_callback(_cancelled, asyncio.create_task(work))
         plane.calls = calls
         plane.agents = maker = AgentMaker(settings)
         app = web.Application(middlewares=[error_form])
         add_api(app, plane, ENDPOINTS)
         add_streams(app, calls.entrance)
-        CarrierHooks(plane, calls, maker).add_to(app)
+        CarrierHooks(plane, calls, maker, calls_db).add_to(app)
         return cls(plane, calls, sink, maker, app)
 
     async def listen(self, host: str, port: int) -> int:
@@ -100,6 +119,34 @@ class Server:
         """Take no more calls, let the live ones end, and close every connection."""
         await self.calls.stop(drain_timeout_s)
         await self._port.close()
+
+
+def _server_id(data_dir: Path) -> UUID:
+    """Whose calls are found when this data directory is served again."""
+    file = data_dir / "server.id"
+    try:
+        return UUID(file.read_text().strip())
+    except (FileNotFoundError, ValueError):
+        made = uuid4()
+        file.write_text(f"{made}\n")
+        return made
+
+
+async def _end_left_behind(
+    plane: Plane, sink: CallSink, server_id: UUID, started_at: datetime
+) -> None:
+    """Calls that were live when the process before this one died are over: their last facts are
+    in the database first."""
+    await sink.flushed()
+    async with plane.db.transaction(PLATFORM) as db:
+        ended = await end_left_behind(db, server_id, started_at)
+    if ended:
+        log.warning("calls were left behind by a server that died", count=ended)
+
+
+async def _cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def database_url(settings: Settings, data_dir: Path, stack: AsyncExitStack) -> str:

@@ -20,9 +20,17 @@ from control.spill import Spill
 FLUSH_S = 0.1
 BATCH = 500
 MOST_WAITING = 50_000
-"""Facts in memory: reached only if neither the database nor the disk takes any."""
+"""Facts in memory. Only where neither the database nor the disk takes any for long are there more,
+and then they are lost."""
 RETRY_S = 1.0
 WRITE_TIMEOUT_S = 10.0
+
+_CONDEMNING = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    ValueError,
+)
+"""What says that the values themselves are wrong, and will be again."""
 
 log = structlog.get_logger("control.sink")
 
@@ -45,6 +53,15 @@ class CallSink:
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="call sink")
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """A bug must not end the sink: what waits is still there."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the sink has failed", code="sink_failed", exc_info=error)
+            if not self._stopping:
+                loop = asyncio.get_running_loop()
+                loop.call_later(RETRY_S, self.start)
 
     def put(self, fact: CallFact) -> None:
         """Have it written, soon. Returns at once."""
@@ -62,7 +79,7 @@ class CallSink:
         self._stopping = True
         self._something.set()
         if self._task is not None:
-            await self._task
+            await asyncio.wait([self._task])
 
     async def flushed(self) -> None:
         """Wait until everything is in the database."""
@@ -80,25 +97,28 @@ class CallSink:
                 await asyncio.sleep(FLUSH_S)
             while self._waiting:
                 most = min(BATCH, len(self._waiting))
-                await self._take([self._waiting.popleft() for _ in range(most)])
+                if not await self._taken([self._waiting.popleft() for _ in range(most)]):
+                    break
             if not self._spill.empty and not await self._brought_home():
                 if self._stopping:
                     return
                 await asyncio.sleep(RETRY_S)
 
-    async def _take(self, batch: list[CallFact]) -> None:
-        """Into the database, if nothing older is on disk; else onto the disk."""
+    async def _taken(self, batch: list[CallFact]) -> bool:
+        """Into the database, if nothing older is on disk; else onto the disk. False: neither."""
         if self._spill.empty and await self._written(batch):
-            return
+            return True
         try:
             await asyncio.to_thread(self._spill.append, encode_facts(batch))
         except OSError as error:
             log.error("the disk takes no facts", code="spill_failed", error=str(error))
             if self._stopping:
                 self.dropped += len(batch)
-                return
+                return True
             self._waiting.extendleft(reversed(batch))
             await asyncio.sleep(RETRY_S)
+            return False
+        return True
 
     async def _brought_home(self) -> bool:
         """Write the oldest segment on disk into the database; False: it does not answer."""
@@ -109,30 +129,43 @@ class CallSink:
             return False
         facts, wrong = decode_facts(lines)
         if wrong:
-            log.error("lines on disk were cut off", code="spill_cut", count=wrong)
+            log.error("lines on disk are no facts", code="spill_cut", bytes=len(wrong))
+            await self._refuse(wrong)
         for start in range(0, len(facts), BATCH):
             if not await self._written(facts[start : start + BATCH]):
                 return False
-        await asyncio.to_thread(self._spill.drop_first)
+        try:
+            await asyncio.to_thread(self._spill.drop_first)
+        except OSError as error:
+            log.error("facts on disk cannot be removed", code="spill_stays", error=str(error))
+            return False
         return True
 
     async def _written(self, facts: list[CallFact]) -> bool:
-        """False: the database is away."""
+        """False: the database does not take them now."""
         try:
             async with asyncio.timeout(WRITE_TIMEOUT_S):
                 async with self._database.transaction(PLATFORM) as db:
                     await write(db, facts)
-        except AWAY as error:
+        except _CONDEMNING as error:
+            if len(facts) > 1:  # one of them is to blame
+                return all([await self._written([fact]) for fact in facts])
+            log.error("the database refuses a fact", code="sink_refused", error=str(error))
+            await self._refuse(encode_facts(facts))
+        except (*AWAY, asyncpg.PostgresError) as error:
+            # Whatever else it says, a wrong password or a missing table, is not the facts' fault.
             if not self._away:
                 log.error("the database is away", code="database_away", error=str(error))
             self._away = True
             return False
-        except (asyncpg.PostgresError, ValueError) as error:
-            if len(facts) > 1:  # one of them is to blame
-                return all([await self._written([fact]) for fact in facts])
-            log.error("the database refuses a fact", code="sink_refused", error=str(error))
-            await asyncio.to_thread(self._spill.refuse, encode_facts(facts))
         if self._away:
             log.info("the database is back")
             self._away = False
         return True
+
+    async def _refuse(self, lines: bytes) -> None:
+        try:
+            await asyncio.to_thread(self._spill.refuse, lines)
+        except OSError as error:
+            self.dropped += 1
+            log.error("a refused fact is lost", code="spill_failed", error=str(error))

@@ -3,6 +3,7 @@
 Everything here blocks: call it from a thread, one call at a time."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 SEGMENT_BYTES = 1024 * 1024
@@ -30,13 +31,23 @@ class Spill:
         """Add whole lines, which are on the disk when this returns.
 
         :raises OSError: the disk is full, or gone."""
-        if not self._open or self._path(self._numbers[-1]).stat().st_size >= SEGMENT_BYTES:
-            self._numbers.append(self._numbers[-1] + 1 if self._numbers else 1)
+        last = self._numbers[-1] if self._numbers else 0
+        grows = self._open and bool(last) and self._size(last) < SEGMENT_BYTES
+        number = last if grows else last + 1
+        before = self._size(number)
+        try:
+            with self._path(number).open("ab") as file:
+                file.write(lines)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            # What comes next must not be glued to half a line.
+            with suppress(OSError):
+                os.truncate(self._path(number), before)
+            raise
+        if not grows:
+            self._numbers.append(number)
             self._open = True
-        with self._path(self._numbers[-1]).open("ab") as file:
-            file.write(lines)
-            file.flush()
-            os.fsync(file.fileno())
 
     def first(self) -> bytes:
         """The oldest segment, which grows no more.
@@ -44,16 +55,28 @@ class Spill:
         :raises OSError: it cannot be read."""
         if len(self._numbers) == 1:
             self._open = False
-        return self._path(self._numbers[0]).read_bytes()
+        try:
+            return self._path(self._numbers[0]).read_bytes()
+        except FileNotFoundError:  # somebody took it away
+            return b""
 
     def drop_first(self) -> None:
-        """It is in the database."""
-        self._path(self._numbers.pop(0)).unlink(missing_ok=True)
+        """It is in the database.
+
+        :raises OSError: it cannot be taken away; it is the first still."""
+        self._path(self._numbers[0]).unlink(missing_ok=True)
+        del self._numbers[0]
 
     def refuse(self, lines: bytes) -> None:
         """Keep what the database will never take, for somebody to look at."""
         with (self._directory / "refused.txt").open("ab") as file:
             file.write(lines)
+
+    def _size(self, number: int) -> int:
+        try:
+            return self._path(number).stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def _path(self, number: int) -> Path:
         return self._directory / f"{number:08d}{_SUFFIX}"

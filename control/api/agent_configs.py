@@ -5,6 +5,8 @@ A configuration is what an agent file holds, as JSON.
 
 import asyncio
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field, GetJsonSchemaHandler
@@ -18,6 +20,9 @@ from control.settings import read_agent_secrets
 from control.tenant_agents import TenantAgentError, tenant_agent
 from voicecore.agents import Agent
 from voicecore.yaml_lines import MAX_DEPTH, FieldPath
+
+_CHECKER = ThreadPoolExecutor(1, thread_name_prefix="agent-check")
+"""A large configuration takes half a second of a core: one at a time, so that calls go on."""
 
 
 class _AgentFile:
@@ -99,7 +104,9 @@ async def check(
     settings = context.plane.settings
     secrets = read_agent_secrets(settings)
     try:
-        await asyncio.to_thread(tenant_agent, config, settings, secrets, ready=ready)
+        loop = asyncio.get_running_loop()
+        work = partial(tenant_agent, config, settings, secrets, ready=ready)
+        await loop.run_in_executor(_CHECKER, work)
     except TenantAgentError as error:
         details = [
             Invalid(_field(field, problem.path, provider, voice or {}), problem.detail)

@@ -2,6 +2,7 @@
 makes us send mails is counted whatever comes of it."""
 
 import hashlib
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from control.auth.rate_limits import Limit, Standing
 from control.http.context import Context
@@ -11,9 +12,13 @@ from control.http.refusals import RATE_LIMIT_EXCEEDED
 FAILURES = Limit(10, 50)
 FROM_ONE_ADDRESS = Limit(60, 600)
 """Whoever it is that is tried from there."""
+OF_ONE_ACCOUNT = Limit(100, 100)
+"""From wherever: guesses that are spread over many addresses. Looser, because strangers can keep
+the account's owner out with it."""
 MAILS = Limit(5, 20)
 """To one mailbox, whoever asks for them."""
 MAILS_FROM_ONE_ADDRESS = Limit(30, 300)
+IPV6_PREFIX = 64
 
 
 async def locked_for_s(context: Context, who: str) -> int:
@@ -43,7 +48,7 @@ async def count_mail(context: Context, email: str) -> None:
 
     :raises Refused: one too many."""
     keys = [
-        (f"mails-from:{context.remote}", MAILS_FROM_ONE_ADDRESS),
+        (f"mails-from:{network_of(context.remote)}", MAILS_FROM_ONE_ADDRESS),
         (f"mails:{_short(email)}", MAILS),
     ]
     for key, limit in keys:
@@ -61,10 +66,26 @@ def _wait_s(context: Context, standing: Standing) -> int:
 
 
 def _keys(context: Context, who: str) -> list[tuple[str, Limit]]:
+    network = network_of(context.remote)
     return [
-        (f"login:{_short(who)}:{context.remote}", FAILURES),
-        (f"logins:{context.remote}", FROM_ONE_ADDRESS),
+        (f"login:{_short(who)}:{network}", FAILURES),
+        (f"logins:{network}", FROM_ONE_ADDRESS),
+        (f"logins-as:{_short(who)}", OF_ONE_ACCOUNT),
     ]
+
+
+def network_of(remote: str) -> str:
+    """What is counted as one address. Of IPv6 everybody has a /64 at least, with more addresses
+    than can be counted; but for the IPv4 addresses that are written as IPv6."""
+    try:
+        address = ip_address(remote)
+    except ValueError:
+        return remote
+    if not isinstance(address, IPv6Address):
+        return remote
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_network((int(address), IPV6_PREFIX), strict=False))
 
 
 def _short(who: str) -> str:

@@ -10,6 +10,13 @@ from control.commands.common import add_command
 from control.commands.database import add_data_dir, with_database
 from control.settings import Settings
 
+_DESCRIPTION = """\
+Make an admin of the platform, who can log in at POST /admin/auth/login. The password comes from
+--password, from VOICECORE_ADMIN_PASSWORD, or is asked for.
+
+Exit status: 0 when he was made, 1 when there is one with this e-mail or the database cannot be
+used, 2 when the password is too weak or a setting is wrong."""
+
 
 def add_parser(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
@@ -18,16 +25,17 @@ def add_parser(
         subparsers,
         "admin",
         summary="make an admin of the platform",
-        description="Make an admin who can log in at POST /admin/auth/login. Without "
-        "--password it is read from VOICECORE_ADMIN_PASSWORD, or asked for.",
+        description=_DESCRIPTION,
         examples="voicecore admin create --email you@example.com --role owner",
     )
     parser.add_argument("what", choices=("create",), help="what to do")
-    parser.add_argument("--email", required=True)
-    parser.add_argument("--password", default=None)
-    parser.add_argument("--name", default="", help="(default: the e-mail's first part)")
+    parser.add_argument("--email", required=True, help="what he logs in with")
+    parser.add_argument("--password", default=None, help="(default: see above)")
+    parser.add_argument("--name", help="(default: the e-mail's first part)")
     roles = ("owner", "support", "finance", "read-only")
-    parser.add_argument("--role", choices=roles, default="owner", help="(default: owner)")
+    parser.add_argument(
+        "--role", choices=roles, default="owner", help="what he may do (default: %(default)s)"
+    )
     add_data_dir(parser)
     return parser
 

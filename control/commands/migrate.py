@@ -7,6 +7,13 @@ from control.commands.common import add_command
 from control.commands.database import add_data_dir, with_database
 from control.settings import Settings
 
+_DESCRIPTION = """\
+Apply the migrations that are missing, as voicecore serve does when it starts. With --finish also
+take away what only the version before used: once no process of that version is left.
+
+Exit status: 0 when the database is up to date, 1 when it cannot be used, 2 when a setting is
+wrong."""
+
 
 def add_parser(
     subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
@@ -15,9 +22,7 @@ def add_parser(
         subparsers,
         "migrate",
         summary="bring the database up to date",
-        description="Apply the migrations that are missing. `voicecore serve` does so too when "
-        "it starts. With --finish also take away what only the version before used: once no "
-        "process of that version is left.",
+        description=_DESCRIPTION,
         examples="voicecore migrate\nvoicecore migrate --finish",
     )
     parser.add_argument("--finish", action="store_true", help="apply the second halves too")

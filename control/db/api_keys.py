@@ -1,5 +1,6 @@
 """API keys of workspaces. Of a key only the hash is kept, and how it begins."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -19,6 +20,10 @@ VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *"""
 _REVOKE = """
 UPDATE api_keys SET revoked_at = $3
 WHERE workspace_id = $1 AND id = $2 AND revoked_at IS NULL"""
+_REVOKE_HIS = """
+UPDATE api_keys SET revoked_at = $4
+WHERE workspace_id = $1 AND created_by = $2 AND NOT role = ANY ($3) AND revoked_at IS NULL
+RETURNING *"""
 
 
 async def find(db: Connection, workspace_id: UUID, *, limit: int, offset: int) -> Found:
@@ -56,3 +61,10 @@ async def insert(
 
 async def revoke(db: Connection, workspace_id: UUID, api_key_id: UUID, now: datetime) -> None:
     await db.execute(_REVOKE, workspace_id, api_key_id, now)
+
+
+async def revoke_his(
+    db: Connection, workspace_id: UUID, created_by: UUID, kept_roles: Sequence[str], now: datetime
+) -> Sequence[Row]:
+    """Revoke somebody's keys, but for those of these roles: the ones that were revoked."""
+    return await db.fetch(_REVOKE_HIS, workspace_id, created_by, list(kept_roles), now)

@@ -1,6 +1,8 @@
 """Writing what calls leave. Every statement may run twice with the same values."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
 
 from control.call_facts import CallBegan, CallEvent, CallFact, CallOver, CallTurn
 from control.db.database import Connection
@@ -8,8 +10,8 @@ from control.db.database import Connection
 _BEGAN = """
 INSERT INTO calls (workspace_id, id, agent_id, agent_version, agent_name, carrier,
                    carrier_call_id, direction, caller_number, called_number, status, started_at,
-                   files)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'in_progress', $11, $12)
+                   server, files)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'in_progress', $11, $12, $13)
 ON CONFLICT (id) DO NOTHING"""
 _EVENT = """
 INSERT INTO call_events (workspace_id, call_id, sequence, type, at_ms, data, occurred_at)
@@ -24,6 +26,16 @@ _OVER = """
 UPDATE calls SET status = $3, end_reason = $4, ended_at = $5, duration_ms = $6,
                  has_recording = $7, latency = $8
 WHERE workspace_id = $1 AND id = $2"""
+
+_LEFT_BEHIND = """
+UPDATE calls SET status = 'failed', end_reason = 'server_lost', ended_at = now()
+WHERE status = 'in_progress' AND server = $1 AND started_at < $2"""
+
+
+async def end_left_behind(db: Connection, server: UUID, started_at: datetime) -> int:
+    """End the calls of a server that died before it was started anew; how many there were."""
+    done = await db.execute(_LEFT_BEHIND, server, started_at)
+    return int(done.rpartition(" ")[2])
 
 
 async def write(db: Connection, facts: Sequence[CallFact]) -> None:

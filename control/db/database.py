@@ -5,6 +5,7 @@ binds it. Whose rows it sees is said anew each time it is used: in the same mess
 transaction, or before the first statement of somebody who only reads.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ AWAY = (
 API_ROLE = "voicecore_api"
 COMMAND_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 10.0
 ACQUIRE_TIMEOUT_S = 5.0
 """So long a request waits for a connection while all are taken."""
 
@@ -108,7 +110,10 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection, when what they are doing is done or the deadline has come."""
-        await self._pool.close()
+        try:
+            await asyncio.wait_for(self._pool.close(), CLOSE_TIMEOUT_S)
+        except TimeoutError:
+            self._pool.terminate()
 
     @asynccontextmanager
     async def transaction(self, sight: Sight) -> AsyncIterator[Connection]:

@@ -56,8 +56,13 @@ UPDATE workspaces SET
 WHERE id = $1 AND deleted_at IS NULL
 RETURNING *"""
 _DELETE = """
-UPDATE workspaces SET deleted_at = now(), updated_at = now()
-WHERE id = $1 AND deleted_at IS NULL RETURNING id"""
+WITH deleted AS (
+    UPDATE workspaces SET deleted_at = now(), updated_at = now()
+    WHERE id = $1 AND deleted_at IS NULL RETURNING id
+), freed AS (
+    DELETE FROM phone_numbers WHERE workspace_id IN (SELECT id FROM deleted)
+)
+SELECT id FROM deleted"""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -144,5 +149,6 @@ async def update(
 
 
 async def delete(db: Connection, workspace_id: UUID) -> bool:
-    """Its rows are kept for the books; nobody sees them any more."""
+    """Its rows are kept for the books; nobody sees them any more. Its phone numbers are not: who
+    has them next may register them."""
     return await db.fetchval(_DELETE, workspace_id) is not None

@@ -17,9 +17,9 @@ import structlog
 from aiohttp import web
 
 from control.agent_maker import AgentMaker
-from control.call_server import CallServer, Route
+from control.call_server import CallServer, Route, TooManyCalls
 from control.db import routing
-from control.db.database import AWAY, PLATFORM, Row
+from control.db.database import AWAY, PLATFORM, Database, Row
 from control.http.errors import Refusal, Refused, request_id_of
 from control.http.uploads import read_body
 from control.plane import Plane
@@ -62,8 +62,11 @@ class Incoming(msgspec.Struct, frozen=True):
 class CarrierHooks:
     """The webhooks' handlers."""
 
-    def __init__(self, plane: Plane, server: CallServer, maker: AgentMaker) -> None:
+    def __init__(
+        self, plane: Plane, server: CallServer, maker: AgentMaker, database: Database
+    ) -> None:
         self._plane = plane
+        self._database = database
         self._server = server
         self._maker = maker
 
@@ -85,7 +88,11 @@ class CarrierHooks:
         route = await self._route(incoming, request_id_of(request))
         if route is None:
             return await self._rejected(incoming)
-        token = await self._ticket(incoming, route)
+        try:
+            token = await self._ticket(incoming, route)
+        except TooManyCalls:
+            log.warning("call rejected", code="too_many_calls", request_id=request_id_of(request))
+            return await self._rejected(incoming)
         url = stream_url(self._plane.settings.public_url, request.host, kind, token)
         if incoming.control_id:
             await self._send_to_telnyx(incoming, url)
@@ -110,7 +117,7 @@ class CarrierHooks:
 
     async def _route(self, incoming: Incoming, request_id: str) -> Row | None:
         try:
-            async with self._plane.db.reading(PLATFORM) as db:
+            async with self._database.reading(PLATFORM) as db:
                 route = await routing.of_number(db, incoming.called_number)
                 code = "no_such_number" if route is None else await routing.refusal(db, route)
         except AWAY as error:
@@ -130,6 +137,7 @@ class CarrierHooks:
             agent_id=route["agent_id"],
             agent_version=route["version"],
             make=lambda: self._maker.make(route["config"]),
+            most_calls=route["max_concurrent_calls"],
         )
         try:
             async with asyncio.timeout(LOADING_TIMEOUT_S):

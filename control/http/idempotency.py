@@ -24,7 +24,6 @@ INSERT INTO idempotency_keys (principal, key, fingerprint, created_at) VALUES ($
 ON CONFLICT (principal, key) DO NOTHING"""
 _TAKEN = "SELECT fingerprint, status, body FROM idempotency_keys WHERE principal = $1 AND key = $2"
 _KEEP = "UPDATE idempotency_keys SET status = $3, body = $4 WHERE principal = $1 AND key = $2"
-FORGET = "DELETE FROM idempotency_keys WHERE created_at < $1"
 
 
 class Kept(msgspec.Struct, frozen=True):

@@ -7,7 +7,18 @@ import pytest
 
 from control.cli import main, make_parser
 
-COMMANDS = ("answer", "call", "demo", "evaluate", "replay")
+COMMANDS = (
+    "answer",
+    "serve",
+    "doctor",
+    "migrate",
+    "admin",
+    "seed",
+    "call",
+    "demo",
+    "evaluate",
+    "replay",
+)
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:

@@ -86,5 +86,7 @@ def test_keys_are_sent_to_the_vendors_only() -> None:
 
 
 async def test_a_storage_that_is_none(tmp_path: Path) -> None:
-    findings = await found(tmp_path, "http://127.0.0.1:9/", {}, storage_url="file:///dev/null/nowhere")
+    findings = await found(
+        tmp_path, "http://127.0.0.1:9/", {}, storage_url="file:///dev/null/nowhere"
+    )
     assert findings["storage"].standing == "wrong"

@@ -13,6 +13,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+import structlog
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -68,6 +69,21 @@ class Inbox:
         content = self.envelopes[index].content
         assert isinstance(content, bytes)
         return BytesParser(policy=policy.default).parsebytes(content)
+
+
+class ChoosyInbox(Inbox):
+    """Takes mails for nobody."""
+
+    def __init__(self, answer: str) -> None:
+        super().__init__()
+        self.asked_for: list[str] = []
+        self._answer = answer
+
+    async def handle_RCPT(
+        self, _: SMTP, __: Session, ___: Envelope, address: str, ____: list[str]
+    ) -> str:
+        self.asked_for.append(address)
+        return self._answer
 
 
 @asynccontextmanager
@@ -161,9 +177,9 @@ class TestSmtp:
             for number in range(5):
                 mailer.send(Mail("someone@example.com", f"Mail {number}", "x"))
         assert len(inbox.envelopes) == 5
-        assert [inbox.message(index)["Subject"] for index in range(5)] == [
+        assert {inbox.message(index)["Subject"] for index in range(5)} == {
             f"Mail {number}" for number in range(5)
-        ]
+        }
 
     async def test_it_logs_in(self) -> None:
         inbox = Inbox()
@@ -226,12 +242,33 @@ class TestRetrying:
         assert len(inbox.envelopes) == 1
 
     async def test_a_mail_is_given_up_and_the_next_one_sent(self) -> None:
-        inbox = Inbox(*["554 No"] * mail_module.ATTEMPTS)
+        inbox = Inbox(*["451 Later"] * mail_module.ATTEMPTS)
         async with smtp_server(inbox) as port, mailer_of(smtp_post(port)) as mailer:
             mailer.send(Mail("no@example.com", "No", "x"))
+            await mailer.flush()
             mailer.send(HELLO)
             await mailer.flush()
         assert [one.rcpt_tos for one in inbox.envelopes] == [["someone@example.com"]]
+
+    async def test_what_a_server_will_never_take_is_sent_once(self) -> None:
+        inbox = Inbox("554 No")
+        async with smtp_server(inbox) as port, mailer_of(smtp_post(port)) as mailer:
+            with structlog.testing.capture_logs() as logs:
+                mailer.send(HELLO)
+                await mailer.flush()
+        assert inbox.envelopes == []
+        assert [one["code"] for one in logs] == ["mail_given_up"]
+
+    @pytest.mark.parametrize(
+        ("answer", "asked"), [("550 Nobody", 1), ("450 Busy", mail_module.ATTEMPTS)]
+    )
+    async def test_an_address_that_a_server_does_not_know(self, answer: str, asked: int) -> None:
+        inbox = ChoosyInbox(answer)
+        async with smtp_server(inbox) as port, mailer_of(smtp_post(port)) as mailer:
+            mailer.send(HELLO)
+            await mailer.flush()
+        assert inbox.asked_for == [HELLO.to] * asked
+        assert inbox.envelopes == []
 
     async def test_nobody_listens(self) -> None:
         async with smtp_server(Inbox()) as port:

@@ -224,7 +224,7 @@ class TestHandedOver:
             (b"GET / HTTP/9.9\r\n\r\n", 400, "BAD_REQUEST"),
             (b"GET /\x00 HTTP/1.1\r\n\r\n", 400, "BAD_REQUEST"),
             (b"\x16\x03\x01", 400, "BAD_REQUEST"),
-            (b"get", 400, "bad_request"),
+            (b"get", 400, "BAD_REQUEST"),
             (b"A" * HEAD_LIMIT_BYTES + b"A", 431, "head_too_large"),
         ],
     )

@@ -1,5 +1,6 @@
 """The whole server: a carrier's webhook, its stream, and what the call leaves in the database."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,14 +11,17 @@ from uuid import UUID
 import aiohttp
 import pytest
 
+from control.agent_pool import AgentPool
 from control.auth import tokens
+from control.call_facts import CallBegan
 from control.db import accounts
 from control.db.database import PLATFORM
 from control.server import Server
 from control.settings import Settings
 from tests.support.media_client import Stream, twilio_signature
 from tests.support.postgres import fresh_database
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
+from voicecore.answering import AnsweringAgent
 
 TOKEN = "the account's token"
 NUMBER = "+14155550100"
@@ -221,3 +225,89 @@ async def test_an_agent_is_tried_without_a_number(served: Served) -> None:
     await served.server.sink.flushed()
     (call,) = await served.rows("SELECT id FROM calls")
     assert str(call["id"]) == answer["call_id"]
+
+
+async def test_a_workspace_has_no_more_calls_than_it_may(served: Served) -> None:
+    """Those on their way count, too: the free tier may have two."""
+    documents = [(await served.webhook())[1] for _ in range(4)]
+    assert ["<Reject" in document for document in documents] == [False, False, True, True]
+    async with served.stream(token_in(documents[0])) as stream:
+        assert await media_from(stream)
+        assert "<Reject" in (await served.webhook())[1]
+
+
+async def test_a_stream_that_is_refused_keeps_its_token(served: Served) -> None:
+    """A server that is full, or shutting down, refuses streams that are let in otherwise."""
+    token = token_in((await served.webhook())[1])
+    calls = served.server.calls.calls
+    path = f"ws://127.0.0.1:{served.port}/media/twilio"
+    headers = {
+        "X-Twilio-Signature": twilio_signature(TOKEN, "wss://voice.example.com/media/twilio")
+    }
+    async with served.session.ws_connect(path, headers=headers) as socket:
+        room, calls._limit = calls._limit, 0  # it was there when the stream was connected
+        refused = Stream(socket)
+        await refused.start(token=token)
+        assert (await refused.next()).type is not aiohttp.WSMsgType.TEXT
+        calls._limit = room
+    async with served.stream(token) as stream:
+        assert await media_from(stream)
+
+
+async def test_a_version_that_could_not_be_loaded_is_tried_again() -> None:
+    pool, version = AgentPool(), (UUID(int=1), 1)
+    loading = asyncio.Event()
+
+    async def fails() -> AnsweringAgent:
+        await loading.wait()
+        raise ValueError("not today")
+
+    waiting = asyncio.create_task(pool.hold(version, fails))
+    await asyncio.sleep(0)
+    waiting.cancel()  # whoever called has hung up
+    loading.set()
+    await until(lambda: len(pool) == 0)
+    with pytest.raises(ValueError, match="not today"):
+        await pool.hold(version, fails)
+    assert len(pool) == 0
+
+
+async def test_calls_of_a_server_that_died_are_over(tmp_path: Path) -> None:
+    async with fresh_database() as url:
+        settings = Settings(database_url=url, **SETTINGS)
+        async with AsyncExitStack() as stack:
+            server = await Server.open(settings, tmp_path, stack)
+            served = Served(server, 0, await stack.enter_async_context(aiohttp.ClientSession()))
+            await served.set_up()
+            server_id = UUID((tmp_path / "server.id").read_text().strip())
+            for call_id, whose in ((1, server_id), (2, UUID(int=9))):
+                began = CallBegan(
+                    workspace_id=served.workspace_id,
+                    call_id=UUID(int=call_id),
+                    agent_id=None,
+                    agent_version=None,
+                    agent_name="Desk",
+                    carrier="twilio",
+                    carrier_call_id="CA1",
+                    direction="inbound",
+                    caller_number="",
+                    called_number="",
+                    started_at=server.plane.now(),
+                    server=whose,
+                )
+                server.sink.put(began)
+            await server.sink.flushed()
+        async with AsyncExitStack() as stack:
+            again = await Server.open(settings, tmp_path, stack)
+            plane = again.plane
+            async with asyncio.timeout(PATIENCE_S):
+                while True:
+                    async with plane.db.reading(PLATFORM) as db:
+                        rows = await db.fetch("SELECT status, end_reason FROM calls ORDER BY id")
+                    if rows[0]["status"] == "failed":
+                        break
+                    await asyncio.sleep(0.01)
+            assert [tuple(row) for row in rows] == [
+                ("failed", "server_lost"),
+                ("in_progress", None),
+            ]

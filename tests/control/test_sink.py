@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from control.call_facts import (
@@ -23,6 +25,7 @@ from control.db.migrate import migrate
 from control.sink import CallSink
 from control.spill import SEGMENT_BYTES, Spill
 from tests.support.postgres import Postgres, fresh_database
+from tests.support.waiting import until
 
 NOW = datetime(2026, 1, 20, 12, tzinfo=UTC)
 
@@ -95,6 +98,12 @@ async def database() -> AsyncIterator[Database]:
             yield opened
         finally:
             await opened.close()
+
+
+def dsn_of(database: Database) -> str:
+    """Of the database's owner."""
+    arguments: Any = database._pool._connect_args
+    return str(arguments[0])
 
 
 def put_all(sink: CallSink, facts: list[CallFact]) -> None:
@@ -196,4 +205,66 @@ def test_segments_come_back_in_order(tmp_path: Path) -> None:
 def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
     facts = call_facts(uuid4())
     lines = encode_facts(facts)
-    assert decode_facts(lines[:-10]) == (facts[:-1], 1)
+    found, wrong = decode_facts(lines[:-10])
+    assert found == facts[:-1]
+    assert lines.endswith(wrong[:-1] + lines[-10:])
+
+
+async def test_a_refusal_that_is_not_about_the_facts_condemns_none(
+    database: Database, tmp_path: Path
+) -> None:
+    facts = call_facts(await workspace(database))
+    owner = await asyncpg.connect(dsn_of(database))
+    await owner.execute("REVOKE INSERT ON calls FROM voicecore_api")
+    async with sinking(database, tmp_path) as sink:
+        put_all(sink, facts)
+        await until(lambda: bool(list(tmp_path.glob("*.jsonl"))))
+        await owner.execute("GRANT INSERT ON calls TO voicecore_api")
+        await sink.flushed()
+    await owner.close()
+    assert await counts(database) == {"calls": 1, "call_events": 5, "call_turns": 1}
+    assert not (tmp_path / "refused.txt").exists()
+
+
+async def test_a_disk_that_takes_nothing_for_a_while_stops_nothing(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = call_facts(await workspace(database))
+    owner = await asyncpg.connect(dsn_of(database))
+    await owner.execute("REVOKE INSERT ON calls FROM voicecore_api")
+    failures = []
+
+    def full(path: Path, *_: Any) -> Any:
+        failures.append(path)
+        raise OSError(28, "No space left on device")
+
+    async with sinking(database, tmp_path) as sink:
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, "open", full)
+            put_all(sink, facts)
+            await until(lambda: bool(failures))
+        await owner.execute("GRANT INSERT ON calls TO voicecore_api")
+        await sink.flushed()
+        assert not sink.dropped
+    await owner.close()
+    assert await counts(database) == {"calls": 1, "call_events": 5, "call_turns": 1}
+
+
+async def test_a_bug_does_not_end_the_sink(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = call_facts(await workspace(database))
+    failed = []
+
+    async def broken(sink: CallSink, batch: list[CallFact]) -> bool:
+        failed.append(batch)
+        sink._waiting.extendleft(reversed(batch))
+        raise RuntimeError("a bug")
+
+    async with sinking(database, tmp_path) as sink:
+        with monkeypatch.context() as patched:
+            patched.setattr(CallSink, "_taken", broken)
+            put_all(sink, facts)
+            await until(lambda: bool(failed))
+        await sink.flushed()
+    assert await counts(database) == {"calls": 1, "call_events": 5, "call_turns": 1}

@@ -23,7 +23,6 @@ MOST = 2_000_000_000
 _VALUES: Mapping[str, TypeAdapter[Any]] = {
     "default_tier": TypeAdapter(TierName),
     "invitation_days": TypeAdapter(Annotated[int, Field(ge=1, le=365, strict=True)]),
-    "recording_retention_days": TypeAdapter(Annotated[int, Field(ge=1, le=36_500, strict=True)]),
     "signup_enabled": TypeAdapter(Annotated[bool, Field(strict=True)]),
 }
 """What the settings may be; of others the kind of value stays what it is."""

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from control.api.shapes import Body, Shape
-from control.call_server import Route
+from control.call_server import Route, TooManyCalls
 from control.call_tickets import LIFETIME_MS
 from control.db import routing
 from control.http.access import MEMBER_MANAGES
@@ -67,10 +67,12 @@ async def test_agent_stream(
     if calls is None or agents is None or not calls.entrance.ready:
         raise Refused(AGENT_UNAVAILABLE)
     make = partial(agents.make, row["config"])
-    route = Route(workspace_id, agent_id, row["version"], make)
+    route = Route(workspace_id, agent_id, row["version"], make, row["max_concurrent_calls"])
     try:
         async with asyncio.timeout(LOADING_TIMEOUT_S):
             token, call_id = await calls.expect(route, is_test=True)
+    except TooManyCalls:
+        raise Refused(CONFLICT, details=[Invalid("agent_id", "too_many_calls")]) from None
     except TenantAgentError as error:
         details = [
             Invalid(".".join(("config", *map(str, one.path))), one.detail) for one in error.problems

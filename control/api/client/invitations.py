@@ -102,7 +102,11 @@ class AcceptedInvitation(Shape):
     refusals=(DUPLICATE_RESOURCE,),
 )
 async def invite_member(context: Context, workspace_id: UUID, body: NewInvitation) -> Answer:
-    """Invite somebody by e-mail. Who was invited before gets a new invitation for the old one."""
+    """Invite somebody by e-mail. Who was invited before gets a new invitation for the old one.
+
+    People invite, API keys do not."""
+    if context.bearer.person is None:
+        raise Refused(PERMISSION_DENIED)
     if not may_give(context.bearer.roles[workspace_id], body.role):
         raise Refused(PERMISSION_DENIED)
     workspace = await workspaces.by_id(context.db, workspace_id)
@@ -250,8 +254,7 @@ async def _count(context: Context, workspace_id: UUID, email: str) -> None:
 
 
 def _mail(context: Context, workspace: Row, invitation: Row, token: str) -> Mail:
-    bearer = context.bearer
-    inviter = bearer.name if bearer.person is not None and bearer.name else "Somebody"
+    inviter = context.bearer.name or "Somebody"
     text = _MAIL.format(
         inviter=_plain(inviter),
         workspace=_plain(workspace["name"]),

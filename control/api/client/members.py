@@ -1,12 +1,16 @@
-"""Who belongs to a workspace."""
+"""Who belongs to a workspace.
 
+People say who does, keys do not: a stolen key must not leave anybody behind when it is revoked.
+"""
+
+from collections.abc import Sequence
 from uuid import UUID
 
 from control.api.client.workspaces import Member, Role, member_of
 from control.api.shapes import Body, PortalPageQuery, Shape
-from control.db import members, workspaces
+from control.db import api_keys, members, workspaces
 from control.db.database import Row
-from control.http.access import MEMBER_ADMINISTERS, MEMBER_READS, may_give
+from control.http.access import MEMBER_ADMINISTERS, MEMBER_READS, MEMBER_ROLES, may_give
 from control.http.context import Context
 from control.http.endpoint import Answer, endpoint
 from control.http.errors import Refusal, Refused
@@ -54,7 +58,11 @@ async def list_members(context: Context, workspace_id: UUID, query: PortalPageQu
 async def update_member(
     context: Context, workspace_id: UUID, user_id: UUID, body: RoleChange
 ) -> Answer:
-    """Change a member's role. Nobody gives or takes a role above his own."""
+    """Change a member's role. Nobody gives or takes a role above his own, and no API key does.
+
+    The API keys that he has made and that may do more than his new role are revoked."""
+    if context.bearer.person is None:
+        raise Refused(PERMISSION_DENIED)
     before = await _locked(context, workspace_id, user_id)
     own = context.bearer.roles[workspace_id]
     if not may_give(own, before["role"]) or not may_give(own, body.role):
@@ -70,6 +78,8 @@ async def update_member(
         before={"role": before["role"]},
         after={"role": body.role},
     )
+    kept = [role for role in MEMBER_ROLES if may_give(body.role, role)]
+    await _revoke_keys(context, workspace_id, user_id, kept)
     return {"member": {**member_of(before), "role": body.role}}
 
 
@@ -81,8 +91,12 @@ async def update_member(
     refusals=(LAST_OWNER,),
 )
 async def remove_member(context: Context, workspace_id: UUID, user_id: UUID) -> Answer:
-    """Remove a member, or leave. Owners and admins remove others, of no role above their own."""
+    """Remove a member, or leave. Owners and admins remove others, of no role above their own.
+
+    The API keys that he has made are revoked. API keys remove nobody."""
     bearer = context.bearer
+    if bearer.person is None:
+        raise Refused(PERMISSION_DENIED)
     own = bearer.roles[workspace_id]
     leaves = bearer.person == user_id
     if not leaves and own not in MEMBER_ADMINISTERS.roles:
@@ -99,6 +113,7 @@ async def remove_member(context: Context, workspace_id: UUID, user_id: UUID) -> 
         workspace_id=workspace_id,
         before={"email": before["email"], "role": before["role"]},
     )
+    await _revoke_keys(context, workspace_id, user_id, ())
     return None
 
 
@@ -111,6 +126,22 @@ async def _locked(context: Context, workspace_id: UUID, user_id: UUID) -> Row:
     if row is None:
         raise Refused(RESOURCE_NOT_FOUND)
     return row
+
+
+async def _revoke_keys(
+    context: Context, workspace_id: UUID, user_id: UUID, kept_roles: Sequence[str]
+) -> None:
+    """Revoke what somebody has made, but for keys of these roles."""
+    for row in await api_keys.revoke_his(
+        context.db, workspace_id, user_id, kept_roles, context.now
+    ):
+        await context.write_down(
+            "api_key.revoked",
+            "api_key",
+            row["id"],
+            workspace_id=workspace_id,
+            before={name: row[name] for name in ("name", "prefix", "role", "created_by")},
+        )
 
 
 async def _keep_an_owner(context: Context, workspace_id: UUID, leaver: Row) -> None:

@@ -202,5 +202,4 @@ INSERT INTO tiers (
 INSERT INTO settings (key, value, description) VALUES
     ('default_tier', '"free"', 'The tier of a new workspace.'),
     ('signup_enabled', 'true', 'Whether people may sign up by themselves.'),
-    ('invitation_days', '7', 'How many days an invitation may be accepted.'),
-    ('recording_retention_days', '90', 'How many days recordings are kept.');
+    ('invitation_days', '7', 'How many days an invitation may be accepted.');

@@ -16,6 +16,7 @@ CREATE TABLE calls (
     ended_at timestamptz,
     duration_ms bigint NOT NULL DEFAULT 0,
     cost_micros bigint NOT NULL DEFAULT 0,
+    server uuid,
     files text NOT NULL DEFAULT '',
     has_recording boolean NOT NULL DEFAULT false,
     latency jsonb NOT NULL DEFAULT '{}',

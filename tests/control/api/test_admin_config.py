@@ -33,7 +33,7 @@ class TestSettings:
         answer = await api.put("/admin/config/settings", body, token)
         values = {one["key"]: one["value"] for one in answer.json["settings"]}
         assert (values["signup_enabled"], values["invitation_days"]) == (False, 3)
-        assert values["recording_retention_days"] == 90
+        assert values["default_tier"] == "starter"
         log = await api.run("SELECT details FROM audit_log")
         assert log[0]["details"]["before"]["invitation_days"] == 7
         made = await api.post("/workspaces", {"name": "x"}, (await api.person())[1])

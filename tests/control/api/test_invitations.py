@@ -107,6 +107,15 @@ class TestInviting:
         answer = await api.post(path(workspace), {**NEW, "role": given}, token)
         assert answer.status == status
 
+    async def test_a_key_invites_nobody(self, api: Api) -> None:
+        workspace, token = await owned(api)
+        body = {"name": "A key", "role": "admin"}
+        key = (await api.post(f"/workspaces/{workspace}/api-keys", body, token)).json["key"]
+        answer = await api.post(path(workspace), NEW, key)
+        assert (answer.status, answer.code) == (403, "PERMISSION_DENIED")
+        assert await mails(api) == []
+        assert await api.run("SELECT 1 FROM invitations") == []
+
     @pytest.mark.parametrize(
         ("fields", "wrong"),
         [

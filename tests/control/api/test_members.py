@@ -171,3 +171,83 @@ class TestTheLastOwner:
             leaving = asyncio.create_task(api.delete(path(workspace, owner), token))
             await db.execute("DELETE FROM members WHERE user_id = $1", other)
         assert (await leaving).code == "CONFLICT"
+
+
+class TestKeys:
+    @staticmethod
+    async def keys(api: Api, workspace: UUID, token: str) -> dict[str, str]:
+        """New keys, by role."""
+        made = {}
+        for role in ("admin", "manager", "member"):
+            body = {"name": f"A key: {role}", "role": role}
+            answer = await api.post(f"/workspaces/{workspace}/api-keys", body, token)
+            made[role] = answer.json["key"]
+        return made
+
+    @staticmethod
+    async def good(api: Api, workspace: UUID, keys: dict[str, str]) -> list[str]:
+        """The roles of those that are good still."""
+        answers = {role: await api.get(path(workspace), key) for role, key in keys.items()}
+        assert {answer.status for answer in answers.values()} <= {200, 401}
+        return [role for role, answer in answers.items() if answer.status == 200]
+
+    async def test_a_key_changes_and_removes_nobody(self, api: Api) -> None:
+        owner, token = await api.person()
+        workspace = await api.workspace(owner)
+        key = (await self.keys(api, workspace, token))["admin"]
+        user_id, _ = await api.member(workspace, "member")
+        for answer in (
+            await api.put(path(workspace, user_id), {"role": "manager"}, key),
+            await api.delete(path(workspace, user_id), key),
+            await api.delete(path(workspace, uuid4()), key),
+        ):
+            assert (answer.status, answer.code) == (403, "PERMISSION_DENIED")
+        listed = (await api.get(path(workspace), key)).json["members"]
+        assert [one["role"] for one in listed] == ["owner", "member"]
+
+    @pytest.mark.parametrize(
+        ("role", "kept"),
+        [
+            ("owner", ["admin", "manager", "member"]),
+            ("admin", ["admin", "manager", "member"]),
+            ("manager", ["manager", "member"]),
+            ("member", ["member"]),
+        ],
+    )
+    async def test_who_is_less_has_no_keys_that_are_more(
+        self, api: Api, role: str, kept: list[str]
+    ) -> None:
+        owner, token = await api.person()
+        workspace = await api.workspace(owner)
+        user_id, his_token = await api.member(workspace, "admin")
+        own, his = [await self.keys(api, workspace, one) for one in (token, his_token)]
+        answer = await api.put(path(workspace, user_id), {"role": role}, token)
+        assert answer.status == 200
+        assert await self.good(api, workspace, his) == kept
+        assert len(await self.good(api, workspace, own)) == 3
+
+    @pytest.mark.parametrize("leaves", [True, False])
+    async def test_who_is_gone_has_none(self, api: Api, leaves: bool) -> None:
+        owner, token = await api.person()
+        workspace = await api.workspace(owner)
+        user_id, his_token = await api.member(workspace, "admin")
+        elsewhere = await api.workspace(user_id)
+        own, his = [await self.keys(api, workspace, one) for one in (token, his_token)]
+        others = await self.keys(api, elsewhere, his_token)
+        answer = await api.delete(path(workspace, user_id), his_token if leaves else token)
+        assert answer.status == 204
+        assert await self.good(api, workspace, his) == []
+        assert len(await self.good(api, workspace, own)) == 3
+        assert len(await self.good(api, elsewhere, others)) == 3
+        log = await api.run("SELECT details FROM audit_log WHERE action = 'api_key.revoked'")
+        roles = {row["details"]["before"]["role"] for row in log}
+        assert (len(log), roles) == (3, {"admin", "manager", "member"})
+        assert not any(key in str([dict(row) for row in log]) for key in his.values())
+
+    async def test_what_is_refused_revokes_none(self, api: Api) -> None:
+        owner, token = await api.person()
+        workspace = await api.workspace(owner)
+        keys = await self.keys(api, workspace, token)
+        assert (await api.delete(path(workspace, owner), token)).status == 409
+        assert (await api.put(path(workspace, owner), {"role": "member"}, token)).status == 409
+        assert len(await self.good(api, workspace, keys)) == 3

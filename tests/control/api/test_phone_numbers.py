@@ -86,6 +86,26 @@ class TestRegistering:
         assert (await api.get(theirs, their_token)).json == {"phone_numbers": []}
 
 
+class TestFreeing:
+    @pytest.mark.parametrize("who", ["owner", "admin", "client"])
+    async def test_a_deleted_workspaces_numbers_are_the_next_ones(self, api: Api, who: str) -> None:
+        workspace_id, path, token = await workspace(api)
+        _, others, other_token = await workspace(api)
+        agent = await api.post(f"/workspaces/{workspace_id}/agents", AGENT, token)
+        made = (await api.post(path, NEW, token)).json["phone_number"]
+        await api.put(f"{path}/{made['id']}", {"agent_id": agent.json["agent"]["id"]}, token)
+        await api.post(others, {"phone_number": "+447700900123"}, other_token)
+        (row,) = await api.run("SELECT number FROM workspaces WHERE id = $1", workspace_id)
+        place, deleter = {
+            "owner": (f"/workspaces/{workspace_id}", token),
+            "admin": (f"/admin/workspaces/{workspace_id}", await api.admin()),
+            "client": (f"/api/v1/customers/{row['number']}", await api.oauth()),
+        }[who]
+        assert (await api.delete(place, deleter)).status == 204
+        assert (await api.post(others, NEW, other_token)).status == 201
+        assert len((await api.get(others, other_token)).json["phone_numbers"]) == 2
+
+
 class TestChanging:
     async def test_who_answers(self, api: Api) -> None:
         workspace_id, path, token = await workspace(api)
