@@ -80,6 +80,11 @@ class AgentPool:
             self._background.add(task)
             task.add_done_callback(self._background.discard)
 
+    async def warmed(self, timeout_s: float) -> None:
+        """Wait until what is being loaded beforehand is, or could not be."""
+        if self._background:
+            await asyncio.wait(self._background, timeout=timeout_s)
+
     async def _warm(self, version: Version, make: Make) -> None:
         try:
             await self.hold(version, make)

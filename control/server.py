@@ -33,6 +33,8 @@ from control.settings import Settings
 from control.sink import CallSink
 from voicecore.tools.http import HttpToolRunner
 
+LOADING_TIMEOUT_S = 120.0
+"""Agents that are not loaded by then are loaded by their first calls."""
 CALLS_CONNECTIONS = 3
 """To the database, for what calls leave and for carriers' webhooks."""
 
@@ -102,17 +104,20 @@ class Server:
         return cls(plane, calls, sink, maker, app)
 
     async def listen(self, host: str, port: int) -> int:
-        """Take connections, and begin to load the agents that answer numbers; returns the port,
-        which is a free one for 0.
+        """Take connections, load the agents that answer numbers, and then take calls; returns the
+        port, which is a free one for 0.
 
         :raises OSError: the address cannot be listened on."""
         bound = await self._port.open(host, port)
-        self.calls.start()
         async with self.plane.db.transaction(PLATFORM) as db:
             rows = await routing.live(db, MOST_IDLE)
         for row in rows:
             make = partial(self._maker.make, row["config"])
             self.calls.pool.warm((row["agent_id"], row["version"]), make)
+        if rows:
+            log.info("loading agents", count=len(rows), port=bound)
+        await self.calls.pool.warmed(LOADING_TIMEOUT_S)
+        self.calls.start()
         return bound
 
     async def stop(self, drain_timeout_s: float) -> None:

@@ -14,7 +14,7 @@ from control.api.shapes import Shape
 from control.auth import tokens
 from control.db import accounts
 from control.db.database import Row
-from control.http.access import PUBLIC, SCOPES
+from control.http.access import PUBLIC, SCOPES, has_scope
 from control.http.context import Context
 from control.http.endpoint import Answer, Raw, endpoint
 from control.http.form import Form
@@ -197,8 +197,8 @@ def _basic(encoded: str) -> tuple[str, str]:
 
 def _scopes(asked: str, allowed: list[str]) -> tuple[str, ...]:
     wanted = asked.split() or [scope for scope in allowed if scope != "admin"] or allowed
-    if not set(wanted) <= set(allowed):
-        raise OAuthError("invalid_scope", "The client may not have this scope")
+    if not all(scope in SCOPES and has_scope(tuple(allowed), scope) for scope in wanted):
+        raise OAuthError("invalid_scope", f"The client may ask for: {' '.join(allowed)}")
     return tuple(scope for scope in SCOPES if scope in wanted)
 
 

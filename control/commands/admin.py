@@ -41,6 +41,9 @@ def add_parser(
 
 
 def run(args: argparse.Namespace) -> int:
+    from pydantic import TypeAdapter, ValidationError
+
+    from control.api.shapes import Email
     from control.auth.passwords import weakness
 
     password = args.password or os.environ.get("VOICECORE_ADMIN_PASSWORD", "")
@@ -51,6 +54,12 @@ def run(args: argparse.Namespace) -> int:
         password = getpass.getpass("password: ")
     if problem := weakness(password):
         print(f"the password {problem}", file=sys.stderr)
+        return 2
+
+    try:
+        TypeAdapter(Email).validate_python(args.email)
+    except ValidationError:
+        print(f"--email {args.email}: this is no e-mail address", file=sys.stderr)
         return 2
 
     async def work(settings: Settings, url: str, data_dir: Path) -> int:

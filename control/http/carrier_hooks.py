@@ -37,7 +37,12 @@ LOADING_TIMEOUT_S = 12.0
 REST_TIMEOUT_S = 5.0
 
 BAD_SIGNATURE = Refusal(403, "BAD_SIGNATURE", "The carrier's signature is missing or wrong")
-NOT_SET_UP = Refusal(403, "CARRIER_NOT_SET_UP", "There is no key to check this carrier by")
+NOT_SET_UP = Refusal(
+    403,
+    "CARRIER_NOT_SET_UP",
+    "There is no key to check this carrier by: VOICECORE_TWILIO_AUTH_TOKEN or "
+    "VOICECORE_TELNYX_PUBLIC_KEY, and VOICECORE_TELNYX_API_KEY for Call Control",
+)
 BAD_WEBHOOK = Refusal(400, "BAD_WEBHOOK", "The request is no carrier's webhook")
 UNAVAILABLE = Refusal(503, "UNAVAILABLE", "No call is taken now")
 
@@ -108,6 +113,7 @@ class CarrierHooks:
         if not secret:
             if settings.allow_unsigned_webhooks:
                 return
+            log.warning("request refused", code="carrier_not_set_up", carrier=kind.name)
             raise Refused(NOT_SET_UP)
         public = settings.public_url or f"{request.scheme}://{request.host}"
         signed = SignedRequest(public.rstrip("/") + request.raw_path, headers, body)

@@ -3,12 +3,12 @@
 People say who does, keys do not: a stolen key must not leave anybody behind when it is revoked.
 """
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from control.api.client.workspaces import Member, Role, member_of
+from control.api.lost_keys import revoke_keys
 from control.api.shapes import Body, PortalPageQuery, Shape
-from control.db import api_keys, members, workspaces
+from control.db import members, workspaces
 from control.db.database import Row
 from control.http.access import MEMBER_ADMINISTERS, MEMBER_READS, MEMBER_ROLES, may_give
 from control.http.context import Context
@@ -79,7 +79,7 @@ async def update_member(
         after={"role": body.role},
     )
     kept = [role for role in MEMBER_ROLES if may_give(body.role, role)]
-    await _revoke_keys(context, workspace_id, user_id, kept)
+    await revoke_keys(context, workspace_id, user_id, kept)
     return {"member": {**member_of(before), "role": body.role}}
 
 
@@ -113,7 +113,7 @@ async def remove_member(context: Context, workspace_id: UUID, user_id: UUID) -> 
         workspace_id=workspace_id,
         before={"email": before["email"], "role": before["role"]},
     )
-    await _revoke_keys(context, workspace_id, user_id, ())
+    await revoke_keys(context, workspace_id, user_id, ())
     return None
 
 
@@ -126,22 +126,6 @@ async def _locked(context: Context, workspace_id: UUID, user_id: UUID) -> Row:
     if row is None:
         raise Refused(RESOURCE_NOT_FOUND)
     return row
-
-
-async def _revoke_keys(
-    context: Context, workspace_id: UUID, user_id: UUID, kept_roles: Sequence[str]
-) -> None:
-    """Revoke what somebody has made, but for keys of these roles."""
-    for row in await api_keys.revoke_his(
-        context.db, workspace_id, user_id, kept_roles, context.now
-    ):
-        await context.write_down(
-            "api_key.revoked",
-            "api_key",
-            row["id"],
-            workspace_id=workspace_id,
-            before={name: row[name] for name in ("name", "prefix", "role", "created_by")},
-        )
 
 
 async def _keep_an_owner(context: Context, workspace_id: UUID, leaver: Row) -> None:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
+from control.api.lost_keys import revoke_keys
 from control.api.sapien.tenancy import (
     ADMINS,
     CHANGE_REFUSALS,
@@ -28,7 +29,13 @@ from control.api.shapes import Id, given
 from control.auth import tokens
 from control.db import customer_users
 from control.db.database import Row
-from control.http.access import OAUTH_ADMINISTERS, OAUTH_READS, OAUTH_WRITES
+from control.http.access import (
+    MEMBER_ROLES,
+    OAUTH_ADMINISTERS,
+    OAUTH_READS,
+    OAUTH_WRITES,
+    may_give,
+)
 from control.http.context import Context
 from control.http.endpoint import Answer, endpoint
 from control.http.errors import Refused
@@ -113,6 +120,9 @@ async def update_user(context: Context, user_id: Id, body: UserChange) -> Answer
         role=fields.get("role"),
         settings=_merged(row["settings"], fields.get("settings")),
     )
+    if (role := fields.get("role")) is not None:
+        kept = [one for one in MEMBER_ROLES if may_give(role, one)]
+        await revoke_keys(context, row["workspace_id"], row["user_id"], kept)
     if "extension" in fields:
         name = _name_of({**user_of(row), **_present(fields)})
         whose = (row["workspace_id"], row["user_id"])
@@ -149,6 +159,7 @@ async def delete_user(context: Context, user_id: Id) -> Answer:
         context.db, workspace_id, person
     ):
         raise Refused(CONFLICT)
+    await revoke_keys(context, workspace_id, person, ())
     if await customer_users.is_managed(context.db, person, workspace_id):
         await customer_users.delete_person(context.db, person)
     else:

@@ -242,3 +242,28 @@ class TestRoles:
         assert (await api.get("/api/v1/users", its_own)).status == 200
         made = await api.post("/api/v1/users", new_user(number), await api.oauth())
         assert made.status == 201
+
+
+async def test_a_user_who_goes_or_may_less_leaves_no_key_that_does_more(api: Api) -> None:
+    owner, _ = await api.person()
+    workspace_id = await api.workspace(owner)
+    _, admin = await api.member(workspace_id, "admin")
+    client = await api.oauth()
+
+    async def key(role: str) -> str:
+        path = f"/workspaces/{workspace_id}/api-keys"
+        answer = await api.post(path, {"name": role, "role": role}, admin)
+        return str(answer.json["key"])
+
+    keys = {role: await key(role) for role in ("admin", "member")}
+    listed = (await api.get("/api/v1/users?role=admin", client)).json["data"]
+    (number,) = [one["id"] for one in listed if one["email"].startswith("someone")][-1:]
+
+    async def works(role: str) -> bool:
+        return (await api.get(f"/workspaces/{workspace_id}/calls", keys[role])).status == 200
+
+    assert await works("admin")
+    assert (await api.put(f"/api/v1/users/{number}", {"role": "user"}, client)).status == 200
+    assert (await works("admin"), await works("member")) == (False, True)
+    assert (await api.delete(f"/api/v1/users/{number}", client)).status == 204
+    assert not await works("member")
