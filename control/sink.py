@@ -100,9 +100,10 @@ class CallSink:
                 if not await self._taken([self._waiting.popleft() for _ in range(most)]):
                     break
             if not self._spill.empty and not await self._brought_home():
-                if self._stopping:
+                if not self._stopping:
+                    await asyncio.sleep(RETRY_S)
+                elif not self._waiting:  # more may have come meanwhile
                     return
-                await asyncio.sleep(RETRY_S)
 
     async def _taken(self, batch: list[CallFact]) -> bool:
         """Into the database, if nothing older is on disk; else onto the disk. False: neither."""

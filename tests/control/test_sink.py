@@ -268,3 +268,26 @@ async def test_a_bug_does_not_end_the_sink(
             await until(lambda: bool(failed))
         await sink.flushed()
     assert await counts(database) == {"calls": 1, "call_events": 5, "call_turns": 1}
+
+
+async def test_what_comes_while_the_database_is_tried_for_the_last_time_is_kept(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = call_facts(await workspace(database))
+    Spill(tmp_path).append(encode_facts(facts[:1]))
+    tries = []
+
+    async def away(sink: CallSink) -> bool:
+        if not tries:
+            put_all(sink, facts[1:])
+            sink._stopping = True
+        tries.append(len(sink._waiting))
+        return False
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CallSink, "_brought_home", away)
+        async with sinking(database, tmp_path):
+            await until(lambda: bool(tries))
+    async with sinking(database, tmp_path) as sink:
+        await sink.flushed()
+    assert await counts(database) == {"calls": 1, "call_events": 5, "call_turns": 1}
