@@ -11,9 +11,7 @@ from uuid import UUID
 
 import structlog
 
-from control.tenant_agents import TenantAgentError
 from media.audio.format import MULAW_8K
-from voicecore.adapters.registry import VendorConfigError
 from voicecore.answering import AnsweringAgent
 from voicecore.providers.errors import VendorError
 
@@ -86,10 +84,9 @@ class AgentPool:
             await asyncio.wait(self._background, timeout=timeout_s)
 
     async def _warm(self, version: Version, make: Make) -> None:
-        try:
-            await self.hold(version, make)
-        except (VendorError, VendorConfigError, TenantAgentError) as error:
-            log.warning("an agent cannot be loaded", agent_id=str(version[0]), error=str(error))
+        (held,) = await asyncio.gather(self.hold(version, make), return_exceptions=True)
+        if isinstance(held, BaseException):
+            log.warning("an agent cannot be loaded", agent_id=str(version[0]), error=repr(held))
             return
         log.info("agent loaded", agent_id=str(version[0]), version=version[1])
         self.release(version)

@@ -30,7 +30,6 @@ from voicecore.tools.http import HttpToolRunner
 
 log = structlog.get_logger("control.call_server")
 
-
 MOST_TESTS = 3
 """Streams of a workspace's that are tests, on their way or live."""
 
@@ -51,7 +50,7 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class CallServer:
-    """Starts with ``open``; ``stop`` lets the live calls end."""
+    """Takes calls from ``start`` on; ``stop`` lets the live ones end."""
 
     def __init__(
         self,
@@ -107,7 +106,13 @@ class CallServer:
         :raises VendorError: one of its vendors cannot work.
         :raises Exception: whatever the route's ``make`` raises."""
         self._check_room(route, is_test=is_test)
-        agent = await self.pool.hold((route.agent_id, route.agent_version), route.make)
+        version = (route.agent_id, route.agent_version)
+        agent = await self.pool.hold(version, route.make)
+        try:
+            self._check_room(route, is_test=is_test)  # others came while it was loaded
+        except TooManyCalls:
+            self.pool.release(version)
+            raise
         now_ms = self._clock.now_ms()
         ticket = Ticket(
             call_id=uuid4(),

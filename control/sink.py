@@ -60,8 +60,11 @@ class CallSink:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the sink has failed", code="sink_failed", exc_info=error)
             if not self._stopping:
-                loop = asyncio.get_running_loop()
-                loop.call_later(RETRY_S, self.start)
+                asyncio.get_running_loop().call_later(RETRY_S, self._start_again)
+
+    def _start_again(self) -> None:
+        if not self._stopping:
+            self.start()
 
     def put(self, fact: CallFact) -> None:
         """Have it written, soon. Returns at once."""
@@ -80,6 +83,10 @@ class CallSink:
         self._something.set()
         if self._task is not None:
             await asyncio.wait([self._task])
+        if self._waiting:  # a bug ended the task
+            batch = list(self._waiting)
+            self._waiting.clear()
+            await self._spilled(batch)
 
     async def flushed(self) -> None:
         """Wait until everything is in the database."""
@@ -109,6 +116,9 @@ class CallSink:
         """Into the database, if nothing older is on disk; else onto the disk. False: neither."""
         if self._spill.empty and await self._written(batch):
             return True
+        return await self._spilled(batch)
+
+    async def _spilled(self, batch: list[CallFact]) -> bool:
         try:
             await asyncio.to_thread(self._spill.append, encode_facts(batch))
         except OSError as error:

@@ -2,14 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from control.db.database import Connection, Row
+from control.db.pages import After, filters_of, page, total
 
-# Each filter that is set is a condition of its own, for which there may be an index.
 _CONDITIONS = {
     "admin_id": "actor_kind = 'admin' AND actor_id = {}",
     "action": "action = {}",
@@ -31,40 +30,14 @@ class Wanted(msgspec.Struct, frozen=True):
     since: datetime | None
     until: datetime | None
 
-    @property
-    def filters(self) -> tuple[list[str], list[Any]]:
-        """The conditions, and their values."""
-        conditions, values = ["true"], []
-        for name, condition in _CONDITIONS.items():
-            if (value := getattr(self, name)) is not None:
-                values.append(value)
-                conditions.append(condition.format(f"${len(values)}"))
-        return conditions, values
-
 
 async def find(
-    db: Connection,
-    wanted: Wanted,
-    *,
-    after: tuple[datetime, int] | None,
-    limit: int,
-    offset: int,
+    db: Connection, wanted: Wanted, *, after: After | None, limit: int, offset: int
 ) -> Sequence[Row]:
     """The newest first; ``after`` is the time and id of the entry that they come behind."""
-    conditions, values = wanted.filters
-    if after is not None:
-        values += after
-        conditions.append(_AFTER.format(f"${len(values) - 1}", f"${len(values)}"))
-    values += (limit, offset)
-    statement = _LIST.format(
-        conditions=" AND ".join(conditions),
-        limit=f"${len(values) - 1}",
-        offset=f"${len(values)}",
-    )
-    return await db.fetch(statement, *values)
+    filters = filters_of(_CONDITIONS, wanted)
+    return await page(db, _LIST, filters, behind=_AFTER, after=after, limit=limit, offset=offset)
 
 
 async def count(db: Connection, wanted: Wanted) -> int:
-    conditions, values = wanted.filters
-    statement = _COUNT.format(conditions=" AND ".join(conditions))
-    return int(await db.fetchval(statement, *values))
+    return await total(db, _COUNT, filters_of(_CONDITIONS, wanted))

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any
 from uuid import UUID
 
 import msgspec
 
 from control.db.database import Connection, Row
+from control.db.pages import After, filters_of, page, total
 
-# Each filter that is set is a condition of its own: of "$1 IS NULL OR ..." the planner makes a scan
-# of everything.
 _CONDITIONS = {
     "workspace_id": "calls.workspace_id = {}",
     "agent_id": "calls.agent_id = {}",
@@ -58,38 +56,13 @@ class Wanted(msgspec.Struct, frozen=True):
     since: datetime | None = None
     until: datetime | None = None
 
-    @property
-    def filters(self) -> tuple[list[str], list[Any]]:
-        """The conditions, and their values."""
-        conditions, values = [], []
-        for name, condition in _CONDITIONS.items():
-            value = getattr(self, name)
-            if value is not None:
-                values.append(value)
-                conditions.append(condition.format(f"${len(values)}"))
-        return conditions, values
-
 
 async def find(
-    db: Connection,
-    wanted: Wanted,
-    *,
-    after: tuple[datetime, int] | None,
-    limit: int,
-    offset: int,
+    db: Connection, wanted: Wanted, *, after: After | None, limit: int, offset: int
 ) -> Sequence[Row]:
     """The newest first; ``after`` is the time and number of the call that they come behind."""
-    conditions, values = wanted.filters
-    if after is not None:
-        values += after
-        conditions.append(_AFTER.format(f"${len(values) - 1}", f"${len(values)}"))
-    values += (limit, offset)
-    statement = _LIST.format(
-        conditions=" AND ".join(conditions) or "true",
-        limit=f"${len(values) - 1}",
-        offset=f"${len(values)}",
-    )
-    return await db.fetch(statement, *values)
+    filters = filters_of(_CONDITIONS, wanted)
+    return await page(db, _LIST, filters, behind=_AFTER, after=after, limit=limit, offset=offset)
 
 
 async def count(db: Connection, wanted: Wanted) -> int:
@@ -123,9 +96,7 @@ def _midnight(day: date | None) -> datetime:
 
 
 async def _counted(db: Connection, wanted: Wanted) -> int:
-    conditions, values = wanted.filters
-    statement = _COUNT.format(conditions=" AND ".join(conditions) or "true")
-    return int(await db.fetchval(statement, *values))
+    return await total(db, _COUNT, filters_of(_CONDITIONS, wanted))
 
 
 async def _counted_by_day(

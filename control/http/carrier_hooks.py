@@ -27,13 +27,15 @@ from control.tenant_agents import TenantAgentError
 from media.carriers import CARRIERS, CarrierKind
 from media.carriers.answer import AnswerDocument, StreamRequest
 from media.carriers.kind import SignedRequest
-from media.carriers.telnyx import answer_call
+from media.carriers.rest import RestRequest
+from media.carriers.telnyx import answer_call, outbound_format, reject_call
 from voicecore.adapters.registry import VendorConfigError
 from voicecore.providers.errors import VendorError
 
 BODY_LIMIT_BYTES = 64 * 1024
-LOADING_TIMEOUT_S = 12.0
+INBOUND_TIMEOUT_S = 13.0
 """Carriers wait some 15 s for the answer; then they try the number's fallback."""
+LOADING_TIMEOUT_S = 10.0
 REST_TIMEOUT_S = 5.0
 
 BAD_SIGNATURE = Refusal(403, "BAD_SIGNATURE", "The carrier's signature is missing or wrong")
@@ -63,6 +65,10 @@ class Incoming(msgspec.Struct, frozen=True):
     """Of a Telnyx Call Control call: answered by REST."""
     event_id: str = ""
 
+    def command_id(self, action: str) -> str:
+        """The same for each copy of a webhook: Telnyx ignores a command that it has seen."""
+        return f"{action}-{self.event_id}"[:128] if self.event_id else ""
+
 
 class CarrierHooks:
     """The webhooks' handlers."""
@@ -80,6 +86,14 @@ class CarrierHooks:
 
     async def inbound(self, request: web.Request) -> web.StreamResponse:
         """Answer the call with its number's agent, or have it rejected."""
+        try:
+            async with asyncio.timeout(INBOUND_TIMEOUT_S):
+                return await self._inbound(request)
+        except TimeoutError as error:
+            log.error("a webhook was not answered in time", code="webhook_late")
+            raise Refused(UNAVAILABLE, headers={"Retry-After": "5"}) from error
+
+    async def _inbound(self, request: web.Request) -> web.StreamResponse:
         body = await read_body(request, BODY_LIMIT_BYTES)
         headers = {name.lower(): value for name, value in request.headers.items()}
         kind = _kind_of(headers)
@@ -99,10 +113,10 @@ class CarrierHooks:
             log.warning("call rejected", code="too_many_calls", request_id=request_id_of(request))
             return await self._rejected(incoming)
         url = stream_url(self._plane.settings.public_url, request.host, kind, token)
-        if incoming.control_id:
-            await self._send_to_telnyx(incoming, url)
-            return web.Response(status=200)
         options = entrance.carrier_options.get(kind.name, {})
+        if incoming.control_id:
+            await self._send_to_telnyx(_answer(incoming, url, options))
+            return web.Response(status=200)
         return _document(kind.answer(StreamRequest(url, {"token": token}), options))
 
     def _check_signature(
@@ -159,16 +173,17 @@ class CarrierHooks:
         return token
 
     async def _rejected(self, incoming: Incoming) -> web.Response:
-        if incoming.control_id:  # unanswered, it rings until the carrier gives up
+        if incoming.control_id:
+            command_id = incoming.command_id("reject")
+            await self._send_to_telnyx(reject_call(incoming.control_id, command_id=command_id))
             return web.Response(status=200)
         return _document(REJECT)
 
-    async def _send_to_telnyx(self, incoming: Incoming, url: str) -> None:
+    async def _send_to_telnyx(self, wanted: RestRequest) -> None:
         settings = self._plane.settings
         key = settings.telnyx_api_key.get_secret_value()
         if not key:
             raise Refused(NOT_SET_UP)
-        wanted = answer_call(incoming.control_id, url, command_id=incoming.event_id[:128])
         timeout = aiohttp.ClientTimeout(total=REST_TIMEOUT_S)
         target = wanted.url.replace("https://api.telnyx.com", settings.telnyx_api_url, 1)
         headers = {"Authorization": f"Bearer {key}", "Content-Type": wanted.content_type}
@@ -184,6 +199,17 @@ class CarrierHooks:
         if status >= 300:
             log.error("telnyx refuses to answer", status=status)
             raise Refused(UNAVAILABLE)
+
+
+def _answer(incoming: Incoming, url: str, options: Mapping[str, str]) -> RestRequest:
+    """:raises Refused: the codec that is set cannot be asked for so."""
+    command_id = incoming.command_id("answer")
+    try:
+        outbound = outbound_format(options)
+        return answer_call(incoming.control_id, url, outbound, command_id=command_id)
+    except ValueError as error:
+        log.error("a call cannot be answered", code="telnyx_codec", error=str(error))
+        raise Refused(UNAVAILABLE) from error
 
 
 def stream_url(public_url: str, host: str, kind: CarrierKind, token: str) -> str:

@@ -58,7 +58,7 @@ def handler_of(plane: Plane, endpoint: Endpoint) -> HttpHandler:
         except AWAY as error:
             if isinstance(error, ClientConnectionResetError):  # the peer is gone
                 raise
-            log.error("the database does not answer", code="database_away", error=str(error))
+            log.error("the database does not answer", code="database_away", exc_info=error)
             raise Refused(SERVICE_UNAVAILABLE) from error
 
     async def answered(request: web.Request) -> web.StreamResponse:

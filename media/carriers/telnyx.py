@@ -213,6 +213,21 @@ def answer_call(
     return _action(call_control_id, "answer", body, command_id)
 
 
+def reject_call(call_control_id: str, *, command_id: str = "") -> RestRequest:
+    """Refuse a call that was not answered: the caller hears it at once, and nobody pays."""
+    return _action(call_control_id, "reject", {"cause": "CALL_REJECTED"}, command_id)
+
+
+def outbound_format(settings: Mapping[str, str] = {}, /) -> AudioFormat:
+    """What the codec of these settings sends; a call is to be answered with the same.
+
+    :raises ValueError: ``inbound``, which is not known beforehand."""
+    chosen = choose(settings, _OPTIONS)["outbound_codec"]
+    if chosen == "inbound":
+        raise ValueError("outbound_codec must name a codec: inbound's is not known beforehand")
+    return _CODECS[chosen]
+
+
 def streaming_start(
     call_control_id: str,
     request: StreamRequest,
@@ -291,11 +306,8 @@ def _action(
 
 
 def _answer(request: StreamRequest, settings: Mapping[str, str]) -> AnswerDocument:
-    chosen = choose(settings, _OPTIONS)["outbound_codec"]
-    if chosen == "inbound":
-        raise ValueError("outbound_codec must name a codec: inbound's is not known beforehand")
     # Closing the socket is how the server hangs up: Telnyx must not open it again.
-    return texml(request, _CODECS[chosen], reconnect=False)
+    return texml(request, outbound_format(settings), reconnect=False)
 
 
 KIND = CarrierKind(

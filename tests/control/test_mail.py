@@ -273,15 +273,20 @@ class TestRetrying:
     async def test_nobody_listens(self) -> None:
         async with smtp_server(Inbox()) as port:
             pass
-        async with mailer_of(smtp_post(port)) as mailer:
-            mailer.send(HELLO)
-            await mailer.flush()
+        with structlog.testing.capture_logs() as logs:
+            async with mailer_of(smtp_post(port)) as mailer:
+                mailer.send(HELLO)
+                await mailer.flush()
+        codes = [one["code"] for one in logs]
+        assert codes == ["mail_refused"] * mail_module.ATTEMPTS + ["mail_given_up"]
 
     async def test_more_than_can_wait_are_dropped(self) -> None:
         mailer = Mailer(smtp_post(1))
-        for _ in range(mail_module.MOST_WAITING + 10):
-            mailer.send(HELLO)
+        with structlog.testing.capture_logs() as logs:
+            for _ in range(mail_module.MOST_WAITING + 10):
+                mailer.send(HELLO)
         await mailer.stop()
+        assert [one["code"] for one in logs] == ["too_many_mails"] * 10
 
 
 class TestFiles:

@@ -236,6 +236,12 @@ async def test_a_workspace_has_no_more_calls_than_it_may(served: Served) -> None
         assert "<Reject" in (await served.webhook())[1]
 
 
+async def test_those_who_ask_at_once_get_no_more_either(served: Served) -> None:
+    """The agent is loaded by the first; all of them wait for it."""
+    answers = await asyncio.gather(*(served.webhook() for _ in range(6)))
+    assert sorted("<Reject" in document for _, document in answers) == [False] * 2 + [True] * 4
+
+
 async def test_a_stream_that_is_refused_keeps_its_token(served: Served) -> None:
     """A server that is full, or shutting down, refuses streams that are let in otherwise."""
     token = token_in((await served.webhook())[1])

@@ -291,3 +291,23 @@ async def test_what_comes_while_the_database_is_tried_for_the_last_time_is_kept(
     async with sinking(database, tmp_path) as sink:
         await sink.flushed()
     assert await counts(database) == {"calls": 1, "call_events": 5, "call_turns": 1}
+
+
+async def test_what_a_bug_left_behind_is_on_disk_when_it_ends(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = call_facts(await workspace(database))
+
+    async def broken(sink: CallSink, batch: list[CallFact]) -> bool:
+        sink._waiting.extendleft(reversed(batch))
+        raise RuntimeError("a bug")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CallSink, "_taken", broken)
+        sink = CallSink(database, tmp_path)
+        sink.start()
+        put_all(sink, facts)
+        await sink.stop()
+    async with sinking(database, tmp_path) as again:
+        await again.flushed()
+    assert await counts(database) == {"calls": 1, "call_events": 5, "call_turns": 1}

@@ -26,6 +26,8 @@ from media.carriers.telnyx import (
     answer_call,
     hang_up,
     make_codec,
+    outbound_format,
+    reject_call,
     streaming_start,
     texml,
 )
@@ -325,6 +327,23 @@ class TestStartingAStream:
     def test_a_format_telnyx_does_not_take(self):
         with pytest.raises(ValueError):
             texml(self.REQUEST, L16_8K)
+
+
+def test_reject():
+    request = reject_call(CALL, command_id="c-2")
+    assert request.url == f"https://api.telnyx.com/v2/calls/{CALL}/actions/reject"
+    assert json.loads(request.body) == {"cause": "CALL_REJECTED", "command_id": "c-2"}
+
+
+def test_what_is_sent_is_what_the_setting_names():
+    assert [outbound_format({"outbound_codec": name}) for name in ("PCMU", "PCMA", "L16")] == [
+        MULAW_8K,
+        ALAW_8K,
+        L16_16K,
+    ]
+    assert outbound_format() == MULAW_8K
+    with pytest.raises(ValueError):
+        outbound_format({"outbound_codec": "inbound"})
 
 
 def test_hang_up():
