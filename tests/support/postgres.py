@@ -4,7 +4,9 @@ import asyncio
 import atexit
 import itertools
 import shutil
+import subprocess
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -18,6 +20,7 @@ from control.db.embedded import EmbeddedPostgres
 from control.db.migrate import migrate
 
 _TEMPLATE = "migrated"
+COME_BACK_TIMEOUT_S = 30.0
 _numbers = itertools.count(1)
 
 
@@ -76,10 +79,20 @@ class Postgres:
         self._control("stop", "-m", "immediate")
 
     def come_back(self) -> None:
+        """A server that begins at once finds the last one's backends still about, and gives up:
+        it is tried again, as whoever supervises it would."""
         server: Any = self._server
         folder = self.url.partition("host=")[2]
         options = ("-o", f'-h "" -k {folder}', "-l", str(server._server.log))
-        self._control("start", *options)
+        until_s = time.monotonic() + COME_BACK_TIMEOUT_S
+        while True:
+            try:
+                self._control("start", *options)
+                return
+            except subprocess.CalledProcessError:
+                if time.monotonic() > until_s:
+                    raise
+                time.sleep(0.2)
 
     def stop(self) -> None:
         self._server.stop()
