@@ -44,6 +44,9 @@ BEGINS_MS = 100
 """So long the agent does not go on while the caller perhaps begins again: by then the VAD knows."""
 FEWEST_TELLING_WORDS = 2
 """So many guessed words that are not hollow speak for an interruption."""
+HEARD_SHARE = 0.5
+"""A wild guess at less of a sound says nothing about the sound: a slow speech-to-text had not heard
+the caller's words yet."""
 SHORT_HOLD_MS = 800
 """Guessed words that only say that somebody listens are all there is of a sound that is over so
 soon after the pause."""
@@ -250,7 +253,9 @@ class BargeIn:
         policy, sound_ms = self._policy, now_ms - self._listener.started_ms
         more = self._listener.text.rstrip().endswith(",")
         nothing = verdict is Verdict.BACKCHANNEL and not more and self._ear.may_stop()
-        if (nothing or self._listener.guesses.wild) and self._can_be_short(now_ms):
+        guesses = self._listener.guesses
+        wild = guesses.wild and guesses.heard_ms >= HEARD_SHARE * sound_ms
+        if (nothing or wild) and self._can_be_short(now_ms):
             if now_ms < self._silent_ms + GAP_MS:
                 self._wait_until(self._silent_ms + GAP_MS)
             else:

@@ -23,6 +23,8 @@ class Guesses:
         self._last: frozenset[str] = frozenset()
         self._count = 0
         self._speech = False
+        self.heard_ms = 0
+        """So much of the sound the last guess was made at."""
 
     @property
     def wild(self) -> bool:
@@ -37,6 +39,7 @@ class Guesses:
     def started(self) -> None:
         """A new sound begins."""
         self._last, self._count, self._speech = frozenset(), 0, False
+        self.heard_ms = 0
 
     def told(self, text: str, confidence: float, sound_ms: int) -> None:
         """Another guess, at the first ``sound_ms``."""
@@ -47,6 +50,7 @@ class Guesses:
         long = frozenset(word for word in telling if len(word) >= LONG_LETTERS)
         agrees = not long.isdisjoint(self._last)
         self._last = long
+        self.heard_ms = sound_ms
         if sound_ms >= BEGINNING_MS:
             self._count += 1
             # Of words that say nothing alone the vendor is surer, though it be a murmur.

@@ -62,8 +62,8 @@ class OverlapPolicy(msgspec.Struct, frozen=True):
     always: frozenset[Phrase] = floor_words("en")
     never: frozenset[Phrase] = backchannels("en")
     asks: frozenset[Phrase] = question_words("en")
-    """Words that a question begins with: with a question mark behind two words or more they
-    interrupt, be they ever so short."""
+    """Words that a question begins with: with a question mark behind two words or more, or said
+    twice, they interrupt, be they ever so short."""
     hollow: frozenset[Phrase] = hollow_words("en")
     """Words that are no evidence of speech while there are no others."""
     min_confidence: float = 0.6
@@ -105,7 +105,8 @@ def judge_words(
     said = without(words, policy.never)
     if not said or ((over or len(said) > 1) and is_beginning(said, policy.never)):
         return Verdict.BACKCHANNEL
-    asks = over and text.rstrip().endswith("?") and words[:1] in policy.asks
+    asked = text.rstrip().endswith("?") or is_repeated(words)
+    asks = over and asked and words[:1] in policy.asks
     if asks and len(set(words)) >= FEWEST_ASKED_WORDS and len(said) >= policy.min_words:
         return Verdict.INTERRUPTION
     if sound_ms < policy.short_ms:
@@ -119,6 +120,16 @@ def judge_words(
 def _longer(phrases: frozenset[Phrase]) -> frozenset[Phrase]:
     """Those of several words."""
     return frozenset(phrase for phrase in phrases if len(phrase) > 1)
+
+
+def is_repeated(words: Phrase) -> bool:
+    """Whether it is one phrase said twice or more. Some speech-to-texts write a short one so, and
+    then put commas behind it."""
+    return any(
+        words == words[:length] * (len(words) // length)
+        for length in range(1, len(words) // 2 + 1)
+        if len(words) % length == 0
+    )
 
 
 def may_be_speech(policy: OverlapPolicy, *, sound_ms: int, above_noise_db: float) -> bool:

@@ -79,6 +79,21 @@ def test_nobody_waits_for_the_end_of_a_sound_that_brings_wild_guesses_only() -> 
     assert driver.machine.live_reply == reply
 
 
+def test_a_wild_guess_at_the_beginning_says_nothing_of_what_came_after() -> None:
+    """A slow speech-to-text: nothing newer is known when it has to be decided."""
+    driver, _ = speaking()
+    driver.caller_speaks(320)
+    guess(driver, "So, you know, I'm going to go", 0.24)
+    driver.pass_ms(400)
+    driver.send(inputs.SpeechSustained(750))
+    driver.pass_ms(300)
+    assert not verdicts(driver)
+    driver.caller_stops()
+    driver.final("Got it. Can we book that now?", confidence=0.9)
+    assert [what for what, _ in verdicts(driver)] == ["interruption"]
+    assert not driver.of(out.ResumeReply)
+
+
 @pytest.mark.parametrize(
     "guesses",
     [

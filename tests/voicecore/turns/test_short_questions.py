@@ -23,6 +23,8 @@ def judged(text: str, *, over: bool = True, language: str = "en", min_words: int
     [
         ("Which day?", "en"),
         ("Where exactly?", "en"),
+        ("Which day, which day,", "en"),  # one "which day?", as a speech-to-text wrote it
+        ("Which day? Which day? Which day", "en"),
         ("Welcher Tag?", "de"),
         ("¿Qué día?", "es"),
         ("That's wrong.", "en"),
@@ -38,6 +40,9 @@ def test_interrupts(text: str, language: str) -> None:
     "text",
     [
         "Which, which?",
+        "What, what,",
+        "Which day, which",
+        "So that, so that,",
         "Which?",
         "Which day",
         "Good enough.",
