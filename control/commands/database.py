@@ -43,8 +43,19 @@ def with_database(args: argparse.Namespace, work: Work) -> int:
 
 
 async def _with_database(args: argparse.Namespace, settings: Settings, work: Work) -> int:
-    from control.server import database_url
+    import asyncpg
+
+    from control.db.place import why_away
+    from control.server import DatabaseAway, database_url
 
     data_dir = args.data_dir.resolve()
     async with AsyncExitStack() as stack:
-        return await work(settings, await database_url(settings, data_dir, stack), data_dir)
+        configured = bool(settings.database_url.get_secret_value())
+        made = not configured and not (data_dir / "postgres" / "PG_VERSION").exists()
+        url = await database_url(settings, data_dir, stack)
+        if made:  # where a mistyped --data-dir would otherwise go unnoticed
+            print(f"made a new database in {data_dir}", file=sys.stderr)
+        try:
+            return await work(settings, url, data_dir)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise DatabaseAway(why_away(error, url, configured=configured)) from error

@@ -20,6 +20,12 @@ _INSERT_USER = """
 INSERT INTO users (email, name, first_name, last_name, password_hash, email_verified_at,
                    created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $7) RETURNING *"""
+_LOCK_BY_EMAIL = _USER_BY_EMAIL + " FOR NO KEY UPDATE"
+_LOCK_USER_AS_KNOWN = """
+SELECT id FROM users WHERE id = $1 AND password_hash = $2 AND status = 'active'
+FOR NO KEY UPDATE"""
+_LOCK_ADMIN_AS_KNOWN = """
+SELECT id FROM admins WHERE id = $1 AND password_hash = $2 AND is_active FOR NO KEY UPDATE"""
 _USER_LOGGED_IN = "UPDATE users SET last_login_at = $2 WHERE id = $1"
 _ADMIN_LOGGED_IN = "UPDATE admins SET last_login_at = $2 WHERE id = $1"
 _SET_ADMIN_PASSWORD = "UPDATE admins SET password_hash = $2 WHERE id = $1"
@@ -36,8 +42,9 @@ UPDATE users SET email_verified_at = coalesce(email_verified_at, $2),
     managed_by = CASE WHEN email_verified_at IS NOT NULL THEN managed_by END
 WHERE id = $1 RETURNING *"""
 _INSERT_CLIENT = """
-INSERT INTO oauth_clients (client_id, secret_hash, name, workspace_id, scopes, password_grant, tier)
-VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING *"""
+INSERT INTO oauth_clients (client_id, secret_hash, name, workspace_id, scopes, password_grant, tier,
+                           shown_to)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING *"""
 
 
 async def user_by_email(db: Connection, email: str) -> Row | None:
@@ -46,6 +53,28 @@ async def user_by_email(db: Connection, email: str) -> Row | None:
 
 async def user(db: Connection, user_id: UUID) -> Row | None:
     return await db.fetchrow(_USER, user_id)
+
+
+async def lock_user_by_email(db: Connection, email: str) -> Row | None:
+    """Until the transaction ends he stays who he is."""
+    return await db.fetchrow(_LOCK_BY_EMAIL, email)
+
+
+async def lock_user_as_known(db: Connection, user: Row | None) -> bool:
+    """Whether he is active, and his password still the one that took time to compare. If so, both
+    stay until the transaction ends."""
+    if user is None:
+        return False
+    known = (user["id"], user["password_hash"])
+    return await db.fetchval(_LOCK_USER_AS_KNOWN, *known) is not None
+
+
+async def lock_admin_as_known(db: Connection, admin: Row | None) -> bool:
+    """The same of an admin."""
+    if admin is None:
+        return False
+    known = (admin["id"], admin["password_hash"])
+    return await db.fetchval(_LOCK_ADMIN_AS_KNOWN, *known) is not None
 
 
 async def admin_by_email(db: Connection, email: str) -> Row | None:
@@ -96,10 +125,12 @@ async def insert_client(
     scopes: tuple[str, ...],
     password_grant: bool,
     tier: str | None,
+    shown_to: UUID | None = None,
 ) -> Row:
-    """:param tier: None is that of the workspace's subscription."""
+    """:param tier: None is that of the workspace's subscription.
+    :param shown_to: the person who is shown the secret."""
     values = (client_id, secret_hash, name, workspace_id, list(scopes), password_grant, tier)
-    row = await db.fetchrow(_INSERT_CLIENT, *values)
+    row = await db.fetchrow(_INSERT_CLIENT, *values, shown_to)
     assert row is not None
     return row
 

@@ -22,7 +22,8 @@ UPDATE api_keys SET revoked_at = $3
 WHERE workspace_id = $1 AND id = $2 AND revoked_at IS NULL"""
 _REVOKE_HIS = """
 UPDATE api_keys SET revoked_at = $4
-WHERE workspace_id = $1 AND created_by = $2 AND NOT role = ANY ($3) AND revoked_at IS NULL
+WHERE ($1::uuid IS NULL OR workspace_id = $1) AND created_by = $2 AND NOT role = ANY ($3)
+  AND revoked_at IS NULL
 RETURNING *"""
 
 
@@ -64,7 +65,12 @@ async def revoke(db: Connection, workspace_id: UUID, api_key_id: UUID, now: date
 
 
 async def revoke_his(
-    db: Connection, workspace_id: UUID, created_by: UUID, kept_roles: Sequence[str], now: datetime
+    db: Connection,
+    workspace_id: UUID | None,
+    created_by: UUID,
+    kept_roles: Sequence[str],
+    now: datetime,
 ) -> Sequence[Row]:
-    """Revoke somebody's keys, but for those of these roles: the ones that were revoked."""
+    """Revoke somebody's keys, in one workspace or in all, but for those of these roles: the ones
+    that were revoked."""
     return await db.fetch(_REVOKE_HIS, workspace_id, created_by, list(kept_roles), now)

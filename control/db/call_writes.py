@@ -10,8 +10,8 @@ from control.db.database import Connection
 _BEGAN = """
 INSERT INTO calls (workspace_id, id, agent_id, agent_version, agent_name, carrier,
                    carrier_call_id, direction, caller_number, called_number, status, started_at,
-                   server, files)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'in_progress', $11, $12, $13)
+                   server, files, is_test)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'in_progress', $11, $12, $13, $14)
 ON CONFLICT (id) DO NOTHING"""
 _EVENT = """
 INSERT INTO call_events (workspace_id, call_id, sequence, type, at_ms, data, occurred_at)

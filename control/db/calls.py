@@ -14,6 +14,7 @@ _CONDITIONS = {
     "agent_id": "calls.agent_id = {}",
     "status": "calls.status = {}",
     "direction": "calls.direction = {}",
+    "is_test": "calls.is_test = {}",
     "since": "calls.started_at >= {}",
     "until": "calls.started_at < {}",
 }
@@ -53,6 +54,7 @@ class Wanted(msgspec.Struct, frozen=True):
     agent_id: UUID | None = None
     status: str | None = None
     direction: str | None = None
+    is_test: bool | None = None
     since: datetime | None = None
     until: datetime | None = None
 
@@ -107,6 +109,7 @@ async def _counted_by_day(
         ("agent_id =", wanted.agent_id),
         ("status =", wanted.status),
         ("direction =", wanted.direction),
+        ("is_test =", wanted.is_test),
         ("day >=", first),
         ("day <", last),
     )

@@ -62,9 +62,6 @@ WHERE id = $1"""
 _CHANGE_MEMBER = """
 UPDATE members SET role = coalesce($3, role), settings = coalesce($4, settings), updated_at = $5
 WHERE workspace_id = $1 AND user_id = $2"""
-_OWNERS = """
-SELECT user_id FROM members WHERE workspace_id = $1 AND role = 'owner'
-ORDER BY user_id FOR UPDATE"""
 _LEAVE = "DELETE FROM members WHERE workspace_id = $1 AND user_id = $2"
 _DELETE_PERSON = "DELETE FROM users WHERE id = $1"
 _EXTENSION = """
@@ -145,12 +142,6 @@ async def change_member(
     settings: Mapping[str, Any] | None,
 ) -> None:
     await db.execute(_CHANGE_MEMBER, workspace_id, user_id, role, settings, now)
-
-
-async def is_last_owner(db: Connection, workspace_id: UUID, user_id: UUID) -> bool:
-    """Until the transaction ends nobody else changes who the owners are."""
-    owners = [row["user_id"] for row in await db.fetch(_OWNERS, workspace_id)]
-    return owners == [user_id]
 
 
 async def leave(db: Connection, workspace_id: UUID, user_id: UUID) -> None:

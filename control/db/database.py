@@ -121,13 +121,13 @@ class Database:
 
         :raises TimeoutError: every connection is taken for too long."""
         async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
-            await connection.execute(sight.begin)
             try:
+                await connection.execute(sight.begin)
                 yield connection
-            except BaseException:
+                await connection.execute("COMMIT")
+            except BaseException:  # cancelled while it begins or ends, too
                 await _undo(connection)
                 raise
-            await connection.execute("COMMIT")
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:

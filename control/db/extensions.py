@@ -31,6 +31,7 @@ _BY_ID = (
     + """
 WHERE extensions.id = $1 AND ($2::uuid[] IS NULL OR workspaces.id = ANY ($2))"""
 )
+_LOCK = "SELECT FROM extensions WHERE id = $1 FOR NO KEY UPDATE"
 _INSERT = """
 INSERT INTO extensions (workspace_id, extension, name, type, user_id, status, caller_id,
                         voicemail_enabled, recording_enabled, created_at, updated_at)
@@ -71,6 +72,11 @@ async def find(
 
 async def by_id(db: Connection, seen: Sequence[UUID] | None, extension_id: int) -> Row | None:
     return await db.fetchrow(_BY_ID, extension_id, seen)
+
+
+async def lock(db: Connection, extension_id: int) -> None:
+    """Until the transaction ends nobody else changes it: not who leaves the workspace either."""
+    await db.execute(_LOCK, extension_id)
 
 
 async def insert(

@@ -1,5 +1,6 @@
 """Invitations into workspaces. Of the token only the hash is kept."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -23,6 +24,11 @@ RETURNING id, email, role, created_at, expires_at"""
 _WITHDRAW = """
 DELETE FROM invitations WHERE workspace_id = $1 AND id = $2 AND accepted_at IS NULL
 RETURNING email, role"""
+_WITHDRAW_HIS = """
+DELETE FROM invitations
+WHERE ($1::uuid IS NULL OR workspace_id = $1) AND invited_by = $2 AND NOT role = ANY ($3)
+  AND accepted_at IS NULL
+RETURNING id, workspace_id, email, role"""
 _BY_TOKEN = """
 SELECT invitations.id, invitations.workspace_id, invitations.email, invitations.role,
        workspaces.name AS workspace_name, workspaces.status AS workspace_status
@@ -63,6 +69,14 @@ async def invite(
 async def withdraw(db: Connection, workspace_id: UUID, invitation_id: UUID) -> Row | None:
     """The invitation that is no more; None where there is none to be accepted."""
     return await db.fetchrow(_WITHDRAW, workspace_id, invitation_id)
+
+
+async def withdraw_his(
+    db: Connection, workspace_id: UUID | None, invited_by: UUID, kept_roles: Sequence[str]
+) -> Sequence[Row]:
+    """Those that somebody has sent and nobody has accepted, in one workspace or in all, but for
+    invitations as one of these roles: the ones that are no more."""
+    return await db.fetch(_WITHDRAW_HIS, workspace_id, invited_by, list(kept_roles))
 
 
 async def by_token(db: Connection, token_hash: bytes, now: datetime) -> Row | None:

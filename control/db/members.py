@@ -22,6 +22,10 @@ _ONE = """
 SELECT users.id, users.email, users.name, members.role, members.joined_at
 FROM members JOIN users ON users.id = members.user_id
 WHERE members.workspace_id = $1 AND members.user_id = $2"""
+_ROLE = """
+SELECT members.role FROM members JOIN users ON users.id = members.user_id
+WHERE members.workspace_id = $1 AND members.user_id = $2 AND users.status = 'active'
+FOR SHARE OF users"""
 _BY_EMAIL = """
 SELECT users.id FROM members JOIN users ON users.id = members.user_id
 WHERE members.workspace_id = $1 AND lower(users.email) = lower($2)"""
@@ -31,11 +35,12 @@ FROM members JOIN users ON users.id = members.user_id
 WHERE members.workspace_id = ANY ($1) AND members.role = 'owner'
 ORDER BY members.workspace_id, members.joined_at, users.id"""
 _LOCK_OWNERS = """
-SELECT members.user_id FROM members
-JOIN users ON users.id = members.user_id AND users.status = 'active'
-WHERE members.workspace_id = $1 AND members.role = 'owner'
-ORDER BY members.user_id
-FOR UPDATE OF members"""
+SELECT user_id FROM members WHERE workspace_id = $1 AND role = 'owner'
+ORDER BY user_id FOR UPDATE"""
+_OTHER_OWNERS = """
+SELECT EXISTS (
+    SELECT FROM members JOIN users ON users.id = members.user_id AND users.status = 'active'
+    WHERE members.workspace_id = $1 AND members.role = 'owner' AND members.user_id <> $2)"""
 _JOIN = """
 INSERT INTO members (workspace_id, user_id, role, joined_at, updated_at)
 VALUES ($1, $2, $3, $4, $4)
@@ -59,6 +64,13 @@ async def one(db: Connection, workspace_id: UUID, user_id: UUID) -> Row | None:
     return await db.fetchrow(_ONE, workspace_id, user_id)
 
 
+async def role(db: Connection, workspace_id: UUID, user_id: UUID) -> str | None:
+    """Of a member who may log in, as it is now. Whoever has locked the workspace before knows that
+    it stays so until his transaction ends."""
+    found: str | None = await db.fetchval(_ROLE, workspace_id, user_id)
+    return found
+
+
 async def has_email(db: Connection, workspace_id: UUID, email: str) -> bool:
     """Whether somebody with this e-mail is a member."""
     return await db.fetchval(_BY_EMAIL, workspace_id, email) is not None
@@ -72,9 +84,9 @@ async def owners(db: Connection, workspace_ids: Iterable[UUID]) -> dict[UUID, Ro
 
 async def has_other_owner(db: Connection, workspace_id: UUID, user_id: UUID) -> bool:
     """Whether somebody else, who can log in, owns it too. Until the transaction ends nobody else
-    changes who the owners are."""
-    owners = await db.fetch(_LOCK_OWNERS, workspace_id)
-    return any(row["user_id"] != user_id for row in owners)
+    who asks this is told."""
+    await db.fetch(_LOCK_OWNERS, workspace_id)  # only what is read from now on is up to date
+    return bool(await db.fetchval(_OTHER_OWNERS, workspace_id, user_id))
 
 
 async def join(db: Connection, workspace_id: UUID, user_id: UUID, role: str, now: datetime) -> None:

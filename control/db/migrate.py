@@ -5,6 +5,7 @@ applied before the new version starts. ``0007_name.after.sql``, where there is o
 only the old version used: ``voicecore migrate --finish`` applies it once no old process is left.
 """
 
+import asyncio
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,10 +29,16 @@ DO $$ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '{API_ROLE}') THEN
         CREATE ROLE {API_ROLE} NOLOGIN;
     END IF;
+    BEGIN
+        GRANT {API_ROLE} TO CURRENT_USER;
+    EXCEPTION WHEN insufficient_privilege THEN  -- somebody else made the role, and granted it
+        IF NOT pg_has_role(CURRENT_USER, '{API_ROLE}', 'MEMBER') THEN RAISE; END IF;
+    END;
 END $$;
-GRANT {API_ROLE} TO CURRENT_USER;
 GRANT USAGE ON SCHEMA public TO {API_ROLE};
 """
+ROLE_ATTEMPTS = 5
+"""The role is the whole server's: who migrates another of its databases may be making it now."""
 _APPLIED = "SELECT name FROM schema_migrations"
 _APPLY = "INSERT INTO schema_migrations (name) VALUES ($1)"
 
@@ -78,7 +85,7 @@ async def migrate(url: str, *, finish: bool = False, directory: Path = DIRECTORY
     try:
         await connection.execute("SELECT pg_advisory_lock($1)", LOCK)
         await connection.execute(_MAKE_TABLE)
-        await connection.execute(_MAKE_ROLE)
+        await _make_role(connection)
         applied = {row["name"] for row in await connection.fetch(_APPLIED)}
         missing = [one for one in wanted if one.name not in applied]
         for migration in missing:
@@ -100,6 +107,24 @@ async def missing(url: str, directory: Path = DIRECTORY) -> list[str]:
         return [one.name for one in found if not one.finishes and one.name not in applied]
     finally:
         await connection.close()
+
+
+async def _make_role(connection: Connection) -> None:
+    """:raises MigrationError: the user may not."""
+    for attempt in range(1, ROLE_ATTEMPTS + 1):
+        try:
+            await connection.execute(_MAKE_ROLE)
+        except (asyncpg.UniqueViolationError, asyncpg.InternalServerError) as error:
+            if attempt == ROLE_ATTEMPTS:
+                raise MigrationError(f"the role {API_ROLE} cannot be made: {error}") from error
+            await asyncio.sleep(0.1 * attempt)
+        except asyncpg.InsufficientPrivilegeError as error:
+            raise MigrationError(
+                f"{error}: the user needs CREATEROLE, or have an administrator run "
+                f"CREATE ROLE {API_ROLE} NOLOGIN; GRANT {API_ROLE} TO this user"
+            ) from error
+        else:
+            return
 
 
 async def _apply(connection: Connection, migration: Migration) -> None:

@@ -1,5 +1,6 @@
 """OAuth clients: the platform's, and those of workspaces."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -26,11 +27,16 @@ LEFT JOIN workspaces ON workspaces.id = oauth_clients.workspace_id
 WHERE revoked_at IS NULL AND workspaces.deleted_at IS NULL
   AND ($1::uuid IS NULL OR workspace_id = $1)"""
 _ROTATE = """
-UPDATE oauth_clients SET secret_hash = $3, rotated_at = $4
+UPDATE oauth_clients SET secret_hash = $3, rotated_at = $4, shown_to = $5
 WHERE id = $1 AND ($2::uuid IS NULL OR workspace_id = $2) AND revoked_at IS NULL RETURNING id"""
 _REVOKE = """
 UPDATE oauth_clients SET revoked_at = $3
 WHERE id = $1 AND ($2::uuid IS NULL OR workspace_id = $2) AND revoked_at IS NULL RETURNING *"""
+
+_REVOKE_HIS = """
+UPDATE oauth_clients SET revoked_at = $3
+WHERE ($1::uuid IS NULL OR workspace_id = $1) AND shown_to = $2 AND revoked_at IS NULL
+RETURNING *"""
 
 
 async def find(db: Connection, workspace_id: UUID | None, *, limit: int, offset: int) -> Found:
@@ -56,9 +62,11 @@ async def rotate(
     workspace_id: UUID | None,
     secret_hash: bytes,
     now: datetime,
+    *,
+    shown_to: UUID | None,
 ) -> bool:
     """Give it another secret; False where there is no such client."""
-    values = (oauth_client_id, workspace_id, secret_hash, now)
+    values = (oauth_client_id, workspace_id, secret_hash, now, shown_to)
     return await db.fetchval(_ROTATE, *values) is not None
 
 
@@ -66,3 +74,11 @@ async def revoke(
     db: Connection, oauth_client_id: UUID, workspace_id: UUID | None, now: datetime
 ) -> Row | None:
     return await db.fetchrow(_REVOKE, oauth_client_id, workspace_id, now)
+
+
+async def revoke_his(
+    db: Connection, workspace_id: UUID | None, shown_to: UUID, now: datetime
+) -> Sequence[Row]:
+    """Revoke those whose secret somebody was shown last, in one workspace or in all: the ones that
+    were revoked."""
+    return await db.fetch(_REVOKE_HIS, workspace_id, shown_to, now)

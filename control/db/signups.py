@@ -15,7 +15,11 @@ INSERT INTO signups (id, email, name, password_hash, verify_hash, access_hash, r
                      created_at, expires_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"""
 _TAKE = "DELETE FROM signups WHERE verify_hash = $1 AND expires_at > $2 RETURNING *"
-_DROP = "DELETE FROM signups WHERE lower(email) = lower($1)"
+_END_LINKS = """
+UPDATE signups SET verify_hash = sha256(verify_hash) WHERE lower(email) = lower($1)"""
+_PASSWORDS = """
+SELECT password_hash FROM signups WHERE lower(email) = lower($1) AND expires_at > $2
+ORDER BY created_at, id"""
 _MAKE_USER = """
 INSERT INTO users (id, email, name, first_name, last_name, password_hash, email_verified_at,
                    created_at, updated_at)
@@ -42,11 +46,18 @@ async def insert(db: Connection, signup: Signup, now: datetime) -> None:
 
 
 async def take(db: Connection, verify_hash: bytes, now: datetime) -> Row | None:
-    """The sign-up with this link; all others that claim its address are forgotten with it."""
+    """The sign-up with this link; the links of all others that claim its address are good no
+    more. They stay until they run out: who made one must not learn from it that somebody else has
+    confirmed the address."""
     row = await db.fetchrow(_TAKE, verify_hash, now)
     if row is not None:
-        await db.execute(_DROP, row["email"])
+        await db.execute(_END_LINKS, row["email"])
     return row
+
+
+async def passwords(db: Connection, email: str, now: datetime) -> list[str]:
+    """What those who claim an address want to log in with, as it is kept, the first one first."""
+    return [row["password_hash"] for row in await db.fetch(_PASSWORDS, email, now)]
 
 
 async def make_user(db: Connection, signup: Row, now: datetime) -> Row | None:

@@ -31,11 +31,11 @@ FROM members JOIN workspaces
 WHERE members.user_id = $1
 ORDER BY members.joined_at, workspaces.id"""
 _LOCK_OWNED = """
-SELECT workspaces.id, workspaces.name FROM workspaces JOIN members
-  ON members.workspace_id = workspaces.id AND members.user_id = $1 AND members.role = 'owner'
-WHERE workspaces.deleted_at IS NULL
-ORDER BY workspaces.id
-FOR NO KEY UPDATE OF workspaces"""
+SELECT id, name FROM workspaces
+WHERE deleted_at IS NULL AND (id = $2 OR id IN (
+    SELECT workspace_id FROM members WHERE user_id = $1 AND role = 'owner'))
+ORDER BY id
+FOR NO KEY UPDATE"""
 _UPDATE = """
 UPDATE users SET
     name = CASE WHEN $2 ? 'name' THEN $2 ->> 'name' ELSE name END,
@@ -70,10 +70,10 @@ async def workspaces_of(db: Connection, user_id: UUID) -> Sequence[Row]:
     return await db.fetch(_WORKSPACES, user_id)
 
 
-async def lock_owned(db: Connection, user_id: UUID) -> Sequence[Row]:
-    """The workspaces that he owns, alone or not; their owners stay as they are until the
-    transaction ends."""
-    return await db.fetch(_LOCK_OWNED, user_id)
+async def lock_owned(db: Connection, user_id: UUID, also: UUID | None = None) -> Sequence[Row]:
+    """The workspaces that he owns, alone or not, and this one; their owners stay as they are until
+    the transaction ends."""
+    return await db.fetch(_LOCK_OWNED, user_id, also)
 
 
 async def update(

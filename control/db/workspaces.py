@@ -61,8 +61,12 @@ WITH deleted AS (
     WHERE id = $1 AND deleted_at IS NULL RETURNING id
 ), freed AS (
     DELETE FROM phone_numbers WHERE workspace_id IN (SELECT id FROM deleted)
+), forgotten AS (
+    DELETE FROM secrets WHERE workspace_id IN (SELECT id FROM deleted)
 )
 SELECT id FROM deleted"""
+
+_OWNED_BY = "SELECT * FROM owned_by($1)"
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -111,6 +115,11 @@ async def by_ids(db: Connection, workspace_ids: Iterable[UUID]) -> Sequence[Row]
     return await db.fetch(_BY_IDS, list(workspace_ids))
 
 
+async def owned_by(db: Connection, user_id: UUID) -> Sequence[Row]:
+    """``id``, ``status`` of all that somebody owns, whatever the request sees."""
+    return await db.fetch(_OWNED_BY, user_id)
+
+
 async def lock(db: Connection, workspace_id: UUID) -> Row | None:
     """Until the transaction ends, whoever else locks it waits: for what is counted before it is
     changed."""
@@ -150,5 +159,5 @@ async def update(
 
 async def delete(db: Connection, workspace_id: UUID) -> bool:
     """Its rows are kept for the books; nobody sees them any more. Its phone numbers are not: who
-    has them next may register them."""
+    has them next may register them. Nor are its secrets."""
     return await db.fetchval(_DELETE, workspace_id) is not None

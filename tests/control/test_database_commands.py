@@ -63,7 +63,47 @@ async def test_the_demo_may_be_made_twice(run) -> None:  # type: ignore[no-untyp
     assert row["status"] == "live"
 
 
-async def test_a_database_that_is_away_is_told(run) -> None:  # type: ignore[no-untyped-def]
-    status, said = await run("postgresql://nobody@127.0.0.1:9/none", "migrate")
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("migrate",),
+        ("seed", "demo"),
+        ("secrets", "rotate"),
+        ("admin", "create", "--email", "boss@example.com", "--password", "Boss-Pass-1"),
+    ],
+)
+async def test_a_database_that_is_away_is_told(run, command: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+    status, said = await run("postgresql://nobody:hunter2@127.0.0.1:9/none", *command)
     assert status == 1
-    assert "the database cannot be used" in said
+    assert said.startswith("the database cannot be used: 127.0.0.1:9/none: ")
+    assert "VOICECORE_DATABASE_URL" in said
+    assert "nobody" not in said
+    assert "hunter2" not in said
+
+
+async def test_a_database_that_refuses_is_told(run) -> None:  # type: ignore[no-untyped-def]
+    async with fresh_database() as url:
+        name = url.partition("?")[0].rpartition("/")[2]
+        missing = url.replace(f"/{name}?", "/nothing_here?")
+        status, said = await run(missing, "migrate")
+    assert status == 1
+    assert "/nothing_here: " in said
+    assert "does not exist" in said
+
+
+async def test_a_url_that_is_none_is_told(run) -> None:  # type: ignore[no-untyped-def]
+    status, said = await run("hunter2", "migrate")
+    assert status == 2
+    assert said.startswith("VOICECORE_DATABASE_URL: must be as postgresql://")
+    assert "hunter2" not in said
+
+
+async def test_a_new_database_is_told_once(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Whoever mistypes --data-dir sees that it was none that he had."""
+    told = f"made a new database in {tmp_path}\n"
+    status, said = await run("", "migrate")
+    assert (status, told in said) == (0, True)
+    status, said = await run("", "migrate")
+    assert (status, told in said) == (0, False)
+    async with fresh_database() as url:
+        assert "made a new" not in (await run(url, "migrate", "--finish"))[1]

@@ -48,11 +48,12 @@ async def _migrated_template() -> None:
 
 
 @asynccontextmanager
-async def fresh_database() -> AsyncIterator[str]:
-    """The URL of a migrated database that nobody else uses."""
+async def fresh_database(*, migrated: bool = True) -> AsyncIterator[str]:
+    """The URL of a database that nobody else uses."""
     await _migrated_template()
     name = f"test_{next(_numbers)}"
-    await _run(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY file_copy")
+    template = _TEMPLATE if migrated else "template1"
+    await _run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     try:
         yield postgres().url_of(name)
     finally:

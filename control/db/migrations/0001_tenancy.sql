@@ -166,23 +166,40 @@ CREATE POLICY tenant ON extensions USING (
     (SELECT sees_all()) OR workspace_id = ANY ((SELECT seen_workspaces())::uuid[])
 );
 
+-- Functions that see everything say so for themselves alone. (`SET` in their heads would need a
+-- superuser.)
+
 -- A person whom a workspace makes: it sees him only when he is its member, which he is not yet.
 CREATE FUNCTION make_user(
     email text, first_name text, last_name text, password_hash text, workspace uuid, at timestamptz
-) RETURNS uuid LANGUAGE sql SET voicecore.platform = 'on' AS $$
+) RETURNS uuid LANGUAGE plpgsql AS $$
+DECLARE
+    made uuid;
+    before text := coalesce(current_setting('voicecore.platform', true), '');
+BEGIN
+    PERFORM set_config('voicecore.platform', 'on', true);
     INSERT INTO users (email, name, first_name, last_name, password_hash, managed_by, created_at,
                        updated_at)
-    VALUES ($1, $2 || ' ' || $3, $2, $3, $4, $5, $6, $6) RETURNING id
-$$;
+    VALUES ($1, $2 || ' ' || $3, $2, $3, $4, $5, $6, $6) RETURNING id INTO made;
+    PERFORM set_config('voicecore.platform', before, true);
+    RETURN made;
+END $$;
 
 -- Whether a person is this workspace's alone: made by it, and in no other.
 CREATE FUNCTION is_managed_by(person uuid, workspace uuid) RETURNS boolean
-LANGUAGE sql STABLE SET voicecore.platform = 'on' AS $$
-    SELECT EXISTS (SELECT FROM users WHERE id = person AND managed_by = workspace)
-       AND NOT EXISTS (
-           SELECT FROM members WHERE user_id = person AND workspace_id <> workspace
-       )
-$$;
+LANGUAGE plpgsql AS $$
+DECLARE
+    managed boolean;
+    before text := coalesce(current_setting('voicecore.platform', true), '');
+BEGIN
+    PERFORM set_config('voicecore.platform', 'on', true);
+    managed := EXISTS (SELECT FROM users WHERE id = person AND managed_by = workspace)
+        AND NOT EXISTS (
+            SELECT FROM members WHERE user_id = person AND workspace_id <> workspace
+        );
+    PERFORM set_config('voicecore.platform', before, true);
+    RETURN managed;
+END $$;
 
 GRANT SELECT, INSERT, UPDATE, DELETE
     ON settings, tiers, workspaces, users, members, invitations, extensions TO voicecore_api;

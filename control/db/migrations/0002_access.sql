@@ -134,52 +134,64 @@ CREATE FUNCTION bearer_of(token_hash bytea) RETURNS TABLE (
     kind text, id uuid, email text, name text, role text, scopes text[], family uuid,
     client uuid, client_workspace uuid, client_tier text, workspaces uuid[], roles text[],
     suspended uuid[], use_is_news boolean
-) LANGUAGE sql STABLE SET voicecore.platform = 'on' AS $$
-    SELECT 'admin', admins.id, admins.email, admins.name, admins.role, tokens.scopes,
-           tokens.family, NULL::uuid, NULL::uuid, NULL, '{}'::uuid[], '{}'::text[],
-           '{}'::uuid[], false
-    FROM tokens JOIN admins ON admins.id = tokens.admin_id AND admins.is_active
-    WHERE tokens.hash = token_hash AND tokens.kind = 'access'
-      AND tokens.revoked_at IS NULL AND tokens.expires_at > now()
-    UNION ALL
-    SELECT CASE WHEN tokens.client_id IS NULL THEN 'user' ELSE 'oauth' END,
-           coalesce(users.id, oauth_clients.id), users.email, users.name, NULL, tokens.scopes,
-           tokens.family, oauth_clients.id, oauth_clients.workspace_id,
-           coalesce(oauth_clients.tier, tiers.rate_limit_tier),
-           coalesce(mine.workspaces, '{}'), coalesce(mine.roles, '{}'),
-           coalesce(mine.suspended, '{}'), false
-    FROM tokens
-    LEFT JOIN users ON users.id = tokens.user_id
-    LEFT JOIN oauth_clients ON oauth_clients.id = tokens.client_id
-    LEFT JOIN workspaces AS home ON home.id = oauth_clients.workspace_id
-    LEFT JOIN tiers ON tiers.tier_name = home.subscription_tier
-    LEFT JOIN LATERAL (
-        SELECT array_agg(members.workspace_id) AS workspaces, array_agg(members.role) AS roles,
-               array_agg(members.workspace_id) FILTER (WHERE workspaces.status = 'suspended')
-                   AS suspended
-        FROM members JOIN workspaces
-          ON workspaces.id = members.workspace_id AND workspaces.deleted_at IS NULL
-        WHERE members.user_id = tokens.user_id
-    ) AS mine ON true
-    WHERE tokens.hash = token_hash AND tokens.kind = 'access' AND tokens.admin_id IS NULL
-      AND tokens.revoked_at IS NULL AND tokens.expires_at > now()
-      AND (tokens.user_id IS NULL OR users.status = 'active')
-      AND (tokens.client_id IS NULL OR oauth_clients.revoked_at IS NULL)
-      AND home.deleted_at IS NULL
-    UNION ALL
-    SELECT 'api_key', api_keys.id, NULL, api_keys.name, NULL, '{}'::text[], NULL, NULL, NULL, NULL,
-           ARRAY[api_keys.workspace_id], ARRAY[api_keys.role],
-           CASE workspaces.status WHEN 'suspended' THEN ARRAY[workspaces.id] ELSE '{}' END,
-           coalesce(api_keys.last_used_at < now() - interval '1 minute', true)
-    FROM api_keys JOIN workspaces
-      ON workspaces.id = api_keys.workspace_id AND workspaces.deleted_at IS NULL
-    WHERE api_keys.key_hash = token_hash AND api_keys.revoked_at IS NULL
-$$;
+) LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    before text := coalesce(current_setting('voicecore.platform', true), '');
+BEGIN
+    PERFORM set_config('voicecore.platform', 'on', true);
+    RETURN QUERY
+        SELECT 'admin', admins.id, admins.email, admins.name, admins.role, tokens.scopes,
+               tokens.family, NULL::uuid, NULL::uuid, NULL, '{}'::uuid[], '{}'::text[],
+               '{}'::uuid[], false
+        FROM tokens JOIN admins ON admins.id = tokens.admin_id AND admins.is_active
+        WHERE tokens.hash = token_hash AND tokens.kind = 'access'
+          AND tokens.revoked_at IS NULL AND tokens.expires_at > now()
+        UNION ALL
+        SELECT CASE WHEN tokens.client_id IS NULL THEN 'user' ELSE 'oauth' END,
+               coalesce(users.id, oauth_clients.id), users.email, users.name, NULL, tokens.scopes,
+               tokens.family, oauth_clients.id, oauth_clients.workspace_id,
+               coalesce(oauth_clients.tier, tiers.rate_limit_tier),
+               coalesce(mine.workspaces, '{}'), coalesce(mine.roles, '{}'),
+               coalesce(mine.suspended, '{}'), false
+        FROM tokens
+        LEFT JOIN users ON users.id = tokens.user_id
+        LEFT JOIN oauth_clients ON oauth_clients.id = tokens.client_id
+        LEFT JOIN workspaces AS home ON home.id = oauth_clients.workspace_id
+        LEFT JOIN tiers ON tiers.tier_name = home.subscription_tier
+        LEFT JOIN LATERAL (
+            SELECT array_agg(members.workspace_id) AS workspaces, array_agg(members.role) AS roles,
+                   array_agg(members.workspace_id) FILTER (WHERE workspaces.status = 'suspended')
+                       AS suspended
+            FROM members JOIN workspaces
+              ON workspaces.id = members.workspace_id AND workspaces.deleted_at IS NULL
+            WHERE members.user_id = tokens.user_id
+        ) AS mine ON true
+        WHERE tokens.hash = token_hash AND tokens.kind = 'access' AND tokens.admin_id IS NULL
+          AND tokens.revoked_at IS NULL AND tokens.expires_at > now()
+          AND (tokens.user_id IS NULL OR users.status = 'active')
+          AND (tokens.client_id IS NULL OR oauth_clients.revoked_at IS NULL)
+          AND home.deleted_at IS NULL
+        UNION ALL
+        SELECT 'api_key', api_keys.id, NULL, api_keys.name, NULL, '{}'::text[], NULL, NULL, NULL, NULL,
+               ARRAY[api_keys.workspace_id], ARRAY[api_keys.role],
+               CASE workspaces.status WHEN 'suspended' THEN ARRAY[workspaces.id] ELSE '{}' END,
+               coalesce(api_keys.last_used_at < now() - interval '1 minute', true)
+        FROM api_keys JOIN workspaces
+          ON workspaces.id = api_keys.workspace_id AND workspaces.deleted_at IS NULL
+        WHERE api_keys.key_hash = token_hash AND api_keys.revoked_at IS NULL;
+    PERFORM set_config('voicecore.platform', before, true);
+END $$;
 
 CREATE FUNCTION api_key_used(api_key_id uuid) RETURNS void
-LANGUAGE sql SET voicecore.platform = 'on' AS $$
-    UPDATE api_keys SET last_used_at = now() WHERE id = api_key_id
-$$;
+LANGUAGE plpgsql AS $$
+DECLARE
+    before text := coalesce(current_setting('voicecore.platform', true), '');
+BEGIN
+    PERFORM set_config('voicecore.platform', 'on', true);
+    UPDATE api_keys SET last_used_at = now() WHERE id = api_key_id;
+    PERFORM set_config('voicecore.platform', before, true);
+END $$;
 
 GRANT SELECT, INSERT, UPDATE, DELETE
     ON admins, oauth_clients, api_keys, tokens, signups, idempotency_keys TO voicecore_api;

@@ -1,0 +1,179 @@
+"""A database of an earlier version, with rows in it, is brought up to date."""
+
+import asyncio
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from control.auth import tokens
+from control.auth.bearers import bearer_of
+from control.db.database import API_ROLE, PLATFORM, Database
+from control.db.migrate import DIRECTORY, MigrationError, migrate, migrations
+from tests.support.api import served_from
+from tests.support.postgres import fresh_database, postgres
+
+_CALL = """
+INSERT INTO calls (id, workspace_id, agent_name, carrier, direction, status, started_at)
+SELECT gen_random_uuid(), workspaces.id, 'Desk', 'twilio', 'inbound', 'completed', now()
+FROM workspaces"""
+
+
+def first(count: int, directory: Path) -> Path:
+    """The migrations of an earlier version."""
+    directory.mkdir()
+    for one in migrations()[:count]:
+        shutil.copy(one.path, directory)
+    return directory
+
+
+async def run(url: str, statement: str, *values: Any) -> list[Any]:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute("SELECT set_config('voicecore.platform', 'on', false)")
+        return list(await connection.fetch(statement, *values))
+    finally:
+        await connection.close()
+
+
+async def test_calls_and_keys_of_the_first_version_are_kept(tmp_path: Path) -> None:
+    key = tokens.new_secret("vc_")
+    async with fresh_database(migrated=False) as url:
+        await migrate(url, directory=first(4, tmp_path / "earlier"))
+        await run(url, "INSERT INTO workspaces (name, subscription_tier) VALUES ('Acme', 'free')")
+        await run(url, _CALL)
+        await run(
+            url,
+            "INSERT INTO api_keys (workspace_id, name, prefix, key_hash, role) "
+            "SELECT id, 'key', 'vc', $1, 'admin' FROM workspaces",
+            tokens.digest(key),
+        )
+        applied = await migrate(url)
+        assert applied == [one.name for one in migrations() if one.number > 4]
+        await run(url, _CALL)
+        await run(
+            url,
+            _CALL.replace("started_at)", "started_at, is_test)").replace("now()", "now(), true"),
+        )
+        counts = await run(url, "SELECT is_test, calls FROM call_counts ORDER BY is_test")
+        assert [tuple(row) for row in counts] == [(False, 2), (True, 1)]
+        database = await Database.open(url, connections=1)
+        async with database.transaction(PLATFORM) as db:
+            bearer = await bearer_of(db, key)
+        await database.close()
+    assert bearer is not None
+    assert bearer.tier == "standard"
+
+
+async def test_who_was_shown_a_clients_secret_is_known_afterwards(tmp_path: Path) -> None:
+    """Of a workspace's clients, from the audit log: whoever made it, or rotated it since."""
+    async with owned_by_nobody_special(may_make_roles=True) as url:
+        await run(postgres().url, f"GRANT {API_ROLE} TO {urlsplit(url).username}")
+        await migrate(url, directory=first(6, tmp_path / "earlier"))
+        await run(url, "INSERT INTO workspaces (name, subscription_tier) VALUES ('Acme', 'free')")
+        users = await run(
+            url, "INSERT INTO users (email, name) VALUES ('a', 'A'), ('b', 'B') RETURNING id"
+        )
+        maker, rotator = (row["id"] for row in users)
+        clients = await run(
+            url,
+            "INSERT INTO oauth_clients (client_id, secret_hash, name, workspace_id, scopes) "
+            "SELECT which, 'x', which, id, '{read}' FROM workspaces, "
+            "unnest('{made,rotated,admins,unknown}'::text[]) AS which RETURNING id, client_id",
+        )
+        ids = {row["client_id"]: str(row["id"]) for row in clients}
+        for client, action, kind, actor in (
+            ("made", "created", "user", maker),
+            ("rotated", "created", "user", maker),
+            ("rotated", "rotated", "user", rotator),
+            ("admins", "created", "user", maker),
+            ("admins", "rotated", "admin", uuid4()),
+        ):
+            await run(
+                url,
+                "INSERT INTO audit_log (actor_kind, actor_id, action, resource_type, resource_id) "
+                "VALUES ($1, $2, 'oauth_client.' || $3::text, 'oauth_client', $4)",
+                kind,
+                actor,
+                action,
+                ids[client],
+            )
+        await migrate(url)
+        rows = await run(url, "SELECT client_id, shown_to FROM oauth_clients")
+        shown = {row["client_id"]: row["shown_to"] for row in rows}
+    assert shown == {"made": maker, "rotated": rotator, "admins": None, "unknown": None}
+
+
+@asynccontextmanager
+async def owned_by_nobody_special(*, may_make_roles: bool) -> AsyncIterator[str]:
+    """A database whose owner is no superuser, as those of managed servers are."""
+    privilege = "CREATEROLE" if may_make_roles else "NOCREATEROLE"
+    name = f"owner_{uuid4().hex[:8]}"
+    async with fresh_database(migrated=False) as url:
+        await run(url, f"CREATE ROLE {name} LOGIN {privilege}")
+        database = urlsplit(url).path.strip("/")
+        await run(url, f"ALTER DATABASE {database} OWNER TO {name}")
+        await run(url, f"ALTER SCHEMA public OWNER TO {name}")
+        yield url.replace(f"//{urlsplit(url).username}", f"//{name}", 1)
+
+
+async def test_the_owner_need_be_no_superuser(tmp_path: Path) -> None:
+    async with owned_by_nobody_special(may_make_roles=True) as url:
+        with pytest.raises(MigrationError, match=f"GRANT {API_ROLE} TO"):
+            await migrate(url)  # the role is there, and another's
+        await run(postgres().url, f"GRANT {API_ROLE} TO {urlsplit(url).username}")
+        await migrate(url)
+        assert await migrate(url) == []
+        async with served_from(url, tmp_path) as api:
+            (is_super,) = await run(url, "SELECT rolsuper FROM pg_roles WHERE rolname = user")
+            assert not is_super["rolsuper"]
+            _, token = await api.person("me@example.com")
+            assert (await api.get("/auth/me", token)).json["user"]["email"] == "me@example.com"
+            made = await api.post("/workspaces", {"name": "Acme"}, token)
+            assert made.status == 201
+            number = (await api.run("SELECT number FROM workspaces"))[0]["number"]
+            client = await api.oauth(("read", "write", "admin"))
+            new = {
+                "customer_id": number,
+                "email": "new@example.com",
+                "first_name": "New",
+                "last_name": "One",
+                "password": "Correct-Horse-8",
+                "role": "user",
+            }
+            assert (await api.post("/api/v1/users", new, client)).status == 201
+            key = {"name": "key", "role": "member"}
+            workspace = made.json["workspace"]["id"]
+            path = f"/workspaces/{workspace}/api-keys"
+            key = (await api.post(path, key, token)).json["key"]
+            assert (await api.get(f"/workspaces/{workspace}", key)).status == 200
+
+
+async def test_databases_of_one_server_may_be_migrated_at_once() -> None:
+    async with AsyncExitStack() as stack:
+        urls = [await stack.enter_async_context(fresh_database(migrated=False)) for _ in range(4)]
+        applied = await asyncio.gather(*(migrate(url) for url in urls))
+    assert len(set(map(len, applied))) == 1
+
+
+async def test_one_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
+    broken = first(2, tmp_path / "broken")
+    (broken / "0003_broken.sql").write_text("CREATE TABLE half (); SELECT 1 / 0;")
+    async with fresh_database(migrated=False) as url:
+        with pytest.raises(MigrationError, match=r"0003_broken\.sql"):
+            await migrate(url, directory=broken)
+        names = await run(url, "SELECT name FROM schema_migrations ORDER BY name")
+        assert [row["name"] for row in names] == [one.name for one in migrations()[:2]]
+        assert await run(url, "SELECT to_regclass('half') AS half") == [(None,)]
+
+
+async def test_processes_that_start_at_once_take_turns() -> None:
+    async with fresh_database(migrated=False) as url:
+        applied = await asyncio.gather(*(migrate(url) for _ in range(4)))
+    assert sorted(map(len, applied)) == [0, 0, 0, len(list(DIRECTORY.glob("*.sql")))]
