@@ -1,16 +1,29 @@
 """Who brings a token."""
 
+import re
+
 from control.auth.tokens import MAX_LENGTH, digest
 from control.db.database import Connection
 from control.http.access import Bearer
+
+_TOKEN = re.compile(rf"[A-Za-z0-9_-]{{43,{MAX_LENGTH}}}")
+"""As ``new_secret`` makes them, whatever they begin with."""
 
 _BEARER = "SELECT * FROM bearer_of($1)"
 _KEY_USED = "SELECT api_key_used($1)"
 
 
+def token_in(authorization: str) -> str | None:
+    """The token of an ``Authorization`` header. None: it has none that could be ours, which is seen
+    without asking the database."""
+    scheme, _, rest = authorization.partition(" ")
+    token = rest.strip()
+    return token if scheme.lower() == "bearer" and _TOKEN.fullmatch(token) else None
+
+
 async def bearer_of(db: Connection, token: str) -> Bearer | None:
     """None: it is no token, or not any more."""
-    if len(token) > MAX_LENGTH:
+    if _TOKEN.fullmatch(token) is None:
         return None
     row = await db.fetchrow(_BEARER, digest(token))
     if row is None:
@@ -28,7 +41,7 @@ async def bearer_of(db: Connection, token: str) -> Bearer | None:
         family=row["family"],
         client=row["client"],
         client_workspace=row["client_workspace"],
-        client_tier=row["client_tier"],
+        tier=row["client_tier"],
         roles=roles,
         suspended=frozenset(row["suspended"]),
     )

@@ -1,7 +1,9 @@
 """Passwords: Argon2id (RFC 9106), off the event loop."""
 
 import asyncio
-from collections.abc import Callable
+import hmac
+from base64 import b64decode
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TypeVar
@@ -25,9 +27,10 @@ class Passwords:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="password")
         self._nobodys = _nobodys()
 
-    async def hash(self, password: str) -> str:
-        """The text to keep."""
-        return await self._run(self._hasher.hash, password)
+    async def hash(self, password: str, like: str | None = None) -> str:
+        """The text to keep; where there is one that it is ``like``, with that one's salt, so that
+        ``is_one_of`` compares with both at once."""
+        return await self._run(self._hash, password, like or "")
 
     async def matches(self, password: str, kept: str | None) -> bool:
         """Whether it is the password. Takes as long where there is none to compare with, so that
@@ -35,8 +38,17 @@ class Passwords:
         right = await self._run(self._verify, kept or self._nobodys, password)
         return right and kept is not None
 
+    async def is_one_of(self, password: str, kept: Sequence[str]) -> bool:
+        """Whether it is one of the passwords that were hashed with the first one's salt. Takes as
+        long as ``matches`` however many there are, and where there is none."""
+        hashed = await self._run(self._hash, password, kept[0] if kept else self._nobodys)
+        return any([hmac.compare_digest(hashed, one) for one in kept])
+
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _hash(self, password: str, like: str) -> str:
+        return self._hasher.hash(password, salt=_salt_of(like) if like else None)
 
     def _verify(self, kept: str, password: str) -> bool:
         try:
@@ -46,6 +58,12 @@ class Passwords:
 
     async def _run(self, function: Callable[..., T], *values: str) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *values)
+
+
+def _salt_of(kept: str) -> bytes:
+    """Of ``$argon2id$v=19$m=...,t=...,p=...$salt$hash``, whose Base64 has no padding."""
+    salt = kept.split("$")[4]
+    return b64decode(salt + "=" * (-len(salt) % 4))
 
 
 @lru_cache(1)

@@ -1,6 +1,7 @@
 """How often somebody may ask: so many in a minute, and so many in an hour. The windows are pure."""
 
 from collections import OrderedDict
+from typing import Protocol
 
 import msgspec
 
@@ -10,7 +11,7 @@ MOST_KEYS = 100_000
 
 
 class Limit(msgspec.Struct, frozen=True):
-    """0: no such bound."""
+    """0: no such bound; of the two there is one at least."""
 
     per_minute: int
     per_hour: int = 0
@@ -21,7 +22,7 @@ TIERS = {
     "premium": Limit(120, 5_000),
     "enterprise": Limit(300, 10_000),
 }
-"""Of OAuth clients, by the API's document."""
+"""Of OAuth clients, by the API's document; and of a workspace's API keys together."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -50,7 +51,7 @@ class Windows:
         last = self._counts.get(key, (minute, 0, hour, 0))
         in_minute = last[1] if last[0] == minute else 0
         in_hour = last[3] if last[2] == hour else 0
-        standing = _standing(limit, in_minute, in_hour, minute, hour)
+        standing = standing_of(limit, in_minute, in_hour, minute, hour)
         if not counts:
             return standing
         if standing.allowed:
@@ -62,16 +63,29 @@ class Windows:
         return standing
 
 
-def _standing(limit: Limit, in_minute: int, in_hour: int, minute: int, hour: int) -> Standing:
+def standing_of(limit: Limit, in_minute: int, in_hour: int, minute: int, hour: int) -> Standing:
     """Of a caller who has asked so often before, in these windows."""
-    windows = [(limit.per_minute, in_minute, (minute + 1) * MINUTE_S)]
-    if limit.per_hour:
-        windows.append((limit.per_hour, in_hour, (hour + 1) * HOUR_S))
-    left = [(bound - used, bound, ends_s) for bound, used, ends_s in windows]
+    windows = (
+        (limit.per_minute, in_minute, (minute + 1) * MINUTE_S),
+        (limit.per_hour, in_hour, (hour + 1) * HOUR_S),
+    )
+    left = [(bound - used, bound, ends_s) for bound, used, ends_s in windows if bound]
     # Of two windows that are full the longer one counts.
     remaining, bound, ends_s = min(left, key=lambda one: (max(one[0], 0), -one[2]))
     allowed = remaining > 0
     return Standing(allowed, bound, max(remaining - 1, 0) if allowed else 0, ends_s)
+
+
+class Limits(Protocol):
+    """Counts callers, wherever the counts are kept."""
+
+    async def take(self, key: str, limit: Limit, now_s: float, *, counts: bool = True) -> Standing:
+        """Count a request of this caller; or only look whether one would be allowed."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of where the counts are kept."""
+        ...
 
 
 class RateLimits:
@@ -83,3 +97,6 @@ class RateLimits:
     async def take(self, key: str, limit: Limit, now_s: float, *, counts: bool = True) -> Standing:
         """Count a request of this caller; or only look whether one would be allowed."""
         return self._windows.take(key, limit, now_s, counts=counts)
+
+    async def close(self) -> None:
+        """Nothing is held."""

@@ -2,6 +2,9 @@
 
 A login begins a family: an access token and a refresh token. A refresh token is good once; whoever
 brings a used one has stolen it, or was stolen from, and the whole family ends (RFC 9700, 4.14.2).
+
+Whoever issues tokens or revokes them first locks the row of whom they are for: what revokes them
+sees all that were issued before it, and what issues them sees whether it still may.
 """
 
 import hashlib
@@ -40,6 +43,11 @@ WITH person AS (
 )
 SELECT email FROM person"""
 _GRANTED = "SELECT scopes FROM tokens WHERE hash = $1 AND kind = 'refresh' AND client_id = $2"
+_WHOSE = "SELECT admin_id, user_id, client_id FROM tokens WHERE hash = $1"
+_WHOSE_FAMILY = "SELECT admin_id, user_id, client_id FROM tokens WHERE family = $1 LIMIT 1"
+_LOCK_USER = "SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE"
+_LOCK_ADMIN = "SELECT FROM admins WHERE id = $1 FOR NO KEY UPDATE"
+_KEEP_CLIENT = "SELECT FROM oauth_clients WHERE id = $1 FOR SHARE"
 _FAMILY_OF = "SELECT family FROM tokens WHERE hash = $1 AND kind = $2"
 _REVOKE = "UPDATE tokens SET revoked_at = $2 WHERE family = $1 AND revoked_at IS NULL"
 _REVOKE_PERSON = """
@@ -128,6 +136,7 @@ async def refresh(
     :param scopes: those of the new access token, where they are to be fewer than were granted.
     :raises Reused: it is good no more, or its holder is not active. What the
         caller does must be kept all the same."""
+    await _lock(db, await db.fetchrow(_WHOSE, digest(token)))
     row = await db.fetchrow(_USE, digest(token), "refresh", now)
     if row is None:
         family = await db.fetchval(_FAMILY_OF, digest(token), "refresh")
@@ -148,6 +157,8 @@ async def refresh(
 
 
 async def revoke_family(db: Connection, family: UUID, now: datetime) -> None:
+    """One login."""
+    await _lock(db, await db.fetchrow(_WHOSE_FAMILY, family))
     await db.execute(_REVOKE, family, now)
 
 
@@ -155,6 +166,7 @@ async def revoke_person(
     db: Connection, user_id: UUID, now: datetime, *, but: UUID | None = None
 ) -> None:
     """Everywhere he is logged in, but for this family, and what mails he was sent."""
+    await db.execute(_LOCK_USER, user_id)
     await db.execute(_REVOKE_PERSON, user_id, now, but)
 
 
@@ -162,11 +174,13 @@ async def revoke_admin(
     db: Connection, admin_id: UUID, now: datetime, *, but: UUID | None = None
 ) -> None:
     """Everywhere he is logged in, but for this family."""
+    await db.execute(_LOCK_ADMIN, admin_id)
     await db.execute(_REVOKE_ADMIN, admin_id, now, but)
 
 
 async def revoke_client(db: Connection, client_id: UUID, now: datetime) -> None:
-    """All that an OAuth client was given, for itself or for people."""
+    """All that an OAuth client was given, for itself or for people. It must be revoked already:
+    what is issued to it at this moment is good for nothing then."""
     await db.execute(_REVOKE_CLIENT, client_id, now)
 
 
@@ -183,9 +197,23 @@ async def mail_once(db: Connection, kind: str, email: str, now: datetime) -> tup
 
 
 async def use_once(db: Connection, kind: str, token: str, now: datetime) -> UUID | None:
-    """Whose it is, if it is good; it is good no more."""
+    """Whose it is, if it is good; it is good no more. Until the transaction ends he does not log
+    in, and nothing of his is refreshed."""
+    await _lock(db, await db.fetchrow(_WHOSE, digest(token)))
     row = await db.fetchrow(_USE, digest(token), kind, now)
     return None if row is None else row["user_id"]
+
+
+async def _lock(db: Connection, whose: Row | None) -> None:
+    """Of whom these tokens are; always the person before the client."""
+    if whose is None:
+        return
+    if whose["user_id"] is not None:
+        await db.execute(_LOCK_USER, whose["user_id"])
+    if whose["admin_id"] is not None:
+        await db.execute(_LOCK_ADMIN, whose["admin_id"])
+    if whose["client_id"] is not None:
+        await db.execute(_KEEP_CLIENT, whose["client_id"])
 
 
 async def _keep(

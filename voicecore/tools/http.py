@@ -50,6 +50,13 @@ class HttpToolRunner:
             auto_decompress=False,
         )
 
+    def lending(self, secrets: Mapping[str, str]) -> "HttpToolRunner":
+        """The same pool for somebody whose headers may refer to these secrets. It is neither
+        started nor stopped itself."""
+        lent = HttpToolRunner(secrets=secrets, allow_private=self._allow_private)
+        lent._session = self._session
+        return lent
+
     async def stop(self) -> None:
         """Close the pool. Idempotent."""
         session, self._session = self._session, None

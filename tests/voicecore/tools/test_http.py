@@ -298,6 +298,17 @@ async def test_half_a_secret_is_not_shown_either(api: Api, runner: HttpToolRunne
         assert "token" not in result.text
 
 
+async def test_each_is_lent_its_own_secrets(api: Api, runner: HttpToolRunner) -> None:
+    first, second = runner.lending({"TOKEN": "first-one"}), runner.lending({"TOKEN": "second-one"})
+    for lent in (first, second):
+        result = await lent.run(request(api.url("/echo")))
+        assert json.loads(result.text)["Authorization"] == "Bearer ***"
+    sent = [headers["Authorization"] for _, _, headers, _ in api.requests]
+    assert sent == ["Bearer first-one", "Bearer second-one"]
+    nobodys = await runner.lending({}).run(request(api.url("/echo")))
+    assert (nobodys.error, len(api.requests)) == ("secret_missing", 2)
+
+
 async def test_a_missing_secret_sends_nothing(api: Api) -> None:
     runner = HttpToolRunner(secrets={}, allow_private=True)
     await runner.start()

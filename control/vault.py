@@ -1,0 +1,182 @@
+"""Secrets that the API stored, opened for those who work with them.
+
+What is stored for the platform goes before the environment's variable of that name, and what a
+workspace stored goes before both, for its own agents.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import structlog
+
+from control.auth.envelopes import Keyring, SealError
+from control.db import secrets
+from control.db.database import AWAY, PLATFORM, Connection, Database, Row
+from control.secret_keys import SecretKeys, SecretKeysError
+from control.settings import PLATFORM_KEYS, Settings, read_agent_secrets
+
+STORABLE = (*PLATFORM_KEYS, "TWILIO_AUTH_TOKEN", "TELNYX_PUBLIC_KEY", "TELNYX_API_KEY")
+"""What is stored for the platform."""
+REFRESH_EVERY_S = 15.0
+"""So long another process may work with a key of the platform's that was replaced."""
+
+log = structlog.get_logger("control.vault")
+
+
+class Lent(msgspec.Struct, frozen=True):
+    """What an agent of a workspace is made with."""
+
+    secrets: Mapping[str, str]
+    own: frozenset[str] = frozenset()
+    """The names of the workspace's own, which its tools may send to whom it likes."""
+
+    def __repr__(self) -> str:
+        return f"Lent({sorted(self.secrets)})"
+
+
+class Platform(msgspec.Struct, frozen=True):
+    """The platform's stored secrets, opened."""
+
+    secrets: Mapping[str, str]
+    revision: str
+
+    def __repr__(self) -> str:
+        return f"Platform({sorted(self.secrets)})"
+
+
+class Vault:
+    """Those of one process."""
+
+    def __init__(self, settings: Settings, keys: SecretKeys) -> None:
+        self._settings = settings
+        self._keys = keys
+        self._platform: Mapping[str, str] = {}
+        self.revision = ""
+        """Another one whenever the platform's stored secrets are others."""
+        self._told: dict[str, str] = {}
+        """What the log said of those that do not open, by their places."""
+
+    def signing_key(self, carrier: str) -> str:
+        """What a carrier signs with; empty where there is no key."""
+        settings = self._settings
+        if carrier == "twilio":
+            token = settings.twilio_auth_token.get_secret_value()
+            return self._platform.get("TWILIO_AUTH_TOKEN", token)
+        if carrier == "telnyx":
+            return self._platform.get("TELNYX_PUBLIC_KEY", settings.telnyx_public_key)
+        return ""
+
+    @property
+    def telnyx_api_key(self) -> str:
+        """Empty where there is none."""
+        configured = self._settings.telnyx_api_key.get_secret_value()
+        return self._platform.get("TELNYX_API_KEY", configured)
+
+    async def put(
+        self,
+        db: Connection,
+        workspace_id: UUID | None,
+        name: str,
+        value: str,
+        now: datetime,
+        *,
+        updated_by: str,
+    ) -> Row:
+        """Seal a secret and store it.
+
+        :raises LookupError: there are no keys to seal it with.
+        :raises SecretKeysError: the file of keys cannot be used."""
+        await secrets.wait_for_rotation(db)
+        sealed = self._keyring().seal(value, secrets.place_of(workspace_id, name))
+        return await secrets.put(db, workspace_id, name, sealed, now, updated_by=updated_by)
+
+    async def lend(self, db: Connection, workspace_id: UUID | None) -> Lent:
+        """What an agent of this workspace is made with; of nobody's: the platform's.
+
+        :param db: it sees the workspace's rows."""
+        shared = {**read_agent_secrets(self._settings), **self._vendor_keys()}
+        if workspace_id is None:
+            return Lent(shared)
+        own = self._opened(await secrets.sealed(db, workspace_id), workspace_id)
+        return Lent({**shared, **own}, frozenset(own))
+
+    async def look(self, db: Connection) -> Platform:
+        """The platform's secrets as they are now.
+
+        :param db: it sees everything."""
+        rows = await secrets.sealed(db, None)
+        facts = ",".join(f"{row['name']}{row['updated_at'].isoformat()}" for row in rows)
+        revision = hashlib.sha256(facts.encode()).hexdigest()[:16] if rows else ""
+        return Platform(self._opened(rows, None), revision)
+
+    def take(self, platform: Platform) -> None:
+        """Use these from now on."""
+        self._platform, self.revision = platform.secrets, platform.revision
+
+    async def refresh_always(self, database: Database) -> None:
+        """What another process stores is known here soon after."""
+        while True:
+            await asyncio.sleep(REFRESH_EVERY_S)
+            try:
+                async with database.reading(PLATFORM) as db:
+                    self.take(await self.look(db))
+            except (*AWAY, asyncpg.PostgresError) as error:
+                log.warning("the platform's secrets are not refreshed", error=str(error))
+
+    def _vendor_keys(self) -> dict[str, str]:
+        return {name: key for name, key in self._platform.items() if name in PLATFORM_KEYS}
+
+    def _keyring(self) -> Keyring:
+        keyring = self._keys.keyring()
+        if keyring is None:
+            raise LookupError("there are no keys to seal secrets with")
+        return keyring
+
+    def _opened(self, rows: Iterable[Row], workspace_id: UUID | None) -> dict[str, str]:
+        """One that does not open is as if it were not there, and the log says so once: whoever
+        needs it is told that it is missing."""
+        found: dict[str, str] = {}
+        for row in rows:
+            place = secrets.place_of(workspace_id, row["name"])
+            try:
+                found[row["name"]] = self._keyring().open(secrets.sealed_of(row), place)
+                self._told.pop(place, None)
+            except (SealError, SecretKeysError, LookupError) as error:
+                if self._told.get(place) != str(error):
+                    log.error("a secret does not open", secret=place, error=str(error))
+                self._told[place] = str(error)
+        return found
+
+
+def secret_keys(settings: Settings, data_dir: Path) -> SecretKeys:
+    """Where this server's keys come from. A database that others may share has no keys in one
+    machine's data directory."""
+    shared = bool(settings.database_url.get_secret_value())
+    return SecretKeys(settings.secret_keys.get_secret_value(), None if shared else data_dir)
+
+
+async def rotate(db: Connection, keyring: Keyring) -> tuple[int, int]:
+    """Have every secret's own key wrapped by the keyring's current one: how many were, and how
+    many had been before.
+
+    :param db: a transaction that sees everything.
+    :raises SealError: one does not open; nothing is changed then."""
+    changed = 0
+    rows = await secrets.begin_rotation(db)
+    for row in rows:
+        if row["key_id"] == keyring.current:
+            continue
+        place = secrets.place_of(row["workspace_id"], row["name"])
+        try:
+            sealed = keyring.rewrap(secrets.sealed_of(row), place)
+        except SealError as error:
+            raise SealError(f"{place}: {error}") from error
+        await secrets.rewrap(db, row["id"], sealed)
+        changed += 1
+    return changed, len(rows) - changed
