@@ -45,7 +45,7 @@ async def found(tmp_path: Path, url: str, secrets: dict[str, str], **settings: o
 
 @pytest.mark.parametrize(
     ("key", "status", "standing"),
-    [(GOOD, 200, "ok"), ("another", 200, "wrong"), (GOOD, 500, "wrong"), ("", 200, "missing")],
+    [(GOOD, 200, "ok"), ("another", 200, "wrong"), (GOOD, 500, "wrong"), ("", 200, "warning")],
 )
 async def test_a_key_is_tried(tmp_path: Path, key: str, status: int, standing: str) -> None:
     async with vendor(status) as url:
@@ -62,14 +62,14 @@ async def test_what_is_well_is_told_so(tmp_path: Path) -> None:
     findings = await found(tmp_path, "http://127.0.0.1:9/", {})
     assert findings["data directory"] == Finding("data directory", "ok", str(tmp_path))
     assert findings["database"].standing == "ok"
-    assert findings["e-mail"].standing == "missing"
+    assert findings["e-mail"].standing == "warning"
     assert not [name for _, _, names in os.walk(tmp_path) for name in names]
     assert findings["storage"].standing == "ok"
 
 
 async def test_a_database_that_is_empty_or_away(tmp_path: Path) -> None:
     empty = {one.what: one for one in await examine(Settings(), postgres().url, tmp_path, {}, ())}
-    assert empty["database"].standing == "missing"
+    assert empty["database"].standing == "warning"
     away = "postgresql://nobody@127.0.0.1:9/none"
     gone = {one.what: one for one in await examine(Settings(), away, tmp_path, {}, ())}
     assert gone["database"].standing == "wrong"

@@ -1,0 +1,89 @@
+"""Carriers' keys, as `voicecore doctor` looks at them."""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping
+
+from control.findings import Finding, Key
+from control.settings import Settings
+
+ED25519_BYTES = 32
+TWILIO_TOKEN, TELNYX_KEY = "VOICECORE_TWILIO_AUTH_TOKEN", "VOICECORE_TELNYX_API_KEY"
+_TOKEN = re.compile(r"[0-9a-f]{32}")
+
+
+class CarrierKeys:
+    """Those that are used: stored ones go before the settings'."""
+
+    def __init__(self, settings: Settings, stored: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._token = (
+            stored.get("TWILIO_AUTH_TOKEN") or settings.twilio_auth_token.get_secret_value()
+        )
+        self._public_key = stored.get("TELNYX_PUBLIC_KEY") or settings.telnyx_public_key
+        self._telnyx = stored.get("TELNYX_API_KEY") or settings.telnyx_api_key.get_secret_value()
+
+    @property
+    def keys(self) -> Mapping[str, str]:
+        """What is sent to try them."""
+        basic = f"{self._settings.twilio_account_sid}:{self._token}".encode()
+        return {
+            TELNYX_KEY: self._telnyx,
+            TWILIO_TOKEN: base64.b64encode(basic).decode() if self._token else "",
+        }
+
+    @property
+    def tried(self) -> tuple[Key, ...]:
+        """Twilio's takes the account's SID (twilio.com/docs/iam/api/account)."""
+        settings = self._settings
+        telnyx = Key(TELNYX_KEY, settings.telnyx_api_url.rstrip("/") + "/v2/balance")
+        if not settings.twilio_account_sid:
+            return (telnyx,)
+        account = f"/2010-04-01/Accounts/{settings.twilio_account_sid}.json"
+        url = settings.twilio_api_url.rstrip("/") + account
+        return (telnyx, Key(TWILIO_TOKEN, url, scheme="Basic "))
+
+    def findings(self) -> list[Finding]:
+        """What can be said of the others without asking."""
+        found = [_public_url(self._settings), _telnyx(self._public_key)]
+        if not self._settings.twilio_account_sid:
+            found.insert(1, _twilio(self._token))
+        return found
+
+
+def _public_url(settings: Settings) -> Finding:
+    name, url = "VOICECORE_PUBLIC_URL", settings.public_url
+    if not url:
+        advice = "Set it to the https:// URL that carriers reach this server by"
+        return Finding(name, "warning", "not set: carriers' calls cannot be answered", advice)
+    return Finding(name, "ok", f"{url}; whether it leads here, a carrier's first webhook shows")
+
+
+def _twilio(token: str) -> Finding:
+    name = TWILIO_TOKEN
+    if not token:
+        return Finding(name, "warning", "not set", "Set it, if calls are to come by Twilio")
+    if not _TOKEN.fullmatch(token):
+        advice = "Copy the auth token of the account from Twilio's console"
+        return Finding(name, "warning", "set, but it does not look like one of Twilio's", advice)
+    detail = (
+        "set, and not tried: Twilio's first webhook is answered with BAD_SIGNATURE if it is "
+        "another account's"
+    )
+    return Finding(name, "ok", detail, "Set VOICECORE_TWILIO_ACCOUNT_SID to have it tried")
+
+
+def _telnyx(key: str) -> Finding:
+    """The key that Telnyx signs for, which nobody but Telnyx can try."""
+    name = "VOICECORE_TELNYX_PUBLIC_KEY"
+    if not key:
+        return Finding(name, "warning", "not set", "Set it, if calls are to come by Telnyx")
+    try:
+        size = len(base64.b64decode(key, validate=True))
+    except (binascii.Error, ValueError):
+        size = 0
+    if size != ED25519_BYTES:
+        advice = "Copy the public key from Telnyx' portal, Keys & Credentials"
+        return Finding(name, "wrong", "is no Ed25519 key in Base64", advice)
+    return Finding(name, "ok", "an Ed25519 key; Telnyx' first webhook shows whether it is yours")
