@@ -3,6 +3,7 @@
 ``python -m control.http.openapi docs/openapi.json`` writes it.
 """
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,12 +13,16 @@ from typing import Any
 
 import orjson
 from pydantic import BaseModel
-from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from control.http import idempotency
+from control.auth.rate_limits import TIERS
+from control.http import idempotency, limits
 from control.http.access import Access
+from control.http.carrier_docs import HAND_WRITTEN, HandWritten
+from control.http.carrier_docs import SCHEMES as CARRIER_SCHEMES
 from control.http.endpoint import Endpoint
-from control.http.errors import BAD_REQUEST, INTERNAL_ERROR, Refusal
+from control.http.errors import BAD_REQUEST, INTERNAL_ERROR, REQUEST_ID, Refusal
+from control.http.openapi_parameters import parameters_of, takes_key
+from control.http.openapi_shapes import REF, Shapes
 from control.http.refusals import (
     IDEMPOTENCY_KEY_REUSED,
     IDEMPOTENCY_KEY_WRONG,
@@ -25,6 +30,7 @@ from control.http.refusals import (
     INVALID_JSON,
     INVALID_TOKEN,
     PERMISSION_DENIED,
+    PRECONDITION_FAILED,
     RATE_LIMIT_EXCEEDED,
     RESOURCE_NOT_FOUND,
     SERVICE_UNAVAILABLE,
@@ -32,9 +38,13 @@ from control.http.refusals import (
     VALIDATION_ERROR,
     WORKSPACE_SUSPENDED,
 )
-from control.http.uploads import BODY_TOO_LARGE, INCOMPLETE_BODY
+from control.http.uploads import (
+    BODY_TOO_LARGE,
+    INCOMPLETE_BODY,
+    INVALID_BODY,
+    UNSUPPORTED_ENCODING,
+)
 
-_REF = "#/components/schemas/{model}"
 _ERROR = {
     "type": "object",
     "required": ["error"],
@@ -61,6 +71,36 @@ _ERROR = {
         }
     },
 }
+ERROR = {"$ref": REF.format(model="Error")}
+_CONTENT = {"application/json": {"schema": ERROR}}
+_RETRY_AFTER = "Retry-After"
+_NUMBERS = {
+    limits.LIMIT: "How often you may call, in that of the windows which has the least left.",
+    limits.REMAINING: "How often you still may.",
+    limits.RESET: "When the window ends, as Unix time.",
+    _RETRY_AFTER: "How many seconds to wait.",
+}
+_ABOUT = (
+    "Requests are counted, and refused with 429 when they are too many: an OAuth client's, and "
+    "those of a workspace's API keys together, by tier ("
+    + ", ".join(
+        f"{tier} {limit.per_minute:,} a minute and {limit.per_hour:,} an hour"
+        for tier, limit in TIERS.items()
+    )
+    + "), a person's, and where no token is needed those of a network, as the server is set up."
+)
+_ETAG = "ETag"
+_TEXTS = {
+    REQUEST_ID: "What this request is called in the server's log.",
+    _ETAG: "The version that this is, for `If-Match`; not of an answer that is repeated.",
+    idempotency.REPLAYED: "`true` where it is the answer to an earlier request.",
+}
+_HEADERS = {
+    name: {"description": about, "schema": {"type": "integer", "minimum": 0}}
+    for name, about in _NUMBERS.items()
+} | {name: {"description": about, "schema": {"type": "string"}} for name, about in _TEXTS.items()}
+_SERVERS = [{"url": "/", "description": "The server that this document comes from."}]
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _TOKEN_URL = "/oauth/v2/token"
 _FLOW = {
     "tokenUrl": _TOKEN_URL,
@@ -80,45 +120,9 @@ _SCHEMES = {
 }
 
 
-class Shapes:
-    """The models' schemas, each under a name of its own though two models be called the same."""
-
-    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
-        asked: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {}
-        for endpoint in endpoints:
-            for model in (endpoint.query, endpoint.body, endpoint.upload):
-                if model is not None:
-                    asked[model, "validation"] = None
-            if isinstance(endpoint.answer, type):
-                asked[endpoint.answer, "serialization"] = None
-        places, found = models_json_schema(list(asked), ref_template=_REF)
-        self._places = {asked_for: _short(place) for asked_for, place in places.items()}
-        self._schemas: dict[str, Any] = _short(found).get("$defs", {})
-        queries = {self._name(one.query) for one in endpoints if one.query is not None}
-        self.components = {
-            name: schema for name, schema in sorted(self._schemas.items()) if name not in queries
-        }
-
-    def of(self, model: type[BaseModel], mode: JsonSchemaMode = "validation") -> Mapping[str, Any]:
-        """A reference to it."""
-        place: Mapping[str, Any] = self._places[model, mode]
-        return place
-
-    def whole(self, model: type[BaseModel]) -> Mapping[str, Any]:
-        """What comes in by this model."""
-        schema: Mapping[str, Any] = self._schemas[self._name(model)]
-        return schema
-
-    def _name(self, model: type[BaseModel]) -> str:
-        return str(self._places[model, "validation"]["$ref"]).rpartition("/")[2]
-
-
-def _short(schema: Any) -> Any:
-    """Of models that are called the same, without what all of their modules begin with."""
-    return orjson.loads(orjson.dumps(schema).replace(b"control__api__", b""))
-
-
-def openapi(endpoints: Iterable[Endpoint], version: str) -> dict[str, Any]:
+def openapi(
+    endpoints: Iterable[Endpoint], version: str, by_hand: Sequence[HandWritten] = ()
+) -> dict[str, Any]:
     """The document."""
     declared = sorted(endpoints, key=lambda one: (one.path, one.method))
     shapes = Shapes(declared)
@@ -130,15 +134,19 @@ def openapi(endpoints: Iterable[Endpoint], version: str) -> dict[str, Any]:
             portal = endpoint.handler.__module__.split(".")[-2]
             operation["operationId"] = f"{portal}_{endpoint.name}"
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = operation
+    for one in by_hand:
+        paths.setdefault(one.path, {})[one.method.lower()] = _by_hand(one)
     schemas = {"Error": _ERROR, **shapes.components}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "voicecore", "version": version},
+        "info": {"title": "voicecore", "version": version, "description": _ABOUT},
+        "servers": _SERVERS,
         "paths": paths,
         "components": {
             "schemas": schemas,
             "responses": _errors(declared),
-            "securitySchemes": _SCHEMES,
+            "headers": _HEADERS,
+            "securitySchemes": {**_SCHEMES, **(CARRIER_SCHEMES if by_hand else {})},
         },
     }
 
@@ -146,9 +154,10 @@ def openapi(endpoints: Iterable[Endpoint], version: str) -> dict[str, Any]:
 def refusals_of(endpoint: Endpoint) -> Sequence[Refusal]:
     """Every error that the endpoint may answer with."""
     found = [*endpoint.refusals, INTERNAL_ERROR, SERVICE_UNAVAILABLE, BAD_REQUEST]
+    found += [RATE_LIMIT_EXCEEDED, VALIDATION_ERROR]  # as a parameter that is none
     if endpoint.access.kind != "public":
-        found += [INVALID_TOKEN, PERMISSION_DENIED, RATE_LIMIT_EXCEEDED]
-        if _takes_key(endpoint):
+        found += [INVALID_TOKEN, PERMISSION_DENIED]
+        if takes_key(endpoint):
             found += [IDEMPOTENCY_KEY_WRONG, IDEMPOTENCY_KEY_REUSED]
     if endpoint.access.kind == "oauth":
         found.append(INSUFFICIENT_SCOPE)
@@ -156,38 +165,65 @@ def refusals_of(endpoint: Endpoint) -> Sequence[Refusal]:
         found.append(WORKSPACE_SUSPENDED)
     if endpoint.places:
         found.append(RESOURCE_NOT_FOUND)
-    if endpoint.query or endpoint.body or endpoint.upload:
-        found.append(VALIDATION_ERROR)
     if endpoint.body:
         found.append(INVALID_JSON)
     if endpoint.upload:
         found.append(UNSUPPORTED_MEDIA_TYPE)
     if endpoint.body or endpoint.upload or endpoint.takes_form:
-        found += [BODY_TOO_LARGE, INCOMPLETE_BODY]
+        found += [BODY_TOO_LARGE, INCOMPLETE_BODY, UNSUPPORTED_ENCODING]
+    if endpoint.body or endpoint.takes_form:
+        found.append(INVALID_BODY)
     return found
 
 
 def _operation(endpoint: Endpoint, shapes: Shapes) -> dict[str, Any]:
-    summary, _, description = endpoint.summary.partition("\n")
+    summary, description = _told(endpoint.summary)
     operation: dict[str, Any] = {
         "operationId": endpoint.name,
-        "summary": summary.rstrip("."),
+        "summary": summary,
         "tags": [endpoint.tag],
-        "parameters": [
-            *_places(endpoint),
-            *_queries(endpoint, shapes),
-            *_headers(endpoint),
-        ],
+        "parameters": parameters_of(endpoint, shapes),
         # An answer that the endpoint words itself stands for the usual one of its status.
         "responses": {**_bad(endpoint), **_good(endpoint, shapes)},
     }
-    if description.strip():
-        operation["description"] = " ".join(description.split())
+    if description:
+        operation["description"] = description
     if (security := _security(endpoint.access)) is not None:
         operation["security"] = security
     if (body := _request_body(endpoint, shapes)) is not None:
         operation["requestBody"] = body
     return operation
+
+
+def _told(text: str) -> tuple[str, str]:
+    """The first sentence, and the whole text in paragraphs where there is more of it."""
+    paragraphs = [" ".join(one.split()) for one in text.split("\n\n")]
+    first = _SENTENCE.split(paragraphs[0], maxsplit=1)[0]
+    whole = "\n\n".join(paragraphs)
+    return first.rstrip("."), whole if whole != first else ""
+
+
+def _by_hand(one: HandWritten) -> dict[str, Any]:
+    """With its errors. It is not counted, so nothing tells how often it may come."""
+    by_status: dict[str, set[str]] = {}
+    for refusal in one.refusals:
+        by_status.setdefault(str(refusal.status), set()).add(refusal.code)
+    headers = {REQUEST_ID: _header(REQUEST_ID)}
+    errors = {
+        status: {
+            "description": ", ".join(f"`{code}`" for code in sorted(codes)),
+            "content": _CONTENT,
+            "headers": headers
+            if status != "503"
+            else headers | {_RETRY_AFTER: _header(_RETRY_AFTER)},
+        }
+        for status, codes in sorted(by_status.items())
+    }
+    good = {
+        status: {**answer, "headers": headers}
+        for status, answer in one.operation["responses"].items()
+    }
+    return {**one.operation, "responses": {**good, **errors}}
 
 
 def _request_body(endpoint: Endpoint, shapes: Shapes) -> dict[str, Any] | None:
@@ -198,7 +234,9 @@ def _request_body(endpoint: Endpoint, shapes: Shapes) -> dict[str, Any] | None:
         content = {"multipart/form-data": {"schema": shapes.of(endpoint.upload)}}
         return {"required": True, "content": content}
     if endpoint.takes_form:
-        form = {"type": "object", "additionalProperties": {"type": "string"}}
+        form: Mapping[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
+        if endpoint.form is not None:
+            form = shapes.of(endpoint.form)
         return {
             "required": True,
             "content": {"application/x-www-form-urlencoded": {"schema": form}},
@@ -214,59 +252,18 @@ def _security(access: Access) -> list[dict[str, list[str]]] | None:
     return [{"admin" if access.kind == "admin" else "client": []}]
 
 
-def _places(endpoint: Endpoint) -> list[dict[str, Any]]:
-    return [
-        {"name": name, "in": "path", "required": True, "schema": adapter.json_schema()}
-        for name, adapter in endpoint.places.items()
-    ]
-
-
-def _queries(endpoint: Endpoint, shapes: Shapes) -> list[dict[str, Any]]:
-    if endpoint.query is None:
-        return []
-    schema = shapes.whole(endpoint.query)
-    required = schema.get("required", [])
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "required": name in required,
-            "schema": _without_null(shape),
-        }
-        for name, shape in schema.get("properties", {}).items()
-    ]
-
-
-def _headers(endpoint: Endpoint) -> list[dict[str, Any]]:
-    if not _takes_key(endpoint):
-        return []
-    shape = {"type": "string", "pattern": f"^[ -~]{{1,{idempotency.MAX_LENGTH}}}$"}
-    about = "The request that comes again with the same key has its first answer again."
-    name = idempotency.KEY
-    return [{"name": name, "in": "header", "description": about, "schema": shape}]
-
-
-def _takes_key(endpoint: Endpoint) -> bool:
-    keeps = not endpoint.shows_secret and not endpoint.alone
-    return endpoint.method == "POST" and endpoint.access.kind != "public" and keeps
-
-
-def _without_null(shape: Mapping[str, Any]) -> dict[str, Any]:
-    """A query has no null: what need not be there is left away."""
-    kept = {name: value for name, value in shape.items() if name != "anyOf"}
-    if kept.get("default", 0) is None:
-        del kept["default"]
-    choices = [one for one in shape.get("anyOf", []) if one != {"type": "null"}]
-    if len(choices) == 1:
-        return {**choices[0], **kept}
-    return {**kept, "anyOf": choices} if choices else kept
-
-
 def _good(endpoint: Endpoint, shapes: Shapes) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    if endpoint.other_answer is not None:  # or else an error that came before the endpoint's own
+        errors = [shapes.of(endpoint.other_answer, "serialization"), ERROR]
+        content = {"content": {"application/json": {"schema": {"anyOf": errors}}}}
     responses: dict[str, Any] = {
-        str(status): {"description": text} for status, text in endpoint.other_statuses.items()
+        str(status): {"description": text, **content, **_headers_of(status)}
+        for status, text in endpoint.other_statuses.items()
     }
-    response: dict[str, Any] = {"description": "As asked for."}
+    more = [_ETAG] if endpoint.etag else []
+    more += [idempotency.REPLAYED] if takes_key(endpoint) else []
+    response: dict[str, Any] = {"description": "As asked for.", **_headers_of(200, more)}
     if isinstance(endpoint.answer, str):
         form = {} if endpoint.answer.startswith("text/") else {"format": "binary"}
         response["content"] = {endpoint.answer: {"schema": {"type": "string", **form}}}
@@ -287,14 +284,29 @@ def _bad(endpoint: Endpoint) -> dict[str, Any]:
 
 def _errors(endpoints: Iterable[Endpoint]) -> dict[str, Any]:
     """What ``_bad`` refers to."""
-    shape = {"application/json": {"schema": {"$ref": _REF.format(model="Error")}}}
     return {
         _name_of(status, codes): {
             "description": ", ".join(f"`{code}`" for code in codes),
-            "content": shape,
+            "content": _CONTENT,
+            **_headers_of(status),
         }
         for status, codes in sorted({one for each in endpoints for one in _codes(each)})
     }
+
+
+def _headers_of(status: int, more: Sequence[str] = ()) -> dict[str, Any]:
+    """Of an answer. Who is nobody, or whom the server cannot answer, may not have been counted."""
+    names = [REQUEST_ID, *more]
+    names += [] if status == 401 or status >= 500 else [*limits.NAMES]
+    if status in (429, 503):
+        names.append(_RETRY_AFTER)
+    if status == PRECONDITION_FAILED.status:
+        names.append(_ETAG)
+    return {"headers": {name: _header(name) for name in names}}
+
+
+def _header(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/headers/{name}"}
 
 
 def _codes(endpoint: Endpoint) -> list[tuple[int, tuple[str, ...]]]:
@@ -314,7 +326,7 @@ def _is_required(model: type[BaseModel]) -> bool:
 
 def as_file(endpoints: Iterable[Endpoint]) -> bytes:
     """The document as it is checked in."""
-    document = openapi(endpoints, metadata.version("voicecore"))
+    document = openapi(endpoints, metadata.version("voicecore"), HAND_WRITTEN)
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
