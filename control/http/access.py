@@ -37,7 +37,8 @@ class Bearer(msgspec.Struct, frozen=True):
     family: UUID | None
     client: UUID | None
     client_workspace: UUID | None
-    client_tier: str | None
+    tier: str | None
+    """How often the client, or the workspace of the API key, may call; of nobody else."""
     roles: Mapping[UUID, str]
     """A person's or a key's, by workspace."""
     suspended: frozenset[UUID] = frozenset()

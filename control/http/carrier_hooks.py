@@ -7,19 +7,24 @@ by the carrier, and the document holds a token that lets one stream in.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
+from uuid import UUID
+from xml.sax.saxutils import escape
 
 import aiohttp
+import asyncpg
 import msgspec
 import structlog
 from aiohttp import web
 
 from control.agent_maker import AgentMaker
+from control.call_log import MOST_ID, MOST_NUMBER
 from control.call_server import CallServer, Route, TooManyCalls
+from control.call_tickets import Coming, counts_for
 from control.db import routing
-from control.db.database import AWAY, PLATFORM, Database, Row
+from control.db.database import AWAY, PLATFORM, Connection, Database, Row
 from control.http.errors import Refusal, Refused, request_id_of
 from control.http.uploads import read_body
 from control.plane import Plane
@@ -37,6 +42,8 @@ INBOUND_TIMEOUT_S = 13.0
 """Carriers wait some 15 s for the answer; then they try the number's fallback."""
 LOADING_TIMEOUT_S = 10.0
 REST_TIMEOUT_S = 5.0
+ASKED, MOST_ASKED, PAUSE_S = "asked", 4, 2
+"""Of an agent that is being loaded the carrier asks so often again, after so long a pause."""
 
 BAD_SIGNATURE = Refusal(403, "BAD_SIGNATURE", "The carrier's signature is missing or wrong")
 NOT_SET_UP = Refusal(
@@ -52,6 +59,8 @@ REJECT = AnswerDocument(
     b'<?xml version="1.0" encoding="UTF-8"?><Response><Reject reason="rejected"/></Response>'
 )
 
+Change = Callable[[Connection, UUID, str, UUID], Awaitable[None]]
+
 log = structlog.get_logger("control.carrier_hooks")
 
 
@@ -59,6 +68,8 @@ class Incoming(msgspec.Struct, frozen=True):
     """A call that a carrier asks about."""
 
     kind: CarrierKind
+    call_id: str
+    """As the carrier calls it."""
     caller_number: str
     called_number: str
     control_id: str = ""
@@ -102,17 +113,20 @@ class CarrierHooks:
         if incoming is None:  # an event that asks for nothing
             return web.Response(status=200)
         entrance = self._server.entrance
-        if not entrance.ready or not self._server.calls.has_room:
-            raise Refused(UNAVAILABLE, headers={"Retry-After": "5"})
-        route = await self._route(incoming, request_id_of(request))
+        if (refusal := entrance.unavailable()) is not None:
+            raise Refused(refusal, headers={"Retry-After": "5"})
+        coming = self._coming(incoming)
+        route = await self._route(coming, request_id_of(request))
         if route is None:
             return await self._rejected(incoming)
         try:
-            token = await self._ticket(incoming, route)
+            token = await self._ticket(coming, route)
         except TooManyCalls:
             log.warning("call rejected", code="too_many_calls", request_id=request_id_of(request))
             return await self._rejected(incoming)
-        url = stream_url(self._plane.settings.public_url, request.host, kind, token)
+        except TimeoutError:
+            return self._asked_again(incoming, request)
+        url = stream_url(self._plane.settings.streams_reach, request.host, kind, token)
         options = entrance.carrier_options.get(kind.name, {})
         if incoming.control_id:
             await self._send_to_telnyx(_answer(incoming, url, options))
@@ -135,11 +149,18 @@ class CarrierHooks:
             log.warning("request refused", code="bad_signature", carrier=kind.name)
             raise Refused(BAD_SIGNATURE)
 
-    async def _route(self, incoming: Incoming, request_id: str) -> Row | None:
+    def _coming(self, incoming: Incoming) -> Coming:
+        numbers = (incoming.caller_number, incoming.called_number)
+        return self._server.named(Coming(incoming.kind.name, incoming.call_id, *numbers))
+
+    async def _route(self, coming: Coming, request_id: str) -> Row | None:
+        """The agent, with a place for this call among its workspace's; None: nobody answers."""
+        code, place = "no_such_number", (coming.asked_by, coming.call_id)
         try:
-            async with self._database.reading(PLATFORM) as db:
-                route = await routing.of_number(db, incoming.called_number)
-                code = "no_such_number" if route is None else await routing.refusal(db, route)
+            async with self._database.transaction(PLATFORM) as db:
+                route = await routing.of_number(db, coming.called_number)
+                if route is not None:
+                    code = await routing.refusal(db, route, *place, counts_for())
         except AWAY as error:
             log.error("the database does not answer", code="database_away", error=str(error))
             raise Refused(UNAVAILABLE, headers={"Retry-After": "5"}) from error
@@ -148,29 +169,49 @@ class CarrierHooks:
             return None
         return route
 
-    async def _ticket(self, incoming: Incoming, route: Row) -> str:
+    async def _ticket(self, coming: Coming, route: Row) -> str:
         """The token for the call's stream.
 
+        :raises TimeoutError: the agent is being loaded, and the carrier waits no longer.
         :raises Refused: the agent cannot be loaded; the carrier tries the number's fallback."""
-        wanted = Route(
-            workspace_id=route["workspace_id"],
-            agent_id=route["agent_id"],
-            agent_version=route["version"],
-            make=lambda: self._maker.make(route["config"]),
-            most_calls=route["max_concurrent_calls"],
-        )
+        version, make = self._maker.plan(route)
+        wanted = Route(route["workspace_id"], version, make, route["max_concurrent_calls"])
         try:
             async with asyncio.timeout(LOADING_TIMEOUT_S):
-                token, _ = await self._server.expect(
-                    wanted,
-                    caller_number=incoming.caller_number,
-                    called_number=incoming.called_number,
-                )
-        except (VendorError, VendorConfigError, TenantAgentError, TimeoutError) as error:
-            detail = str(error) or "it takes too long to load"
-            log.error("an agent cannot answer", agent_id=str(route["agent_id"]), error=detail)
+                token, call_id = await self._server.expect(wanted, coming)
+        except TooManyCalls:
+            await self._replace(routing.release, route, coming, coming.call_id)
+            raise
+        except TimeoutError:
+            log.warning("an agent is still being loaded", agent_id=str(route["agent_id"]))
+            raise
+        except (VendorError, VendorConfigError, TenantAgentError, *AWAY) as error:
+            await self._replace(routing.release, route, coming, coming.call_id)
+            log.error("an agent cannot answer", agent_id=str(route["agent_id"]), error=str(error))
             raise Refused(UNAVAILABLE, headers={"Retry-After": "5"}) from error
+        if call_id != coming.call_id:  # a copy of this webhook was answered meanwhile
+            await self._replace(routing.rename, route, coming, call_id)
         return token
+
+    def _asked_again(self, incoming: Incoming, request: web.Request) -> web.Response:
+        """The agent is being loaded for the first time: have the carrier ask once more, instead of
+        losing the call. (Telnyx sends an event again that was not taken.)
+
+        :raises Refused: it has asked often enough."""
+        asked = request.query.get(ASKED, "0")
+        count = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 3 else MOST_ASKED
+        if incoming.control_id or count >= MOST_ASKED:
+            raise Refused(UNAVAILABLE, headers={"Retry-After": "5"})
+        public = self._plane.settings.public_url.rstrip("/")
+        return _document(ask_again(f"{public}{request.path}?{ASKED}={count + 1}"))
+
+    async def _replace(self, change: Change, route: Row, coming: Coming, call_id: UUID) -> None:
+        """Change the call's place; if the database is away, it is forgotten in half a minute."""
+        try:
+            async with self._database.transaction(PLATFORM) as db:
+                await change(db, route["workspace_id"], coming.asked_by, call_id)
+        except (*AWAY, asyncpg.PostgresError) as error:
+            log.error("the database does not answer", code="database_away", error=str(error))
 
     async def _rejected(self, incoming: Incoming) -> web.Response:
         if incoming.control_id:
@@ -180,12 +221,12 @@ class CarrierHooks:
         return _document(REJECT)
 
     async def _send_to_telnyx(self, wanted: RestRequest) -> None:
-        settings = self._plane.settings
-        key = settings.telnyx_api_key.get_secret_value()
+        key = self._plane.vault.telnyx_api_key
         if not key:
             raise Refused(NOT_SET_UP)
         timeout = aiohttp.ClientTimeout(total=REST_TIMEOUT_S)
-        target = wanted.url.replace("https://api.telnyx.com", settings.telnyx_api_url, 1)
+        api_url = self._plane.settings.telnyx_api_url
+        target = wanted.url.replace("https://api.telnyx.com", api_url, 1)
         headers = {"Authorization": f"Bearer {key}", "Content-Type": wanted.content_type}
         try:
             async with (
@@ -195,10 +236,10 @@ class CarrierHooks:
                 status = response.status
         except (aiohttp.ClientError, TimeoutError) as error:
             log.error("telnyx is not reached", error=str(error))
-            raise Refused(UNAVAILABLE) from error
+            raise Refused(UNAVAILABLE, headers={"Retry-After": "5"}) from error
         if status >= 300:
             log.error("telnyx refuses to answer", status=status)
-            raise Refused(UNAVAILABLE)
+            raise Refused(UNAVAILABLE, headers={"Retry-After": "5"})
 
 
 def _answer(incoming: Incoming, url: str, options: Mapping[str, str]) -> RestRequest:
@@ -209,13 +250,13 @@ def _answer(incoming: Incoming, url: str, options: Mapping[str, str]) -> RestReq
         return answer_call(incoming.control_id, url, outbound, command_id=command_id)
     except ValueError as error:
         log.error("a call cannot be answered", code="telnyx_codec", error=str(error))
-        raise Refused(UNAVAILABLE) from error
+        raise Refused(UNAVAILABLE, headers={"Retry-After": "5"}) from error
 
 
-def stream_url(public_url: str, host: str, kind: CarrierKind, token: str) -> str:
+def stream_url(reach: str, host: str, kind: CarrierKind, token: str) -> str:
     """Where the call's stream comes in. The token is in the path, too: not every carrier brings
     parameters back."""
-    base = "wss://" + (public_url.partition("://")[2].rstrip("/") if public_url else host)
+    base = "wss://" + (reach.partition("://")[2].rstrip("/") if reach else host)
     return f"{base}{kind.path}/{token}" if kind.token_in_path else base + kind.path
 
 
@@ -237,9 +278,10 @@ def _incoming(kind: CarrierKind, request: web.Request, body: bytes) -> Incoming 
         fields = dict(parse_qsl(body.decode(), max_num_fields=200))
     except (ValueError, UnicodeDecodeError):
         raise Refused(BAD_WEBHOOK) from None
-    if not fields.get("CallSid") or not fields.get("To"):
+    call_id, caller, called = (fields.get(name, "") for name in ("CallSid", "From", "To"))
+    if not call_id or not called or not _is_text(call_id, caller, called):
         raise Refused(BAD_WEBHOOK)
-    return Incoming(kind, fields.get("From", "")[:64], fields["To"][:64])
+    return Incoming(kind, call_id[:MOST_ID], caller[:MOST_NUMBER], called[:MOST_NUMBER])
 
 
 def _of_event(kind: CarrierKind, body: bytes) -> Incoming | None:
@@ -254,7 +296,24 @@ def _of_event(kind: CarrierKind, body: bytes) -> Incoming | None:
     if kind_of_event != "call.initiated" or not incoming or not isinstance(control_id, str):
         return None
     event_id = str(data.get("id") or "")
-    return Incoming(kind, caller[:64], called[:64], control_id[:256], event_id)
+    if not control_id or not _is_text(control_id, caller, called, event_id):
+        raise Refused(BAD_WEBHOOK)
+    numbers = (caller[:MOST_NUMBER], called[:MOST_NUMBER])
+    return Incoming(kind, control_id[:MOST_ID], *numbers, control_id[:MOST_ID], event_id)
+
+
+def _is_text(*texts: str) -> bool:
+    """Whether a database and a carrier understand them: no carrier sends others."""
+    return not any("\0" in text for text in texts)
+
+
+def ask_again(url: str) -> AnswerDocument:
+    """Wait, and ask again (twilio.com/docs/voice/twiml/redirect,
+    developers.telnyx.com/docs/voice/programmable-voice/texml-verbs)."""
+    waits = f'<Pause length="{PAUSE_S}"/><Redirect method="POST">{escape(url)}</Redirect>'
+    return AnswerDocument(
+        f'<?xml version="1.0" encoding="UTF-8"?><Response>{waits}</Response>'.encode()
+    )
 
 
 def _document(document: AnswerDocument) -> web.Response:

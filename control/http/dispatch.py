@@ -1,43 +1,39 @@
 """From an HTTP request to a declared endpoint's handler, and back."""
 
-import time
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 from uuid import UUID
 
-import orjson
+import asyncpg
 import structlog
 from aiohttp import ClientConnectionResetError, web
 from aiohttp.typedefs import Handler as HttpHandler
-from pydantic import BaseModel, ValidationError
 
-from control.auth.bearers import bearer_of
-from control.auth.rate_limits import TIERS, Standing
+from control.auth.bearers import bearer_of, token_in
 from control.db.database import AWAY, NOBODY, PLATFORM, Connection, Sight, look, of_workspaces
-from control.http import idempotency
+from control.http import idempotency, limits
 from control.http.access import Access, Bearer, has_scope
+from control.http.challenges import no_good_token, scope_too_small
 from control.http.context import Context
 from control.http.endpoint import Endpoint, Raw
-from control.http.errors import Invalid, Refused, request_id_of
-from control.http.form import Form
+from control.http.errors import Refused, request_id_of
 from control.http.plain import to_json
+from control.http.reading import read
 from control.http.refusals import (
-    INSUFFICIENT_SCOPE,
-    INVALID_JSON,
-    INVALID_TOKEN,
     PERMISSION_DENIED,
-    RATE_LIMIT_EXCEEDED,
     RESOURCE_NOT_FOUND,
     SERVICE_UNAVAILABLE,
-    VALIDATION_ERROR,
+    TOO_BUSY,
     WORKSPACE_SUSPENDED,
 )
-from control.http.remote import remote_of
-from control.http.uploads import digest_of, read_body, read_upload
+from control.http.remote import network_of, remote_of
 from control.plane import Plane
 
-NO_NUL = Invalid("body", "must not contain NUL characters")
 JSON_TYPE = "application/json; charset=utf-8"
+
+CLASHES = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+"""Of two transactions that want the same rows PostgreSQL ends one, which may well do it again."""
 
 log = structlog.get_logger("control.api")
 
@@ -54,72 +50,80 @@ def handler_of(plane: Plane, endpoint: Endpoint) -> HttpHandler:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
-            return await answered(request)
+            if endpoint.access.kind == "public":
+                return await _limited(plane, endpoint, None, request, None)
+            return await _authenticated(plane, endpoint, request)
         except AWAY as error:
             if isinstance(error, ClientConnectionResetError):  # the peer is gone
                 raise
-            log.error("the database does not answer", code="database_away", exc_info=error)
+            # Without a traceback, as there is one such error for each request.
+            told = f"{type(error).__name__}: {error}"
+            log.error("the database does not answer", code="database_away", error=told)
             raise Refused(SERVICE_UNAVAILABLE) from error
-
-    async def answered(request: web.Request) -> web.StreamResponse:
-        if endpoint.access.kind == "public":
-            return await limited(request, None, None)
-        async with plane.db.connection() as db:
-            bearer = await _bearer(db, endpoint.access, request)
-            if endpoint.only_reads:  # on the connection that is there
-                return await limited(request, bearer, db)
-        return await limited(request, bearer, None)
-
-    async def limited(
-        request: web.Request, bearer: Bearer | None, db: Connection | None
-    ) -> web.StreamResponse:
-        standing = await _take(plane, endpoint, bearer)
-        headers = {} if standing is None else _limit_headers(standing)
-        if standing is not None and not standing.allowed:
-            after_s = max(standing.reset_at_s - int(time.time()), 1)
-            raise Refused(RATE_LIMIT_EXCEEDED, headers={**headers, "Retry-After": str(after_s)})
-        try:
-            response = await _answer(plane, endpoint, bearer, request, db)
-        except Refused as refused:
-            refused.headers.update(headers)
-            raise
-        if not response.prepared:
-            response.headers.update(headers)
-        return response
+        except CLASHES as error:
+            log.warning("transactions clash", code="transactions_clash", error=str(error))
+            raise Refused(TOO_BUSY) from error
 
     return handle
 
 
-async def _bearer(db: Connection, access: Access, request: web.Request) -> Bearer:
-    """Who calls.
+async def _authenticated(
+    plane: Plane, endpoint: Endpoint, request: web.Request
+) -> web.StreamResponse:
+    """:raises Refused: nobody calls whom the endpoint knows."""
+    token = token_in(request.headers.get("Authorization", ""))
+    if token is None:  # for which no connection is taken
+        raise await _stranger(plane, endpoint, None, request)
+    async with plane.db.connection() as db:
+        bearer = await bearer_of(db, token)
+        is_known = bearer is not None and bearer.kind in _BEARERS[endpoint.access.kind]
+        if is_known and endpoint.only_reads:  # on the connection that is there
+            return await _limited(plane, endpoint, bearer, request, db)
+    if not is_known:
+        raise await _stranger(plane, endpoint, bearer, request)
+    return await _limited(plane, endpoint, bearer, request, None)
 
-    :raises Refused: nobody we know, or somebody who may not."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    bearer = None
-    if scheme.lower() == "bearer" and token:
-        bearer = await bearer_of(db, token.strip())
-    if bearer is None or bearer.kind not in _BEARERS[access.kind]:
-        raise Refused(INVALID_TOKEN, headers={"WWW-Authenticate": "Bearer"})
+
+async def _stranger(
+    plane: Plane, endpoint: Endpoint, bearer: Bearer | None, request: web.Request
+) -> Refused:
+    """What is said to somebody whom the endpoint does not know, as long as he does not try often.
+
+    :raises Refused: he does."""
+    if bearer is None:
+        await limits.count_failure(plane, _remote(plane, request))
+    else:
+        await limits.count(plane, bearer, _remote(plane, request))
+    authorization = request.headers.get("Authorization", "")
+    return no_good_token(endpoint.access.kind, authorization, bearer)
+
+
+async def _limited(
+    plane: Plane,
+    endpoint: Endpoint,
+    bearer: Bearer | None,
+    request: web.Request,
+    db: Connection | None,
+) -> web.StreamResponse:
+    headers = await limits.count(plane, bearer, _remote(plane, request))
+    try:
+        if bearer is not None:
+            _authorise(bearer, endpoint.access)
+        response = await _answer(plane, endpoint, bearer, request, db)
+    except Refused as refused:
+        refused.headers.update(headers)
+        raise
+    if not response.prepared:
+        response.headers.update(headers)
+    return response
+
+
+def _authorise(bearer: Bearer, access: Access) -> None:
+    """:raises Refused: his role or his scope is too little, wherever he asks for it."""
     if access.kind == "admin" and bearer.role not in access.roles:
         raise Refused(PERMISSION_DENIED)
     if access.kind == "oauth" and not has_scope(bearer.scopes, access.scope):
-        raise Refused(INSUFFICIENT_SCOPE)
-    return bearer
-
-
-async def _take(plane: Plane, endpoint: Endpoint, bearer: Bearer | None) -> Standing | None:
-    if bearer is None or bearer.kind != "oauth" or bearer.client is None:
-        return None
-    limit = TIERS[bearer.client_tier or "standard"]
-    return await plane.limits.take(f"client:{bearer.client}", limit, time.time())
-
-
-def _limit_headers(standing: Standing) -> dict[str, str]:
-    return {
-        "X-RateLimit-Limit": str(standing.limit),
-        "X-RateLimit-Remaining": str(standing.remaining),
-        "X-RateLimit-Reset": str(standing.reset_at_s),
-    }
+        raise scope_too_small(access)
 
 
 async def _answer(
@@ -129,13 +133,54 @@ async def _answer(
     request: web.Request,
     reading: Connection | None,
 ) -> web.StreamResponse:
-    values, raw_body = await _read(endpoint, request)
+    values, raw_body = await read(endpoint, request)
     sight = _sight(endpoint, bearer, values)
     if reading is not None:
         await look(reading, sight)
     if reading is not None or endpoint.alone:
         context = _context(plane, reading, bearer, sight, request)
         return _response(endpoint, await endpoint.handler(context, **values))
+    async with _room(plane, endpoint, bearer, values, request):
+        try:
+            return await _transacted(plane, endpoint, bearer, request, sight, values, raw_body)
+        except CLASHES:
+            if endpoint.heavy in ("passwords", "audio"):  # a failure is counted, a file is stored
+                raise
+        return await _transacted(plane, endpoint, bearer, request, sight, values, raw_body)
+
+
+def _room(
+    plane: Plane,
+    endpoint: Endpoint,
+    bearer: Bearer | None,
+    values: Mapping[str, Any],
+    request: web.Request,
+) -> AbstractAsyncContextManager[None]:
+    """A place among the heavy requests: of passwords for a network, which guesses them; else for
+    who calls and for the workspace."""
+    if endpoint.heavy is None:
+        return nullcontext()
+    if bearer is None or endpoint.heavy == "passwords":
+        callers = [f"network:{network_of(_remote(plane, request))}"]
+    else:
+        person = bearer.person or bearer.client or bearer.id
+        callers = [f"caller:{person}"]
+        workspace = values.get("workspace_id", bearer.client_workspace)
+        if workspace is not None:
+            callers.append(f"workspace:{workspace}")
+    return plane.heavy.of[endpoint.heavy].entered(callers)
+
+
+async def _transacted(
+    plane: Plane,
+    endpoint: Endpoint,
+    bearer: Bearer | None,
+    request: web.Request,
+    sight: Sight,
+    values: Mapping[str, Any],
+    raw_body: bytes,
+) -> web.StreamResponse:
+    """The handler's answer, with what it changed kept."""
     refused_after_all: Refused | None = None
     async with plane.db.transaction(sight) as db:
         context = _context(plane, db, bearer, sight, request)
@@ -171,13 +216,14 @@ def _context(
         sight=sight,
         now=plane.now(),
         headers=request.headers,
-        remote=remote_of(
-            request.remote or "",
-            request.headers.getall("X-Forwarded-For", ()),
-            plane.settings.trusted_proxies,
-        ),
+        remote=_remote(plane, request),
         request_id=request_id_of(request),
     )
+
+
+def _remote(plane: Plane, request: web.Request) -> str:
+    forwarded_for = request.headers.getall("X-Forwarded-For", ())
+    return remote_of(request.remote or "", forwarded_for, plane.settings.trusted_proxies)
 
 
 def _replayed(kept: idempotency.Kept) -> web.Response:
@@ -218,65 +264,6 @@ def _sight_of_client(bearer: Bearer) -> Sight:
     if bearer.client_workspace is not None:
         return of_workspaces([bearer.client_workspace])
     return PLATFORM if bearer.client is not None else NOBODY
-
-
-async def _read(endpoint: Endpoint, request: web.Request) -> tuple[dict[str, Any], bytes]:
-    """The handler's values, and the body as it came.
-
-    :raises Refused: some are wrong; every wrong one is named."""
-    values: dict[str, Any] = {}
-    wrong: list[Invalid] = []
-    for name, adapter in endpoint.places.items():
-        try:
-            values[name] = adapter.validate_strings(request.match_info[name])
-        except ValidationError:
-            raise Refused(RESOURCE_NOT_FOUND) from None
-    if endpoint.query is not None:
-        values["query"] = _validated(endpoint.query, _query(request), wrong)
-    raw = b""
-    if endpoint.body is not None:
-        raw = await read_body(request, endpoint.body_limit_bytes)
-        values["body"] = _validated(endpoint.body, _parsed(raw), wrong)
-    if endpoint.takes_form:
-        raw = await read_body(request, endpoint.body_limit_bytes)
-        values["form"] = Form(raw.decode("utf-8", "replace"))
-    if endpoint.upload is not None:
-        form = await read_upload(request, endpoint.body_limit_bytes)
-        raw = digest_of(form)
-        values["upload"] = _validated(endpoint.upload, form, wrong)
-    if wrong:
-        raise Refused(VALIDATION_ERROR, details=wrong)
-    return values, raw
-
-
-def _query(request: web.Request) -> dict[str, str]:
-    """Of a name that comes twice the last value counts; an empty value is none."""
-    found = {name: value for name, value in request.query.items() if value != ""}
-    if any("\0" in value for value in found.values()):
-        raise Refused(VALIDATION_ERROR, details=[NO_NUL])
-    return found
-
-
-def _parsed(raw: bytes) -> Any:
-    if not raw.strip():
-        return {}
-    if rb"\u0000" in raw:  # JSON has it, PostgreSQL's text has not
-        raise Refused(VALIDATION_ERROR, details=[NO_NUL])
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise Refused(INVALID_JSON) from None
-
-
-def _validated(model: type[BaseModel], value: Any, wrong: list[Invalid]) -> BaseModel | None:
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        for item in error.errors(include_url=False, include_input=False):
-            field = ".".join(str(part) for part in item["loc"]) or "body"
-            message = str(item.get("ctx", {}).get("error", item["msg"]))
-            wrong.append(Invalid(field, message))
-        return None
 
 
 def _response(endpoint: Endpoint, answer: Any) -> web.StreamResponse:

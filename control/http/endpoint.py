@@ -6,15 +6,15 @@
         '''Get a customer.'''
 
 The handler's signature says the rest: parameters that the path names, ``query`` and ``body`` with
-their models, ``upload`` for a form with files, ``form`` for a form's text. Its docstring's first
-line is the summary in the documentation. The declaration takes its place by being named in
-``control.api.ENDPOINTS``.
+their models, ``upload`` for a form with files, ``form`` for a form's text (``Annotated`` with the
+model that documents it). Its docstring's first sentence is the summary in the documentation. The
+declaration takes its place by being named in ``control.api.ENDPOINTS``.
 """
 
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 from aiohttp import web
@@ -23,6 +23,7 @@ from pydantic import BaseModel, TypeAdapter
 from control.http.access import Access
 from control.http.context import Context
 from control.http.errors import Refusal
+from control.http.heavy import Kind
 
 Handler = Callable[..., Awaitable[Any]]
 _PLACE = re.compile(r"{(\w+)}")
@@ -59,8 +60,11 @@ class Endpoint:
         body_limit_bytes: int,
         tag: str,
         other_statuses: Mapping[int, str],
+        other_answer: type[BaseModel] | None,
+        etag: bool,
         shows_secret: bool,
         alone: bool,
+        heavy: Kind | None,
     ) -> None:
         self.method = method
         self.path = path
@@ -72,17 +76,22 @@ class Endpoint:
         self.body_limit_bytes = body_limit_bytes
         self.tag = tag
         self.other_statuses = dict(other_statuses)
+        self.other_answer = other_answer
+        self.etag = etag
         self.shows_secret = shows_secret
         self.alone = alone
+        self.heavy = heavy
         hints = get_type_hints(handler, include_extras=True)
         parameters = tuple(inspect.signature(handler).parameters)
         self.places: Mapping[str, TypeAdapter[Any]] = {
             name: TypeAdapter(hints[name]) for name in _PLACE.findall(path)
         }
         self.query: type[BaseModel] | None = hints.get("query")
+        self.query_names = _names_of(self.query)
         self.body: type[BaseModel] | None = hints.get("body")
         self.upload: type[BaseModel] | None = hints.get("upload")
         self.takes_form = "form" in parameters
+        self.form: type[BaseModel] | None = next(iter(get_args(hints.get("form"))[1:]), None)
         known = {"query", "body", "upload", "form"}
         unknown = set(parameters[1:]) - set(self.places) - known
         if unknown:
@@ -122,17 +131,26 @@ def endpoint(
     body_limit_bytes: int = JSON_LIMIT_BYTES,
     tag: str = "",
     other_statuses: Mapping[int, str] | None = None,
+    other_answer: type[BaseModel] | None = None,
+    etag: bool = False,
     shows_secret: bool = False,
     alone: bool = False,
+    heavy: Kind | None = None,
 ) -> Callable[[Handler], Endpoint]:
     """Declare the handler below.
 
     :param answer: the model of a good answer, a content type, or None for no content.
     :param refusals: errors of its own, besides those that every endpoint can have.
-    :param other_statuses: good answers of another status, and what they mean.
+    :param other_statuses: answers of another status that the endpoint words itself, and what they
+        mean.
+    :param other_answer: the model of those that are errors in a form of their own.
+    :param etag: a good answer says which version it is; ``PRECONDITION_FAILED`` among the refusals
+        says that the request may.
     :param shows_secret: the answer is shown once: no cache keeps it, and no Idempotency-Key.
     :param alone: the handler waits for something else than the database, so no transaction is held
-        for it: it opens its own with ``context.sight``. No Idempotency-Key is kept."""
+        for it: it opens its own with ``context.sight``. No Idempotency-Key is kept.
+    :param heavy: what the handler has a thread do for it while it holds the transaction: only a few
+        such requests are let in at a time, the others wait."""
 
     def declare(handler: Handler) -> Endpoint:
         return Endpoint(
@@ -146,11 +164,20 @@ def endpoint(
             body_limit_bytes=body_limit_bytes,
             tag=tag or path.strip("/").split("/")[0],
             other_statuses=other_statuses or {},
+            other_answer=other_answer,
+            etag=etag,
             shows_secret=shows_secret,
             alone=alone,
+            heavy=heavy,
         )
 
     return declare
+
+
+def _names_of(query: type[BaseModel] | None) -> frozenset[str]:
+    """The parameters as they come in."""
+    fields = {} if query is None else query.model_fields
+    return frozenset(field.alias or name for name, field in fields.items())
 
 
 __all__ = ["Answer", "Context", "Endpoint", "Raw", "endpoint"]

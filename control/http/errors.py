@@ -17,6 +17,7 @@ from aiohttp.typedefs import Handler
 log = structlog.get_logger("control.http")
 
 RETRY_AFTER_S = 5
+MOST_DETAILS = 100
 REQUEST_ID = "X-Request-Id"
 
 
@@ -26,6 +27,11 @@ class Refusal(msgspec.Struct, frozen=True):
     status: int
     code: str
     message: str
+
+    @property
+    def label(self) -> str:
+        """What logs and metrics call it."""
+        return self.code.lower()
 
 
 class Invalid(msgspec.Struct, frozen=True):
@@ -55,11 +61,11 @@ class Refused(Exception):
 
 
 NOT_FOUND = Refusal(404, "RESOURCE_NOT_FOUND", "There is nothing here")
-UPGRADE_REQUIRED = Refusal(426, "upgrade_required", "only WebSockets are served here")
+UPGRADE_REQUIRED = Refusal(426, "UPGRADE_REQUIRED", "Only WebSockets are served here")
 INTERNAL_ERROR = Refusal(500, "INTERNAL_ERROR", "The server has failed")
 BAD_REQUEST = Refusal(400, "BAD_REQUEST", "The request is not as HTTP wants it")
-REQUEST_TIMEOUT = Refusal(408, "request_timeout", "the request's head did not come in time")
-HEAD_TOO_LARGE = Refusal(431, "head_too_large", "the request's head is too large")
+REQUEST_TIMEOUT = Refusal(408, "REQUEST_TIMEOUT", "The request's head did not come in time")
+HEAD_TOO_LARGE = Refusal(431, "HEAD_TOO_LARGE", "The request's head is too large")
 
 _OF_STATUS = {
     400: BAD_REQUEST,
@@ -90,7 +96,7 @@ def body_of(refusal: Refusal, request_id: str, details: Sequence[Invalid] = ()) 
     """The body of a refusal, JSON."""
     error: dict[str, Any] = {"code": refusal.code, "message": refusal.message}
     if details:
-        error["details"] = details
+        error["details"] = details[:MOST_DETAILS]
     error["request_id"] = request_id
     return msgspec.json.encode({"error": error})
 

@@ -72,6 +72,7 @@ class HttpPort:
             "access_log": None,
             "keepalive_timeout": KEEPALIVE_S,
             "lingering_time": LINGER_S,
+            "auto_decompress": False,  # whoever wants a body knows how much it may unfold to
         }
         return _RequestHandler(server, loop=asyncio.get_running_loop(), **options)
 

@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 from control.http.errors import Refusal, Refused, error_form, request_id_of
 from control.http.media_entrance import TOKEN_PARAMETER, MediaEntrance, Upgrade
 from control.http.media_socket import AiohttpSocket, serve_media
+from control.http.uploads import INCOMPLETE_BODY
 from media.carriers import CARRIERS, CarrierKind
 from media.carriers.answer import StreamRequest
 from media.carriers.kind import SignedRequest
@@ -16,8 +17,7 @@ from media.transport import Connection
 
 BODY_TIMEOUT_S = 10.0
 
-BAD_HOST = Refusal(400, "bad_host", "the Host header is no host's name")
-INCOMPLETE_BODY = Refusal(408, "incomplete_body", "the request did not come whole")
+BAD_HOST = Refusal(400, "BAD_HOST", "The Host header is no host's name")
 
 
 def media_app(entrance: MediaEntrance) -> web.Application:
@@ -81,7 +81,7 @@ def _answer_handler(entrance: MediaEntrance, kind: CarrierKind) -> Handler:
         signed = SignedRequest(public + upgrade.path, upgrade.headers, body)
         if secret and not kind.verify_webhook(signed, secret, int(time.time())):
             raise Refused(entrance.bad_signature(kind, upgrade))
-        stream_url = "wss://" + public.partition("://")[2] + kind.path
+        stream_url = "wss://" + entrance.streams_url(upgrade).partition("://")[2] + kind.path
         parameters = entrance.mint()
         if kind.token_in_path and parameters:
             stream_url += "/" + parameters.pop(TOKEN_PARAMETER)

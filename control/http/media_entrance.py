@@ -22,11 +22,11 @@ from voicecore.stream_tokens import TokenGate, mint_token
 TOKEN_PARAMETER = "token"
 TOO_MANY = "too_many_waiting"
 
-DRAINING = Refusal(503, "draining", "the server is shutting down")
-NOT_READY = Refusal(503, "not_ready", "the agent is being loaded")
-BUSY = Refusal(503, "busy", "no more calls are taken now")
-BAD_SIGNATURE = Refusal(403, "bad_signature", "the carrier's signature is missing or wrong")
-NOT_SET_UP = Refusal(403, "carrier_not_set_up", "no key to check this carrier by")
+DRAINING = Refusal(503, "DRAINING", "The server is shutting down")
+NOT_READY = Refusal(503, "NOT_READY", "The agent is being loaded")
+BUSY = Refusal(503, "BUSY", "No more calls are taken now")
+BAD_SIGNATURE = Refusal(403, "BAD_SIGNATURE", "The carrier's signature is missing or wrong")
+NOT_SET_UP = Refusal(403, "CARRIER_NOT_SET_UP", "There is no key to check this carrier by")
 
 
 class Upgrade(msgspec.Struct, frozen=True):
@@ -51,10 +51,12 @@ class MediaEntrance:
         *,
         carrier_options: Mapping[str, Mapping[str, str]],
         admit: Callable[[str], Callable[[Leg], Session]] | None = None,
+        signing_key: Callable[[str], str] | None = None,
     ) -> None:
         """``admit(token)`` gives who answers the stream that brings this token, or raises
         ``StreamRefused``. Without it every stream is answered alike, and tokens are asked for
-        if there is a secret."""
+        if there is a secret. ``signing_key(carrier)``: what that one signs with, empty for no
+        check; without it the settings' is."""
         self.calls = calls
         self.settings = settings
         self.metrics = metrics
@@ -65,6 +67,7 @@ class MediaEntrance:
         self._crowd_log = CrowdLog(clock)
         self._clock = clock
         self._admit = admit
+        self._signing_key = signing_key or self._configured_key
         secret = settings.stream_secret.get_secret_value()
         self._gate = TokenGate(secret) if secret else None
 
@@ -72,12 +75,12 @@ class MediaEntrance:
         """Why an upgrade is not taken; None if it is."""
         if upgrade.headers.get("upgrade", "").strip().lower() != "websocket":
             return UPGRADE_REQUIRED
-        if (unavailable := self._unavailable()) is not None:
+        if (unavailable := self.unavailable()) is not None:
             return self._refused(kind, unavailable, upgrade)
         secret = self.secret_of(kind)
         if kind.verify_upgrade is None or not secret:
             return None
-        signed = SignedRequest(self.public_url(upgrade) + upgrade.path, upgrade.headers)
+        signed = SignedRequest(self.streams_url(upgrade) + upgrade.path, upgrade.headers)
         if kind.verify_upgrade(signed, secret, int(time.time())):
             return None
         return self.bad_signature(kind, upgrade)
@@ -93,7 +96,7 @@ class MediaEntrance:
         5xx counts as that, it does not say."""
         if not self._may_answer(kind):
             return self._refused(kind, NOT_SET_UP, request)
-        if (unavailable := self._unavailable()) is not None:
+        if (unavailable := self.unavailable()) is not None:
             return self._refused(kind, unavailable, request)
         return None
 
@@ -176,18 +179,26 @@ class MediaEntrance:
         public = self.settings.public_url or f"https://{upgrade.headers.get('host', '')}"
         return public.rstrip("/")
 
+    def streams_url(self, upgrade: Upgrade) -> str:
+        """How the carrier was told to reach us with its stream, likewise."""
+        return self.settings.streams_reach.rstrip("/") or self.public_url(upgrade)
+
     def secret_of(self, kind: CarrierKind) -> str:
         """What the carrier signs with; empty for no check."""
-        secrets_of = {
+        return self._signing_key(kind.name)
+
+    def _configured_key(self, carrier: str) -> str:
+        keys = {
             "twilio": self.settings.twilio_auth_token.get_secret_value(),
             "telnyx": self.settings.telnyx_public_key,
         }
-        return secrets_of.get(kind.name, "")
+        return keys.get(carrier, "")
 
     def bad_signature(self, kind: CarrierKind, request: Upgrade) -> Refusal:
         return self._refused(kind, BAD_SIGNATURE, request)
 
-    def _unavailable(self) -> Refusal | None:
+    def unavailable(self) -> Refusal | None:
+        """Why no call is taken now, whoever it comes from; None if one is."""
         if self.calls.draining:
             return DRAINING
         if not self.ready:
@@ -195,10 +206,10 @@ class MediaEntrance:
         return None if self.calls.has_room else BUSY
 
     def _refused(self, kind: CarrierKind, refusal: Refusal, request: Upgrade) -> Refusal:
-        self.metrics.streams_refused.labels(refusal.code).inc()
+        self.metrics.streams_refused.labels(refusal.label).inc()
         self._crowd_log.warning(
             "request refused",
-            refusal.code,
+            refusal.label,
             carrier=kind.name,
             peer=request.peer,
             request_id=request.request_id,

@@ -109,7 +109,7 @@ class Newcomer(asyncio.Protocol):
             transport.abort()
 
     def _late(self) -> None:
-        self._newcomers.on_dropped(REQUEST_TIMEOUT.code)
+        self._newcomers.on_dropped(REQUEST_TIMEOUT.label)
         if self._head:
             self._refuse(REQUEST_TIMEOUT)
         else:

@@ -3,7 +3,7 @@
 from control.http.errors import Refusal
 
 INVALID_JSON = Refusal(400, "INVALID_JSON", "The body is not JSON")
-INVALID_TOKEN = Refusal(401, "INVALID_TOKEN", "The access token is invalid or expired")
+INVALID_TOKEN = Refusal(401, "INVALID_TOKEN", "The token is unknown, expired or revoked")
 INVALID_CREDENTIALS = Refusal(401, "INVALID_CREDENTIALS", "The e-mail or the password is wrong")
 INSUFFICIENT_SCOPE = Refusal(403, "INSUFFICIENT_SCOPE", "The token lacks a scope this needs")
 PERMISSION_DENIED = Refusal(403, "PERMISSION_DENIED", "Your role does not allow this")
@@ -27,6 +27,9 @@ IDEMPOTENCY_KEY_REUSED = Refusal(
     409, "IDEMPOTENCY_KEY_REUSED", "The Idempotency-Key was another request's"
 )
 SERVICE_UNAVAILABLE = Refusal(503, "SERVICE_UNAVAILABLE", "The database is not reachable now")
+TOO_BUSY = Refusal(
+    SERVICE_UNAVAILABLE.status, SERVICE_UNAVAILABLE.code, "The server has too much to do just now"
+)
 
 
 def tier_limit_reached(of_what: str) -> Refusal:

@@ -1,9 +1,10 @@
 """Where a request comes from, behind proxies that are trusted to say so. Pure."""
 
 from collections.abc import Sequence
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 
 MOST_HOPS = 20
+IPV6_PREFIX = 64
 
 
 def remote_of(peer: str, forwarded_for: Sequence[str], trusted: Sequence[str]) -> str:
@@ -20,6 +21,20 @@ def remote_of(peer: str, forwarded_for: Sequence[str], trusted: Sequence[str]) -
             break
         nearest = hop
     return nearest
+
+
+def network_of(remote: str) -> str:
+    """What is counted as one address. Of IPv6 everybody has a /64 at least, with more addresses
+    than can be counted; but for the IPv4 addresses that are written as IPv6."""
+    try:
+        address = ip_address(remote)
+    except ValueError:
+        return remote
+    if not isinstance(address, IPv6Address):
+        return remote
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ip_network((int(address), IPV6_PREFIX), strict=False))
 
 
 def _is_trusted(address: str, trusted: Sequence[str]) -> bool:
