@@ -19,6 +19,8 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
+from control.mpeg_frames import with_true_head
+
 MOST_SECONDS = 1800
 RATES_HZ = (4_000, 192_000)
 MOST_CHANNELS = 8
@@ -73,7 +75,10 @@ def check(content: bytes) -> Facts:
     """Open it and decode its beginning.
 
     :raises NoAudio: it is no WAV and no MP3, is broken, or too much."""
-    kind = _kind(content)
+    return _check(_kind(content), _whole(content))
+
+
+def _check(kind: str, content: bytes) -> Facts:
     with _opened(content) as file:
         facts = Facts(kind, file.samplerate, file.channels, file.frames)
         _bounded(facts)
@@ -98,7 +103,8 @@ def normalise(content: bytes, narrow: Path, wide: Path, stop: threading.Event) -
         if stop.is_set():
             raise Stopped
 
-    check(content)
+    kind, content = _kind(content), _whole(content)
+    _check(kind, content)
     gain, frames, rate_hz = _gain(content, check_stop)
     try:
         _write(content, gain, {NARROW_HZ: narrow, WIDE_HZ: wide}, check_stop)
@@ -133,6 +139,17 @@ def _kind(content: bytes) -> str:
     if content[:3] == b"ID3" or (has_sync and content[1] & 0xE0 == _MPEG_SYNC[1]):
         return "mp3"
     raise NoAudio("It is neither WAV nor MP3")
+
+
+def _whole(content: bytes) -> bytes:
+    """The file, which is decoded to its end, whatever an MP3's head says of its length.
+
+    :raises NoAudio: it is no WAV and no MP3, or cannot be decoded."""
+    if _kind(content) != "mp3":
+        return content
+    with _opened(content) as file:
+        _bounded(Facts("mp3", file.samplerate, file.channels, file.frames))
+        return with_true_head(content, int(file.frames), MOST_SECONDS * int(file.samplerate))
 
 
 def _opened(content: bytes) -> Any:

@@ -3,7 +3,7 @@ once. Pure."""
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -27,6 +27,8 @@ class CallBegan(msgspec.Struct, frozen=True, tag_field="fact", tag="began"):
     """The one whose call it is: if that dies, the call is over."""
     files: str = ""
     """Where its recording and transcript are, under the directory of calls."""
+    is_test: bool = False
+    """Somebody tried the agent: no carrier brought the call."""
 
 
 class CallEvent(msgspec.Struct, frozen=True, tag_field="fact", tag="event"):
@@ -51,6 +53,7 @@ class CallTurn(msgspec.Struct, frozen=True, tag_field="fact", tag="turn"):
     start_ms: int
     end_ms: int
     text: str
+    """What was heard of it: of an interrupted agent not all of the words."""
     words: list[dict[str, Any]]
     interrupted: bool = False
 
@@ -71,8 +74,35 @@ class CallOver(msgspec.Struct, frozen=True, tag_field="fact", tag="over"):
 
 CallFact = CallBegan | CallEvent | CallTurn | CallOver
 
+MOST_CHARACTERS = 1_000_000
+"""Of one text: PostgreSQL takes no JSON without end."""
+
+Fact = TypeVar("Fact", bound=CallFact)
+
 _ENCODER = msgspec.json.Encoder()
 _DECODER: msgspec.json.Decoder[CallFact] = msgspec.json.Decoder(CallFact)
+
+
+def mended(fact: Fact) -> Fact:
+    """The fact with texts that PostgreSQL takes, whoever they come from: it knows no NUL, and UTF-8
+    no lone surrogates."""
+    names = fact.__struct_fields__
+    return type(fact)(**{name: _mended(getattr(fact, name)) for name in names})
+
+
+def _mended(value: Any) -> Any:
+    match value:
+        case str():
+            if len(value) > MOST_CHARACTERS:
+                value = value[:MOST_CHARACTERS]
+            if value.isascii() and "\0" not in value:
+                return value
+            return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+        case Mapping():
+            return {_mended(key): _mended(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_mended(item) for item in value]
+    return value
 
 
 def encode_facts(facts: list[CallFact]) -> bytes:

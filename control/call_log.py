@@ -8,10 +8,9 @@ from uuid import UUID
 
 import msgspec
 
-from control.call_facts import CallBegan, CallEvent, CallFact, CallOver, CallTurn
+from control.call_facts import CallBegan, CallEvent, CallFact, CallOver, CallTurn, mended
 from control.call_tickets import Ticket
 from media.carrier import StreamStarted
-from voicecore.journal import mend_text
 from voicecore.providers.words import spread_words
 from voicecore.transcript import TranscriptEntry, agent_entry, caller_entry
 
@@ -20,6 +19,8 @@ MOST_EVENTS = 20_000
 LAST_EVENTS = frozenset({"line_quality", "call_ended"})
 UNTOLD = frozenset({"stt_result"})
 """Guesses, some ten a second: they stay in the call's file."""
+MOST_ID, MOST_NUMBER = 256, 64
+"""Characters of what a stream says of itself."""
 FAILURES = frozenset({"internal_error", "llm_failed", "stt_failed", "tts_failed"})
 
 
@@ -41,21 +42,22 @@ class CallLog:
         self._now = now
         self._sequence = self._turns = 0
         self._latencies_ms: list[int] = []
-        put(
+        self._tell(
             CallBegan(
                 workspace_id=ticket.workspace_id,
                 call_id=ticket.call_id,
-                agent_id=ticket.agent_id,
-                agent_version=ticket.agent_version,
+                agent_id=ticket.version.agent_id,
+                agent_version=ticket.version.number,
                 agent_name=ticket.agent.conduct.name,
                 carrier=started.carrier,
-                carrier_call_id=started.call_id,
+                carrier_call_id=started.call_id[:MOST_ID],
                 direction=ticket.direction,
-                caller_number=ticket.caller_number or started.from_number,
-                called_number=ticket.called_number or started.to_number,
+                caller_number=ticket.coming.caller_number or started.from_number[:MOST_NUMBER],
+                called_number=ticket.coming.called_number or started.to_number[:MOST_NUMBER],
                 started_at=now(),
                 server=server,
                 files=files,
+                is_test=ticket.is_test,
             )
         )
 
@@ -70,15 +72,17 @@ class CallLog:
             interrupted = data["ended"] != "played"
             end_ms = start_ms + data["played_ms"]
             words = data["words"]
-            self._turn(agent_entry(0, start_ms, words, end_ms=end_ms, interrupted=interrupted))
+            entry = agent_entry(0, start_ms, words, end_ms=end_ms, interrupted=interrupted)
+            # The words tell which of them the caller did not hear any more.
+            self._turn(msgspec.structs.replace(entry, text=data["heard_text"]))
         elif type == "turn_latency" and "first_byte" in data:
             self._latencies_ms.append(data["first_byte"])
         if type in UNTOLD or (self._sequence >= MOST_EVENTS and type not in LAST_EVENTS):
             return
         self._sequence += 1
         ticket = self.ticket
-        plain = mend_text(msgspec.to_builtins(data))
-        self._put(
+        plain = msgspec.to_builtins(data)
+        self._tell(
             CallEvent(
                 ticket.workspace_id, ticket.call_id, self._sequence, type, at_ms, plain, self._now()
             )
@@ -90,7 +94,7 @@ class CallLog:
         latency = (
             {"median_ms": int(median(latencies)), "max_ms": max(latencies)} if latencies else {}
         )
-        self._put(
+        self._tell(
             CallOver(
                 workspace_id=self.ticket.workspace_id,
                 call_id=self.ticket.call_id,
@@ -105,8 +109,7 @@ class CallLog:
 
     def _turn(self, entry: TranscriptEntry) -> None:
         self._turns += 1
-        words = mend_text(msgspec.to_builtins(entry.words))
-        self._put(
+        self._tell(
             CallTurn(
                 workspace_id=self.ticket.workspace_id,
                 call_id=self.ticket.call_id,
@@ -114,8 +117,11 @@ class CallLog:
                 speaker=entry.speaker,
                 start_ms=entry.start_ms,
                 end_ms=entry.end_ms,
-                text=mend_text(entry.text),
-                words=list(words),
+                text=entry.text,
+                words=list(msgspec.to_builtins(entry.words)),
                 interrupted=entry.interrupted,
             )
         )
+
+    def _tell(self, fact: CallFact) -> None:
+        self._put(mended(fact))

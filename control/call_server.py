@@ -6,14 +6,14 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 import structlog
 
-from control.agent_pool import AgentPool, Make
+from control.agent_pool import AgentPool, Make, Version
 from control.call_log import CallLog
-from control.call_tickets import LIFETIME_MS, CallTickets, Ticket
+from control.call_tickets import LIFETIME_MS, CallTickets, Coming, Ticket
 from control.http.media_entrance import MediaEntrance
 from control.loop_lag import LoopLag
 from control.metrics import Metrics
@@ -23,6 +23,7 @@ from media.call_directory import safe_call_directory
 from media.clock import Clock
 from media.recording_writer import Damage
 from media.transport import Leg, StreamRefused
+from voicecore.answering import AnsweringAgent
 from voicecore.call_record import CallRecords
 from voicecore.calls import Calls
 from voicecore.session import Session
@@ -42,8 +43,7 @@ class Route(msgspec.Struct, frozen=True):
     """Who answers a call, and how to make him."""
 
     workspace_id: UUID
-    agent_id: UUID
-    agent_version: int
+    version: Version
     make: Make
     most_calls: int | None = None
     """Of the workspace, at a time."""
@@ -61,6 +61,8 @@ class CallServer:
         calls_dir: Path,
         server_id: UUID | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        signing_key: Callable[[str], str] | None = None,
     ) -> None:
         self.metrics = Metrics()
         self.pool = AgentPool()
@@ -83,6 +85,7 @@ class CallServer:
             clock,
             carrier_options=carrier_options(settings),
             admit=self._admit,
+            signing_key=signing_key,
         )
         self._lag = LoopLag(asyncio.get_running_loop(), self.metrics.loop_lag.observe)
 
@@ -91,55 +94,79 @@ class CallServer:
         self._lag.start()
         self.entrance.ready = True
 
-    async def expect(
-        self,
-        route: Route,
-        *,
-        caller_number: str = "",
-        called_number: str = "",
-        is_test: bool = False,
-    ) -> tuple[str, UUID]:
+    async def expect(self, route: Route, coming: Coming) -> tuple[str, UUID]:
         """A stream is about to come for this agent: the token that lets it in, and what the call
-        will be called. The agent is loaded when this returns.
+        will be called. The agent is loaded when this returns. A carrier that asks for the same call
+        again, before its stream has come, gets the same.
 
         :raises TooManyCalls: the workspace has as many as it may have, or as many tests.
         :raises VendorError: one of its vendors cannot work.
         :raises Exception: whatever the route's ``make`` raises."""
-        self._check_room(route, is_test=is_test)
-        version = (route.agent_id, route.agent_version)
-        agent = await self.pool.hold(version, route.make)
+        if (issued := self._issued(coming, route)) is not None:
+            return issued
+        self._check_room(route.workspace_id, route.most_calls, is_test=coming.is_test)
+        version, agent = await self._held(route, coming)
+        # Others came while it was loaded, or the same one again.
+        if (issued := self._issued(coming, route)) is not None:
+            self.pool.release(version)
+            return issued
         try:
-            self._check_room(route, is_test=is_test)  # others came while it was loaded
+            self._check_room(route.workspace_id, route.most_calls, is_test=coming.is_test)
         except TooManyCalls:
             self.pool.release(version)
             raise
         now_ms = self._clock.now_ms()
         ticket = Ticket(
-            call_id=uuid4(),
+            coming=coming,
             workspace_id=route.workspace_id,
-            agent_id=route.agent_id,
-            agent_version=route.agent_version,
+            version=version,
             agent=agent,
             direction="inbound",
-            caller_number=caller_number,
-            called_number=called_number,
-            is_test=is_test,
             expires_ms=now_ms + LIFETIME_MS,
+            most_calls=route.most_calls,
         )
         return self.tickets.issue(ticket, now_ms), ticket.call_id
 
-    def _check_room(self, route: Route, *, is_test: bool) -> None:
-        """Of this process's calls; those of others are in the database."""
-        mine = [
+    async def _held(self, route: Route, coming: Coming) -> tuple[Version, AnsweringAgent]:
+        """Who is loaded answers at once; who tries an agent wants this version of it."""
+        if not coming.is_test:
+            ready = self.pool.hold_ready(route.version, route.make)
+            if ready is not None:
+                return ready
+        return route.version, await self.pool.hold(route.version, route.make)
+
+    def named(self, coming: Coming) -> Coming:
+        """The call by the name that it has had since the carrier asked for it first."""
+        issued = self.tickets.issued(coming, self._clock.now_ms())
+        return coming if issued is None else issued[1].coming
+
+    def _issued(self, coming: Coming, route: Route) -> tuple[str, UUID] | None:
+        issued = self.tickets.issued(coming, self._clock.now_ms())
+        if issued is None:
+            return None
+        token, ticket = issued
+        if ticket.version.agent_id != route.version.agent_id:  # the number is another agent's now
+            self.tickets.drop(token)
+            return None
+        return token, ticket.call_id
+
+    def _check_room(self, workspace_id: UUID, most_calls: int | None, *, is_test: bool) -> None:
+        """Of this process's calls; those of others are in the database, which whoever asks has
+        looked into (``control.db.routing``)."""
+        coming = [
             ticket
-            for ticket in (
-                *self.tickets.waiting(self._clock.now_ms()),
-                *(entry.ticket for entry in self._logs.values()),
-            )
-            if ticket.workspace_id == route.workspace_id
+            for ticket in self.tickets.on_their_way(self._clock.now_ms())
+            if ticket.workspace_id == workspace_id
         ]
-        tests = sum(ticket.is_test for ticket in mine)
-        full = route.most_calls is not None and len(mine) >= route.most_calls
+        live = [
+            entry.ticket
+            for entry in self._logs.values()
+            if entry.ticket.workspace_id == workspace_id
+        ]
+        tests = sum(ticket.is_test for ticket in (*coming, *live))
+        # Of a test that nobody has begun a caller does not know.
+        count = len(live) + sum(not ticket.is_test for ticket in coming)
+        full = most_calls is not None and count >= most_calls
         if full or (is_test and tests >= MOST_TESTS):
             raise TooManyCalls
 
@@ -162,9 +189,15 @@ class CallServer:
 
     def _admit(self, token: str) -> Callable[[Leg], Session]:
         def answer(leg: Leg) -> Session:  # only now is there room for the call
-            ticket = self.tickets.use(token, self._clock.now_ms())
+            ticket = self.tickets.use(token, leg.started.carrier, self._clock.now_ms())
             if ticket is None:
                 raise StreamRefused("bad_token")
+            try:
+                # This one is on its way no more; it may have been, for longer than that counts.
+                self._check_room(ticket.workspace_id, ticket.most_calls, is_test=ticket.is_test)
+            except TooManyCalls:
+                self._release(ticket)
+                raise StreamRefused("too_many_calls") from None
             return self._answer(leg, ticket)
 
         return answer
@@ -189,7 +222,8 @@ class CallServer:
                 named, record_audio=ticket.agent.conduct.record, listener=call_log.event
             )
             undo.callback(record.close)
-            session = Session(leg, ticket.agent, record, self._http_tools)
+            tools = self._http_tools.lending(ticket.agent.tool_secrets)
+            session = Session(leg, ticket.agent, record, tools)
             undo.pop_all()
         self._logs[session] = call_log
         log.info("call started", call_id=str(ticket.call_id), carrier=started.carrier)
@@ -209,7 +243,7 @@ class CallServer:
         )
 
     def _release(self, ticket: Ticket) -> None:
-        self.pool.release((ticket.agent_id, ticket.agent_version))
+        self.pool.release(ticket.version)
 
 
 def _nobody(leg: Leg) -> Session:

@@ -14,11 +14,15 @@ from control.commands import (
     evaluate,
     migrate,
     replay,
+    secrets,
     seed,
     serve,
 )
 
-COMMANDS = (answer, serve, doctor, migrate, admin, seed, call, demo, evaluate, replay)
+COMMANDS = (
+    *(answer, serve, doctor, migrate, admin, secrets),
+    *(seed, call, demo, evaluate, replay),
+)
 """Each has ``add_parser(subparsers)`` and ``run(args) -> int``."""
 
 _EPILOG = """\

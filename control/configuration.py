@@ -12,7 +12,8 @@ _HEAD = """\
 # Settings
 
 Every setting is an environment variable. All of them are checked when a command starts, and every
-wrong one is named. `voicecore doctor` tells what is missing or does not work.
+wrong one is named; `voicecore serve` and `voicecore answer` also name variables that begin with
+`VOICECORE_` and are no settings. `voicecore doctor` tells what is missing or does not work.
 
 | variable | what it is | default | meaning |
 |---|---|---|---|

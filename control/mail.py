@@ -21,6 +21,8 @@ SENDERS = 3
 PERMANENT = 500
 """From this code on an SMTP server will not change its mind (RFC 5321, 4.2.1)."""
 LONGEST_SUBJECT = 200
+LONGEST_LINE = 998
+"""In bytes, of what is sent as it is (RFC 5322, 2.1.1)."""
 SMTPS_PORT = 465
 """There TLS comes first (RFC 8314)."""
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -56,17 +58,18 @@ class FileOutbox:
         self._in_turn = asyncio.Lock()
 
     async def send(self, mail: Mail) -> None:
-        message = message_of(mail, self._sender)
+        message = message_of(mail, self._sender, as_it_is=True)
         async with self._in_turn:  # the newest file is the newest mail
-            await asyncio.to_thread(self._write, message)
+            file = await asyncio.to_thread(self._write, message)
+        log.info("a mail was written to the outbox", file=str(file))
 
-    def _write(self, message: EmailMessage) -> None:
+    def _write(self, message: EmailMessage) -> Path:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = str(message["Message-ID"]).strip("<>").partition("@")[0]
         unfinished = self._directory / f"{name}.part"
         with open(unfinished, "xb", opener=_privately) as file:
             file.write(message.as_bytes())
-        unfinished.rename(unfinished.with_suffix(".eml"))
+        return unfinished.rename(unfinished.with_suffix(".eml"))
 
 
 class SmtpPost:
@@ -166,8 +169,11 @@ class Mailer:
         log.error("a mail was given up", code="mail_given_up")
 
 
-def message_of(mail: Mail, sender: str) -> EmailMessage:
-    """:raises ValueError: the address is none, or more than one, or not ASCII."""
+def message_of(mail: Mail, sender: str, *, as_it_is: bool = False) -> EmailMessage:
+    """A text of ASCII lines is sent as it is, so that a link stays on its line.
+
+    :param as_it_is: any other text too, as a file may hold it and not every server takes it.
+    :raises ValueError: the address is none, or more than one, or not ASCII."""
     if not (mail.to.isascii() and mail.to.isprintable()):
         raise ValueError("the address has characters that addresses have not")
     message = EmailMessage()
@@ -178,8 +184,18 @@ def message_of(mail: Mail, sender: str) -> EmailMessage:
     message["Subject"] = _one_line(mail.subject)
     message["Date"] = formatdate(localtime=False)
     message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2].strip(">") or None)
-    message.set_content(mail.text)
+    message.set_content(mail.text, cte=_encoding_of(mail.text, as_it_is=as_it_is))
     return message
+
+
+def _encoding_of(text: str, *, as_it_is: bool) -> str | None:
+    """None: quoted-printable or Base64, whichever is shorter."""
+    lines = text.encode("utf-8", "replace").splitlines()
+    if "\0" in text or any(len(line) > LONGEST_LINE for line in lines):
+        return None
+    if text.isascii():
+        return "7bit"
+    return "8bit" if as_it_is else None
 
 
 def _is_permanent(error: aiosmtplib.SMTPException) -> bool:

@@ -1,11 +1,55 @@
 """Prometheus metrics: one histogram a stage, one observation a turn, never one a frame."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 SECONDS = (0.01, 0.02, 0.035, 0.06, 0.1, 0.15, 0.2, 0.3, 0.45, 0.65, 0.8, 1, 1.25, 1.5, 2, 3, 5, 10)
+
+
+class Sink(Protocol):
+    """Where what calls leave waits for the database."""
+
+    dropped: int
+    refused: int
+
+    @property
+    def waiting(self) -> int: ...
+
+    @property
+    def spilled(self) -> int: ...
+
+
+class SinkMetrics(Collector):
+    """Read from the sink when somebody asks for them."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "voicecore_sink_waiting_facts",
+            "What calls left, in memory on its way into the database.",
+            self._sink.waiting,
+        )
+        yield GaugeMetricFamily(
+            "voicecore_sink_spilled_files",
+            "Files of what calls left, on disk until the database takes it.",
+            self._sink.spilled,
+        )
+        yield CounterMetricFamily(
+            "voicecore_sink_dropped_facts",
+            "What calls left and neither the database nor the disk took: it is lost.",
+            value=self._sink.dropped,
+        )
+        yield CounterMetricFamily(
+            "voicecore_sink_refused_facts",
+            "What calls left and the database never takes: it is in the spill's refused.txt.",
+            value=self._sink.refused,
+        )
 
 
 class Metrics:
@@ -106,6 +150,10 @@ class Metrics:
         self.line_faults.labels("bad_timestamp").inc(data["inbound_bad_timestamps"])
         self.playout_gaps.inc(data["outbound_gap_ms"] / 1000)
         self.playout_gap_longest.observe(data["outbound_late_ms_max"] / 1000)
+
+    def watch(self, sink: Sink) -> None:
+        """Show how the sink stands, too."""
+        self.registry.register(SinkMetrics(sink))
 
     def render(self) -> bytes:
         return generate_latest(self.registry)

@@ -1,11 +1,12 @@
 """The whole server as one thing that starts, serves and stops."""
 
 import asyncio
+import fcntl
 import os
 from contextlib import AsyncExitStack
 from datetime import datetime
-from functools import partial
 from pathlib import Path
+from typing import TextIO
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -19,8 +20,9 @@ from control.call_server import CallServer
 from control.clock import MonotonicClock
 from control.db import routing
 from control.db.call_writes import end_left_behind
-from control.db.database import PLATFORM, Database
+from control.db.database import AWAY, PLATFORM, Database
 from control.db.migrate import migrate
+from control.db.place import why_away
 from control.db.tidying import tidy_always
 from control.http.api_app import add_api
 from control.http.api_server import close_plane, open_plane
@@ -29,8 +31,10 @@ from control.http.errors import error_form
 from control.http.http_port import HttpPort
 from control.http.media_app import add_streams
 from control.plane import Plane
+from control.portal import address_of
 from control.settings import Settings
 from control.sink import CallSink
+from control.stale_tickets import withdraw_always
 from voicecore.tools.http import HttpToolRunner
 
 LOADING_TIMEOUT_S = 120.0
@@ -38,11 +42,17 @@ LOADING_TIMEOUT_S = 120.0
 CALLS_CONNECTIONS = 3
 """To the database, for what calls leave and for carriers' webhooks."""
 
+RETRY_S = 5.0
+
 log = structlog.get_logger("control.server")
 
 
 class DatabaseAway(Exception):
     """The database does not answer, or refuses us."""
+
+
+class DataDirTaken(Exception):
+    """Another server has the data directory."""
 
 
 class Server:
@@ -67,15 +77,19 @@ class Server:
         """Start the database if it is ours, migrate it, and start every part; ``stack`` stops
         them.
 
+        :raises DataDirTaken: another server has the data directory.
         :raises DatabaseAway: it cannot be used.
         :raises MigrationError: it cannot be brought up to date.
+        :raises SecretKeysError: the file of keys cannot be used.
         :raises OSError: the data directory cannot be written."""
+        stack.callback((await asyncio.to_thread(_lock, data_dir)).close)
         url = await database_url(settings, data_dir, stack)
         try:
             await migrate(url)
             plane = await open_plane(settings, url, data_dir)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            raise DatabaseAway(str(error)) from error
+            configured = bool(settings.database_url.get_secret_value())
+            raise DatabaseAway(why_away(error, url, configured=configured)) from error
         stack.push_async_callback(close_plane, plane)
         # Calls have connections of their own, however busy the API is.
         calls_db = await Database.open(url, connections=CALLS_CONNECTIONS)
@@ -83,20 +97,30 @@ class Server:
         sink = CallSink(calls_db, data_dir / "spill")
         sink.start()
         stack.push_async_callback(sink.stop)
-        lent = {name: os.environ[name] for name in settings.agent_secrets if name in os.environ}
-        http_tools = HttpToolRunner(secrets=lent, allow_private=False)
+        http_tools = HttpToolRunner(secrets={}, allow_private=False)  # lent by each agent
         await http_tools.start()
         stack.push_async_callback(http_tools.stop)
         clock = MonotonicClock(asyncio.get_running_loop())
         server_id = await asyncio.to_thread(_server_id, data_dir)
-        calls = CallServer(settings, clock, sink, http_tools, data_dir / "calls", server_id)
+        calls = CallServer(
+            settings,
+            clock,
+            sink,
+            http_tools,
+            data_dir / "calls",
+            server_id,
+            signing_key=plane.vault.signing_key,
+        )
+        calls.metrics.watch(sink)
         for work in (
             _end_left_behind(plane, sink, server_id, plane.now()),
             tidy_always(calls_db, plane.now),
+            plane.vault.refresh_always(calls_db),
+            withdraw_always(calls.tickets, calls_db),
         ):
             stack.push_async_callback(_cancelled, asyncio.create_task(work))
         plane.calls = calls
-        plane.agents = maker = AgentMaker(settings)
+        plane.agents = maker = AgentMaker(settings, plane.vault, calls_db)
         app = web.Application(middlewares=[error_form])
         add_api(app, plane, ENDPOINTS)
         add_streams(app, calls.entrance)
@@ -109,11 +133,11 @@ class Server:
 
         :raises OSError: the address cannot be listened on."""
         bound = await self._port.open(host, port)
+        self.plane.address = address_of(host, bound)
         async with self.plane.db.transaction(PLATFORM) as db:
             rows = await routing.live(db, MOST_IDLE)
         for row in rows:
-            make = partial(self._maker.make, row["config"])
-            self.calls.pool.warm((row["agent_id"], row["version"]), make)
+            self.calls.pool.warm(*self._maker.plan(row))
         if rows:
             log.info("loading agents", count=len(rows), port=bound)
         await self.calls.pool.warmed(LOADING_TIMEOUT_S)
@@ -124,6 +148,30 @@ class Server:
         """Take no more calls, let the live ones end, and close every connection."""
         await self.calls.stop(drain_timeout_s)
         await self._port.close()
+
+
+def _lock(data_dir: Path) -> TextIO:
+    """Have the data directory for us alone until the file is closed or this process ends: what is
+    on its way into the database, and which calls were left behind, is one server's to know.
+
+    :raises DataDirTaken: another server has it."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    file = (data_dir / "server.lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read(20).strip()
+        file.close()
+        whose = f" (process {holder})" if holder else ""
+        raise DataDirTaken(f"{data_dir} is another server's{whose}") from None
+    except OSError:
+        file.close()
+        raise
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
 
 
 def _server_id(data_dir: Path) -> UUID:
@@ -142,11 +190,18 @@ async def _end_left_behind(
 ) -> None:
     """Calls that were live when the process before this one died are over: their last facts are
     in the database first."""
-    await sink.flushed()
-    async with plane.db.transaction(PLATFORM) as db:
-        ended = await end_left_behind(db, server_id, started_at)
-    if ended:
-        log.warning("calls were left behind by a server that died", count=ended)
+    while True:
+        await sink.flushed()
+        try:
+            async with plane.db.transaction(PLATFORM) as db:
+                ended = await end_left_behind(db, server_id, started_at)
+        except (*AWAY, asyncpg.PostgresError) as error:
+            log.warning("calls that were left behind are not ended yet", error=str(error))
+            await asyncio.sleep(RETRY_S)
+            continue
+        if ended:
+            log.warning("calls were left behind by a server that died", count=ended)
+        return
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

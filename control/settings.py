@@ -5,13 +5,18 @@ import re
 from collections.abc import Mapping
 from ipaddress import ip_network
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from control.db.place import is_postgres
+from control.secret_keys import parse_keys
+from control.sentences import sentence_of
+
 PLATFORM_KEYS = ("DEEPGRAM_API_KEY", "OPENAI_API_KEY", "ELEVENLABS_API_KEY")
 """What vendors look for by themselves, whoever's agent uses them."""
+_REDIS_OPTIONS = {"db", "ssl_ca_certs", "ssl_cert_reqs"}
 _SECRET_NAME = re.compile(r"(?!VOICECORE_)[A-Z][A-Z0-9_]{0,127}")
 
 
@@ -25,6 +30,12 @@ class Settings(BaseSettings):
         description="How carriers reach this server, such as https://voice.example.com. Needed "
         "for answer documents and for checking Twilio's signatures.",
     )
+    streams_url: str = Field(
+        default="",
+        description="How carriers' streams reach this very process, such as "
+        "https://voice-3.example.com, where several processes share VOICECORE_PUBLIC_URL: a call's "
+        "stream must come to the one that answered its webhook. When empty: as the public URL.",
+    )
     stream_secret: SecretStr = Field(
         default=SecretStr(""),
         description="Of `voicecore answer`: when set, every stream must bring a single-use token "
@@ -33,6 +44,14 @@ class Settings(BaseSettings):
     twilio_auth_token: SecretStr = Field(
         default=SecretStr(""),
         description="When set, Twilio's signature is checked on webhooks and on upgrades.",
+    )
+    twilio_account_sid: str = Field(
+        default="",
+        pattern=r"^(AC[0-9a-f]{32})?$",
+        description="Twilio's account SID: `voicecore doctor` tries the auth token with it.",
+    )
+    twilio_api_url: str = Field(
+        default="https://api.twilio.com", description="Where Twilio's REST API is."
     )
     telnyx_public_key: str = Field(
         default="", description="When set, Telnyx' signature is checked on webhooks."
@@ -78,6 +97,27 @@ class Settings(BaseSettings):
     database_connections: int = Field(
         default=10, ge=2, le=200, description="Connections to PostgreSQL of this process."
     )
+    redis_url: SecretStr = Field(
+        default=SecretStr(""),
+        description="Redis 6 or newer, as redis://user:password@host:6379/0, rediss:// with TLS or "
+        "unix:///path: servers that have the same one count requests together. When empty, or "
+        "while it is away, each counts by itself.",
+    )
+    person_requests_per_min: int = Field(
+        default=600,
+        ge=0,
+        le=1_000_000_000,
+        description="How often a person or an admin may call the API in a minute: ten times a "
+        "second is more than a portal asks for, and little of what a server answers. 0: no limit.",
+    )
+    public_requests_per_min: int = Field(
+        default=300,
+        ge=0,
+        le=1_000_000_000,
+        description="How often an address (of IPv6 a /64) may call what needs no token, as logging "
+        "in, in a minute. An office or a proxy that is not in VOICECORE_TRUSTED_PROXIES is one "
+        "address. 0: no limit.",
+    )
     storage_url: str = Field(
         default="",
         description="Where files are kept: a bucket's URL such as s3://name/path, gs://name or "
@@ -96,8 +136,16 @@ class Settings(BaseSettings):
         default="voicecore <noreply@localhost>", description="The sender of e-mails."
     )
     portal_url: str = Field(
-        default="http://localhost:8080",
-        description="The client portal, which links in e-mails lead to.",
+        default="",
+        description="The client portal, which links in e-mails lead to, such as "
+        "https://portal.example.com. When empty they lead to the public URL, or else to where the "
+        "server listens, and the mails say which endpoint takes a link's token.",
+    )
+    numbers_need_approval: bool = Field(
+        default=False,
+        description="Numbers that workspaces register are answered once an admin has approved them "
+        "(`POST /admin/phone-numbers/{id}/activate`). For platforms whose workspaces do not know "
+        "each other: whoever registers a number first has it.",
     )
     trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -113,6 +161,12 @@ class Settings(BaseSettings):
         description="Names of environment variables that workspaces' agents may refer to as "
         "`${NAME}`, with commas between them. Every workspace can read them.",
     )
+    secret_keys: SecretStr = Field(
+        default=SecretStr(""),
+        description="What stored secrets are encrypted with: `id:key`, each key 32 bytes in base64 "
+        "(`voicecore secrets new-key`), with commas between them. The first one encrypts, all "
+        "decrypt. When empty and the database is our own, the data directory's `secret.keys`.",
+    )
     drain_timeout_s: float = Field(
         default=600, ge=0, description="How long live calls may go on after SIGTERM."
     )
@@ -123,6 +177,11 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(part for name in value.split(",") if (part := name.strip()))
+
+    @property
+    def streams_reach(self) -> str:
+        """The URL that streams come to; empty where it is not configured."""
+        return self.streams_url or self.public_url
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -145,6 +204,12 @@ class Settings(BaseSettings):
                 )
         return names
 
+    @field_validator("secret_keys")
+    @classmethod
+    def _are_keys(cls, keys: SecretStr) -> SecretStr:
+        parse_keys(keys.get_secret_value())
+        return keys
+
     @field_validator("storage_url")
     @classmethod
     def _is_storage(cls, url: str) -> str:
@@ -152,7 +217,34 @@ class Settings(BaseSettings):
             raise ValueError("must begin with s3://, gs://, az:// or file:///")
         return url
 
-    @field_validator("public_url")
+    @field_validator("database_url")
+    @classmethod
+    def _is_postgres(cls, url: SecretStr) -> SecretStr:
+        if url.get_secret_value() and not is_postgres(url.get_secret_value()):
+            raise ValueError(
+                "must be as postgresql://user:password@host:5432/database, with %40, %2F, %3F and "
+                "so on for an @, /, ? and other signs in the user's name and the password"
+            )
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, url: SecretStr) -> SecretStr:
+        if url.get_secret_value() and not _names_redis(url.get_secret_value()):
+            raise ValueError(
+                "must be as redis://user:password@host:6379/0, rediss://host or unix:///path; "
+                "behind a ? there may be db, and with rediss ssl_ca_certs and ssl_cert_reqs"
+            )
+        return url
+
+    @field_validator("portal_url")
+    @classmethod
+    def _is_portal(cls, url: str) -> str:
+        if url and not (re.fullmatch(r"https?://[^\s?#]+", url) and _host_of(url)):
+            raise ValueError("must be a URL with a host, as https://portal.example.com")
+        return url
+
+    @field_validator("public_url", "streams_url")
     @classmethod
     def _is_https(cls, url: str) -> str:
         if url and not _has_https_host(url):
@@ -172,20 +264,44 @@ def read_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         lines = [
-            # Our own validators' words come without pydantic's in front.
-            f"VOICECORE_{str(item['loc'][0]).upper()}: "
-            f"{item.get('ctx', {}).get('error', item['msg'])}"
-            for item in error.errors(include_url=False)
+            f"VOICECORE_{str(item['loc'][0]).upper()}: {sentence_of(item)}"
+            for item in error.errors(include_url=False, include_input=False)
         ]
         raise SettingsError("\n".join(lines)) from None
 
 
 def _has_https_host(url: str) -> bool:
+    return bool(re.match(r"https:\S*$", url, re.IGNORECASE) and _host_of(url))
+
+
+def _host_of(url: str) -> str:
+    """Empty where there is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _names_redis(url: str) -> bool:
+    """Whether it is a URL in which the Redis client finds nothing wrong later on."""
     try:
         parts = urlsplit(url)
+        options = dict(parse_qsl(parts.query, keep_blank_values=True))
+        port = parts.port
     except ValueError:
         return False
-    return parts.scheme == "https" and bool(parts.hostname) and not re.search(r"\s", url)
+    if re.search(r"\s", url) or parts.fragment or not re.fullmatch(r"\d*", options.get("db", "")):
+        return False
+    if parts.scheme == "unix":
+        return bool(parts.path.strip("/")) and port is None and options.keys() <= {"db"}
+    return (
+        parts.scheme in ("redis", "rediss")
+        and bool(parts.hostname)
+        and port != 0
+        and re.fullmatch(r"/?\d*", parts.path) is not None
+        and options.keys() <= ({"db"} if parts.scheme == "redis" else _REDIS_OPTIONS)
+        and options.get("ssl_cert_reqs", "none") in ("none", "optional", "required")
+    )
 
 
 def read_secrets() -> Mapping[str, str]:

@@ -10,6 +10,7 @@ from collections import deque
 from pathlib import Path
 
 import asyncpg
+import msgspec
 import structlog
 
 from control.call_facts import CallFact, decode_facts, encode_facts
@@ -28,9 +29,13 @@ WRITE_TIMEOUT_S = 10.0
 _CONDEMNING = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
     ValueError,
 )
 """What says that the values themselves are wrong, and will be again."""
+
+_NO_JSON = (TypeError, ValueError, OverflowError, RecursionError, msgspec.EncodeError)
+"""What a fact raises that cannot be a line."""
 
 log = structlog.get_logger("control.sink")
 
@@ -50,6 +55,9 @@ class CallSink:
         self._away = False
         self.dropped = 0
         """Facts that nobody took."""
+        self.refused = 0
+        """Facts that the database never takes, and lines on disk that are none: they are kept in
+        ``refused.txt``."""
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="call sink")
@@ -88,6 +96,16 @@ class CallSink:
             self._waiting.clear()
             await self._spilled(batch)
 
+    @property
+    def waiting(self) -> int:
+        """Facts in memory."""
+        return len(self._waiting)
+
+    @property
+    def spilled(self) -> int:
+        """Files of facts on disk that the database has not taken yet."""
+        return len(self._spill)
+
     async def flushed(self) -> None:
         """Wait until everything is in the database."""
         await self._idle.wait()
@@ -104,7 +122,13 @@ class CallSink:
                 await asyncio.sleep(FLUSH_S)
             while self._waiting:
                 most = min(BATCH, len(self._waiting))
-                if not await self._taken([self._waiting.popleft() for _ in range(most)]):
+                batch = [self._waiting.popleft() for _ in range(most)]
+                try:
+                    taken = await self._taken(batch)
+                except BaseException:  # a bug loses none; those that were written may come twice
+                    self._waiting.extendleft(reversed(batch))
+                    raise
+                if not taken:
                     break
             if not self._spill.empty and not await self._brought_home():
                 if not self._stopping:
@@ -119,14 +143,23 @@ class CallSink:
         return await self._spilled(batch)
 
     async def _spilled(self, batch: list[CallFact]) -> bool:
+        lines, fit = [], []
+        for fact in batch:
+            line, is_fact = _line(fact)
+            if is_fact:
+                lines.append(line)
+                fit.append(fact)
+            else:
+                await self._refuse(line)
         try:
-            await asyncio.to_thread(self._spill.append, encode_facts(batch))
+            if lines:
+                await asyncio.to_thread(self._spill.append, b"".join(lines))
         except OSError as error:
             log.error("the disk takes no facts", code="spill_failed", error=str(error))
             if self._stopping:
-                self.dropped += len(batch)
+                self.dropped += len(fit)
                 return True
-            self._waiting.extendleft(reversed(batch))
+            self._waiting.extendleft(reversed(fit))
             await asyncio.sleep(RETRY_S)
             return False
         return True
@@ -162,7 +195,7 @@ class CallSink:
             if len(facts) > 1:  # one of them is to blame
                 return all([await self._written([fact]) for fact in facts])
             log.error("the database refuses a fact", code="sink_refused", error=str(error))
-            await self._refuse(encode_facts(facts))
+            await self._refuse(b"".join(_line(fact)[0] for fact in facts))
         except (*AWAY, asyncpg.PostgresError) as error:
             # Whatever else it says, a wrong password or a missing table, is not the facts' fault.
             if not self._away:
@@ -175,8 +208,19 @@ class CallSink:
         return True
 
     async def _refuse(self, lines: bytes) -> None:
+        self.refused += lines.count(b"\n")
         try:
             await asyncio.to_thread(self._spill.refuse, lines)
         except OSError as error:
-            self.dropped += 1
+            self.dropped += lines.count(b"\n")
             log.error("a refused fact is lost", code="spill_failed", error=str(error))
+
+
+def _line(fact: CallFact) -> tuple[bytes, bool]:
+    """The fact as a line for the disk, and whether it can be read again: what is no JSON is only
+    shown. One such fact takes none with it."""
+    try:
+        return encode_facts([fact]), True
+    except _NO_JSON as error:
+        log.error("a fact cannot be written", code="sink_refused", error=type(error).__name__)
+        return repr(fact).encode("utf-8", "backslashreplace") + b"\n", False

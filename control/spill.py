@@ -3,11 +3,14 @@
 Everything here blocks: call it from a thread, one call at a time."""
 
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 
 SEGMENT_BYTES = 1024 * 1024
 _SUFFIX = ".jsonl"
+_NAME = re.compile(r"[0-9]{8}|[1-9][0-9]{8,17}")
+"""As they are written: a file with another name is somebody else's."""
 
 
 class Spill:
@@ -18,10 +21,14 @@ class Spill:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
         self._numbers = sorted(
-            int(path.stem) for path in directory.glob(f"*{_SUFFIX}") if path.stem.isdigit()
+            int(path.stem) for path in directory.glob(f"*{_SUFFIX}") if _NAME.fullmatch(path.stem)
         )
         self._open = False
         """Whether the last segment is of this process, and may grow."""
+
+    def __len__(self) -> int:
+        """Segments."""
+        return len(self._numbers)
 
     @property
     def empty(self) -> bool:

@@ -2,11 +2,12 @@
 
 The writer of an agent file owns the machine. The writer of a workspace's agent does not, so such an
 agent names no file and no server of this network, sends no key of the platform's to somebody else,
-and reads nothing of the environment that was not laid open (``VOICECORE_AGENT_SECRETS``).
+reads nothing of the environment that was not laid open (``VOICECORE_AGENT_SECRETS``), and refers
+to no secrets but its workspace's own and those.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from control.settings import Settings
@@ -52,6 +53,8 @@ OWNERS_SETTINGS = frozenset(
 _PRIVATE_NAMES = ("localhost", "local", "internal", "intranet", "lan", "home", "corp", "home.arpa")
 _HOST = re.compile(r"https://(\[[^\]]*\]|[^:/?#]*)")
 _BLANK = re.compile(r"\{\{[^{}]{1,80}\}\}")
+_SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|password|api-?key", re.IGNORECASE)
+"""Headers by these names carry one."""
 _EXAMPLE_NUMBER = re.compile(r"\+1(\d{3})?55501\d\d")
 
 
@@ -68,12 +71,14 @@ def tenant_agent(
     settings: Settings,
     secrets: Mapping[str, str],
     *,
+    own: Collection[str] = (),
     ready: bool = True,
 ) -> Agent:
     """The agent that a workspace's configuration describes. It may import vendors' modules, which
     takes up to a second: not for the event loop.
 
-    :param secrets: those of ``read_agent_secrets``; the agent is to be prepared with the same.
+    :param secrets: what ``Vault.lend`` gives; the agent is to be prepared with the same.
+    :param own: the names of those that are the workspace's own.
     :param ready: whether it must be able to answer a call: there are keys for its vendors, and
         nothing is left of a template's blanks and examples.
     :raises TenantAgentError: with everything that is wrong."""
@@ -83,7 +88,8 @@ def tenant_agent(
     agent, problems = _parsed(config, secrets)
     # What is too deep is not looked into any further.
     if not any(not problem.path for problem in problems):
-        problems = [*_overreaching(config, settings), *problems]
+        known = frozenset((*settings.agent_secrets, *own))
+        problems = [*_overreaching(config, settings, known), *problems]
     if ready and not problems:
         agent, problems = _parsed(config, secrets, ready=True)
         problems += _unfinished(config)
@@ -119,12 +125,15 @@ def _first_of_each(problems: Iterable[FieldProblem]) -> list[FieldProblem]:
     return list(found.values())[:MAX_PROBLEMS]
 
 
-def _overreaching(config: Mapping[str, Any], settings: Settings) -> Iterator[FieldProblem]:
+def _overreaching(
+    config: Mapping[str, Any], settings: Settings, known: Collection[str]
+) -> Iterator[FieldProblem]:
+    """``known``: the secrets that may be referred to."""
     for kind in KINDS:
         for path, block in _blocks(kind, config.get(kind)):
-            yield from _vendor_problems(kind, path, block, settings)
+            yield from _vendor_problems(kind, path, block, settings, known)
     for path, tool in _blocks("tools", config.get("tools")):
-        yield from _tool_problems(path, tool, settings)
+        yield from _tool_problems(path, tool, known)
     path = ("turn_taking", "endpointing", "model")
     if (model := _at(config, path)) and model != SMART_TURN:
         yield FieldProblem(path, f"must be {SMART_TURN!r} or empty")
@@ -147,7 +156,11 @@ def _blocks(name: str, value: Any) -> Iterator[tuple[FieldPath, Mapping[str, Any
 
 
 def _vendor_problems(
-    kind: Kind, path: FieldPath, block: Mapping[str, Any], settings: Settings
+    kind: Kind,
+    path: FieldPath,
+    block: Mapping[str, Any],
+    settings: Settings,
+    known: Collection[str],
 ) -> Iterator[FieldProblem]:
     vendor = block.get("vendor")
     if vendor in vendors(kind) and vendor not in settings.agent_vendors:
@@ -163,9 +176,9 @@ def _vendor_problems(
             yield FieldProblem(below, "is for the owner of the server to set")
         elif name == "base_url" and not _is_vendors_own(str(vendor), value):
             yield FieldProblem(below, "must be one of the vendor's own servers")
-        elif name == "api_key_env" and value not in ("OPENAI_API_KEY", *settings.agent_secrets):
+        elif name == "api_key_env" and value not in ("OPENAI_API_KEY", *known):
             yield FieldProblem(below, "there is no such secret")
-        yield from _reference_problems(below, value, settings)
+        yield from _reference_problems(below, value, known)
 
 
 def _is_vendors_own(vendor: str, base_url: Any) -> bool:
@@ -176,14 +189,17 @@ def _is_vendors_own(vendor: str, base_url: Any) -> bool:
 
 
 def _tool_problems(
-    path: FieldPath, tool: Mapping[str, Any], settings: Settings
+    path: FieldPath, tool: Mapping[str, Any], known: Collection[str]
 ) -> Iterator[FieldProblem]:
     url = tool.get("url")
     if isinstance(url, str) and not _is_public_https(url):
         yield FieldProblem((*path, "url"), "must be https:// and the name of a public host")
     headers = tool.get("headers")
     for name, value in headers.items() if isinstance(headers, Mapping) else ():
-        yield from _reference_problems((*path, "headers", name), value, settings)
+        below = (*path, "headers", name)
+        if _SECRET_HEADER.search(str(name)) and not any(references(value)):
+            yield FieldProblem(below, "must refer to a secret, as ${NAME}: agents are shown as is")
+        yield from _reference_problems(below, value, known)
 
 
 def _is_public_https(url: str) -> bool:
@@ -197,10 +213,12 @@ def _is_public_https(url: str) -> bool:
     return "." in host and not any(host.endswith(f".{name}") for name in _PRIVATE_NAMES)
 
 
-def _reference_problems(path: FieldPath, value: Any, settings: Settings) -> Iterator[FieldProblem]:
+def _reference_problems(
+    path: FieldPath, value: Any, known: Collection[str]
+) -> Iterator[FieldProblem]:
     for below, text in _texts(path, value):
         for name in references(text):
-            if name not in settings.agent_secrets:
+            if name not in known:
                 yield FieldProblem(below, f"there is no secret named {name[:40]}")
 
 

@@ -10,6 +10,8 @@ from control.api.admin import calls as admin_calls
 from control.api.admin import config as admin_config
 from control.api.admin import logs as admin_logs
 from control.api.admin import oauth_clients as admin_oauth_clients
+from control.api.admin import phone_numbers as admin_phone_numbers
+from control.api.admin import secrets as admin_secrets
 from control.api.admin import templates as admin_templates
 from control.api.admin import users as admin_users
 from control.api.admin import workspaces as admin_workspaces
@@ -24,6 +26,7 @@ from control.api.client import (
     members,
     oauth_clients,
     phone_numbers,
+    secrets,
     templates,
     workspaces,
 )
@@ -54,6 +57,9 @@ _RESOURCES = (
     agent_versions,
     agent_tests,
     phone_numbers,
+    admin_phone_numbers,
+    secrets,
+    admin_secrets,
     calls,
     admin_calls,
 )

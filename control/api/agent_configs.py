@@ -7,7 +7,9 @@ import asyncio
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from types import MappingProxyType
 from typing import Annotated, Any
+from uuid import UUID
 
 from pydantic import Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -16,13 +18,26 @@ from pydantic_core import CoreSchema
 from control.http.context import Context
 from control.http.errors import Invalid, Refused
 from control.http.refusals import VALIDATION_ERROR
-from control.settings import read_agent_secrets
 from control.tenant_agents import TenantAgentError, tenant_agent
 from voicecore.agents import Agent
 from voicecore.yaml_lines import MAX_DEPTH, FieldPath
 
 _CHECKER = ThreadPoolExecutor(1, thread_name_prefix="agent-check")
 """A large configuration takes half a second of a core: one at a time, so that calls go on."""
+
+
+EXAMPLE: Mapping[str, Any] = {
+    "name": "Acme Dental",
+    "language": "en",
+    "instructions": "You answer the telephone of Acme Dental. Keep every answer short. "
+    "The practice is open on weekdays from eight to five.",
+    "greeting": "Acme Dental, how can I help you?",
+    "stt": {"vendor": "moonshine"},
+    "llm": {"vendor": "llama"},
+    "tts": {"vendor": "piper", "voice": "joe"},
+    "tools": ["end_call"],
+}
+"""A whole one, on local models: it needs no key."""
 
 
 class _AgentFile:
@@ -90,26 +105,27 @@ def with_voice(
 async def check(
     context: Context,
     config: Mapping[str, Any],
+    workspace_id: UUID | None,
     *,
     ready: bool,
     field: str = "config",
-    provider: str | None = None,
-    voice: Mapping[str, Any] | None = None,
+    voice_given: tuple[str | None, Mapping[str, Any]] = (None, MappingProxyType({})),
 ) -> None:
-    """Make sure that a workspace may have such an agent.
+    """Make sure that a workspace may have such an agent; or, for None, any workspace.
 
     :param ready: it must be able to answer a call.
-    :param provider: what ``with_voice`` was given; its mistakes are told by their own names.
+    :param voice_given: what ``with_voice`` was given; its mistakes are told by their own names.
     :raises Refused: every wrong field, by its path (``config.llm.model``)."""
     settings = context.plane.settings
-    secrets = read_agent_secrets(settings)
+    lent = await context.plane.vault.lend(context.db, workspace_id)
+    provider, voice = voice_given
     try:
         loop = asyncio.get_running_loop()
-        work = partial(tenant_agent, config, settings, secrets, ready=ready)
+        work = partial(tenant_agent, config, settings, lent.secrets, own=lent.own, ready=ready)
         await loop.run_in_executor(_CHECKER, work)
     except TenantAgentError as error:
         details = [
-            Invalid(_field(field, problem.path, provider, voice or {}), problem.detail)
+            Invalid(_field(field, problem.path, provider, voice), problem.detail)
             for problem in error.problems
         ]
         raise Refused(VALIDATION_ERROR, details=details) from None

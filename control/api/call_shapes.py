@@ -21,8 +21,18 @@ Direction = Literal["inbound", "outbound", "internal"]
 Status = Literal["in_progress", "completed", "failed"]
 
 
+IsTest = Annotated[
+    bool,
+    Field(
+        description="Whether it came by `test-stream`. Tests are answered by the same vendors as "
+        "other calls: they cost as much, and count towards the tier's minutes and concurrent calls."
+    ),
+]
+
+
 class CallQuery(PortalPageQuery):
     status: Status | None = None
+    is_test: bool | None = Field(None, description="Tests only, or all calls but tests.")
     since: Time | None = Field(None, alias="from", description="Begun at this time or later.")
     until: Time | None = Field(None, alias="to", description="Begun before this time.")
     cursor: Cursor | None = Field(
@@ -39,6 +49,7 @@ class CallEntry(Shape):
     duration_seconds: float
     cost_total: float
     started_at: datetime
+    is_test: IsTest
 
 
 class LiveCall(Shape):
@@ -47,6 +58,7 @@ class LiveCall(Shape):
     caller_number: str
     duration_so_far: float = Field(description="Seconds.")
     started_at: datetime
+    is_test: IsTest
 
 
 class Latency(Shape):
@@ -77,7 +89,13 @@ class Word(Shape):
     start_ms: int
     end_ms: int
     speaker: Literal["caller", "agent"]
-    heard: Annotated[bool | Literal["cut"] | None, Field(description="Of the agent's words.")]
+    heard: Annotated[
+        bool | Literal["cut"] | None,
+        Field(
+            description="Of the agent's words: whether the caller heard it before he interrupted, "
+            "or `cut` where he interrupted it. null: the word is the caller's."
+        ),
+    ]
 
 
 class Event(Shape):
@@ -97,6 +115,7 @@ def entry_of(row: Row) -> dict[str, Any]:
         "duration_seconds": row["duration_ms"] / 1000,
         "cost_total": row["cost_micros"] / MICROS,
         "started_at": row["started_at"],
+        "is_test": row["is_test"],
     }
 
 
@@ -123,12 +142,13 @@ def live_of(row: Row, now: datetime) -> dict[str, Any]:
         "caller_number": row["caller_number"],
         "duration_so_far": round(duration_s, 3),
         "started_at": row["started_at"],
+        "is_test": row["is_test"],
     }
 
 
 def text_of(turns: Sequence[Row]) -> str | None:
-    """The call as lines of text; None where nothing was said."""
-    lines = [f"{turn['speaker'].capitalize()}: {turn['text']}" for turn in turns]
+    """The call as lines of text, as it was heard; None where nothing was."""
+    lines = [f"{turn['speaker'].capitalize()}: {turn['text']}" for turn in turns if turn["text"]]
     return "\n".join(lines) or None
 
 

@@ -1,10 +1,8 @@
 """What people are told by e-mail about their accounts. Nothing that a stranger has typed is in
 these mails, for a stranger may have them sent."""
 
-from urllib.parse import quote
-
 from control.mail import Mail
-from control.settings import Settings
+from control.portal import Portal
 
 _VERIFY = """\
 Somebody, most likely you, has signed up with this e-mail address.
@@ -42,24 +40,23 @@ If it was not you who set it, set another one at once:
 """
 
 
-def verify_email(settings: Settings, to: str, token: str) -> Mail:
-    return _mail(settings, to, "Confirm your e-mail address", _VERIFY, "verify-email", token)
+def verify_email(portal: Portal, to: str, token: str) -> Mail:
+    return _mail(portal, to, "Confirm your e-mail address", _VERIFY, "verify-email", token)
 
 
-def already_registered(settings: Settings, to: str) -> Mail:
-    return _mail(settings, to, "You have an account already", _KNOWN, "login")
+def already_registered(portal: Portal, to: str) -> Mail:
+    return _mail(portal, to, "You have an account already", _KNOWN, "login")
 
 
-def reset_password(settings: Settings, to: str, token: str) -> Mail:
-    return _mail(settings, to, "Set a new password", _RESET, "reset-password", token)
+def reset_password(portal: Portal, to: str, token: str) -> Mail:
+    return _mail(portal, to, "Set a new password", _RESET, "reset-password", token)
 
 
-def password_changed(settings: Settings, to: str) -> Mail:
-    return _mail(settings, to, "Your password was changed", _CHANGED, "forgot-password")
+def password_changed(portal: Portal, to: str) -> Mail:
+    return _mail(portal, to, "Your password was changed", _CHANGED, "forgot-password")
 
 
-def _mail(settings: Settings, to: str, subject: str, text: str, page: str, token: str = "") -> Mail:
-    link = f"{settings.portal_url.rstrip('/')}/{page}"
-    if token:
-        link += f"?token={quote(token, safe='')}"
-    return Mail(to, subject, text.format(link=link))
+def _mail(portal: Portal, to: str, subject: str, text: str, page: str, token: str = "") -> Mail:
+    """:param page: of the portal; the endpoint that does the same is named after it."""
+    note = portal.note(f"/auth/{page}", with_token=bool(token))
+    return Mail(to, subject, text.format(link=portal.link(page, token)) + note)

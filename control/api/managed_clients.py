@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from control.api.shapes import Body, Name, PortalPageQuery, Shape
 from control.auth import tokens
-from control.db import accounts, oauth_clients
+from control.db import accounts, oauth_clients, workspaces
 from control.db.database import Row
 from control.http.access import SCOPES
 from control.http.context import Context
@@ -56,7 +56,11 @@ class OAuthClient(Shape):
 
 class OneOAuthClient(Shape):
     oauth_client: OAuthClient
-    client_secret: str = Field(description="Shown this once.")
+    client_secret: str = Field(
+        description="Shown this once. When the person to whom it was shown is no owner of the "
+        "workspace any more, or may not log in any more, the client is revoked with his API keys; "
+        "unless its secret was rotated by somebody else meanwhile."
+    )
 
 
 class OAuthClients(Shape):
@@ -91,8 +95,10 @@ async def made(
 
     :param tier: None is that of the workspace's subscription.
     :raises Refused: the workspace has enough of them."""
-    if workspace_id is not None and await _are_enough(context, workspace_id):
-        raise Refused(TOO_MANY_CLIENTS)
+    if workspace_id is not None:
+        await workspaces.lock(context.db, workspace_id)  # which counts what is there
+        if await oauth_clients.count(context.db, workspace_id) >= MOST_CLIENTS:
+            raise Refused(TOO_MANY_CLIENTS)
     secret = _new_secret()
     inserted = await accounts.insert_client(
         context.db,
@@ -103,6 +109,7 @@ async def made(
         scopes=tuple(body.scopes),
         password_grant=body.password_grant,
         tier=tier,
+        shown_to=context.bearer.person,
     )
     row = await _client(context, inserted["id"], workspace_id)
     shown = _client_of(row)
@@ -118,8 +125,9 @@ async def rotated(
     :raises Refused: there is no such client."""
     secret = _new_secret()
     hashed = tokens.digest(secret)
+    whose = (oauth_client_id, workspace_id)
     if not await oauth_clients.rotate(
-        context.db, oauth_client_id, workspace_id, hashed, context.now
+        context.db, *whose, hashed, context.now, shown_to=context.bearer.person
     ):
         raise Refused(RESOURCE_NOT_FOUND)
     row = await _client(context, oauth_client_id, workspace_id)
@@ -135,10 +143,6 @@ async def revoke(context: Context, oauth_client_id: UUID, workspace_id: UUID | N
     await oauth_clients.revoke(context.db, oauth_client_id, workspace_id, context.now)
     await tokens.revoke_client(context.db, oauth_client_id, context.now)
     await _write_down(context, "oauth_client.revoked", before, before=_client_of(before))
-
-
-async def _are_enough(context: Context, workspace_id: UUID) -> bool:
-    return await oauth_clients.count(context.db, workspace_id) >= MOST_CLIENTS
 
 
 async def _client(context: Context, oauth_client_id: UUID, workspace_id: UUID | None) -> Row:

@@ -1,13 +1,13 @@
 """``POST /oauth/v2/token`` (RFC 6749): the one endpoint that answers in that document's form."""
 
 import base64
-import binascii
 import hmac
-from typing import Any
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, unquote_plus
 
 import msgspec
 import orjson
+from pydantic import BaseModel, ConfigDict, Field
 
 from control.api import throttle
 from control.api.shapes import Shape
@@ -17,6 +17,7 @@ from control.db.database import Row
 from control.http.access import PUBLIC, SCOPES, has_scope
 from control.http.context import Context
 from control.http.endpoint import Answer, Raw, endpoint
+from control.http.errors import Refusal
 from control.http.form import Form
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -28,6 +29,67 @@ class Token(Shape):
     token_type: str
     scope: str
     refresh_token: str | None = None
+
+
+_CLIENT = {"client_id": "YOUR_ID", "client_secret": "YOUR_SECRET"}
+
+
+class TokenForm(BaseModel):
+    """Documents the form: unknown fields are ignored, and none may come twice. The client is
+    named by `client_id` and `client_secret` here, or by HTTP Basic, not by both."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"grant_type": "client_credentials", **_CLIENT, "scope": "read write"},
+                {
+                    "grant_type": "password",
+                    **_CLIENT,
+                    "username": "jane@example.com",
+                    "password": "Correct-Horse-7",
+                },
+                {
+                    "grant_type": "refresh_token",
+                    **_CLIENT,
+                    "refresh_token": "YOUR_REFRESH_TOKEN",
+                },
+            ]
+        }
+    )
+
+    grant_type: Literal["client_credentials", "password", "refresh_token"]
+    client_id: str = Field("", description="Where the client does not come by HTTP Basic.")
+    client_secret: str = Field("", description="With `client_id`.")
+    username: str = Field("", description="Of `password`, needed: the person's e-mail address.")
+    password: str = Field("", description="Of `password`, needed.")
+    refresh_token: str = Field(
+        "", description="Of `refresh_token`, needed: the one that came last. It is used up."
+    )
+    scope: str = Field(
+        "",
+        description="`read`, `write` and `admin`, with spaces between. If none is named: all that "
+        "the client has but `admin`; of `refresh_token`: those that were granted.",
+    )
+
+
+class Failure(Shape):
+    """An error of RFC 6749, section 5.2."""
+
+    error: str
+    error_description: str
+
+
+ERRORS = (
+    Refusal(400, "invalid_request", "A field is missing, comes twice, or the body is no form"),
+    Refusal(400, "invalid_grant", "The person's password, or the refresh token, is no good"),
+    Refusal(400, "unauthorized_client", "The client may not use the grant `password`"),
+    Refusal(400, "unsupported_grant_type", "There is no such `grant_type`"),
+    Refusal(400, "invalid_scope", "More was asked for than the client, or the token, has"),
+    Refusal(401, "invalid_client", "The client is unknown, or its secret is wrong"),
+    Refusal(429, "slow_down", "Too many attempts failed; `Retry-After` says when to go on"),
+)
+"""`{"error": code, "error_description": why}`."""
+_NO_FORM = "The body must be a form (Content-Type: application/x-www-form-urlencoded)"
 
 
 class OAuthError(Exception):
@@ -56,13 +118,26 @@ class Asked(msgspec.Struct, frozen=True):
     "/oauth/v2/token",
     PUBLIC,
     Token,
-    other_statuses={400: "An error of RFC 6749.", 401: "`invalid_client`", 429: "Too many."},
+    refusals=ERRORS,
+    other_statuses={
+        status: ", ".join(f"`{one.code}`" for one in ERRORS if one.status == status)
+        for status in (400, 401, 429)
+    },
+    other_answer=Failure,
+    heavy="passwords",
 )
-async def oauth_token(context: Context, form: Form) -> Answer:
+async def oauth_token(context: Context, form: Annotated[Form, TokenForm]) -> Answer:
     """Get an access token: by `password`, `refresh_token` or `client_credentials`.
 
-    The client says who it is in the form, or by HTTP Basic."""
+    The body is a form. The client says who it is in it, or by HTTP Basic (`client_id` and
+    `client_secret`, each percent-encoded).
+
+    `password` and `refresh_token` give a refresh token, too, which is good once: who uses an old
+    one again has stolen it, or was stolen from, so all tokens that came of the same login end.
+
+    Errors are those of RFC 6749: `{"error": code, "error_description": why}`."""
     try:
+        _check_type(context.headers.get("Content-Type", ""))
         asked = _asked(form, context.headers.get("Authorization", ""))
         client = await _client(context, asked)
         answer = await _grant(context, asked, client)
@@ -95,7 +170,8 @@ async def _by_password(context: Context, asked: Asked, client: Row) -> dict[str,
     user = await accounts.user_by_email(context.db, asked.username)
     kept = None if user is None else user["password_hash"]
     right = await context.plane.passwords.matches(asked.password, kept)
-    if user is None or not right or user["status"] != "active":
+    right = right and await accounts.lock_user_as_known(context.db, user)
+    if user is None or not right:
         await throttle.failed(context, who)
         raise OAuthError("invalid_grant", "Invalid username and password combination")
     scopes = _scopes(asked.scope, client["scopes"])
@@ -160,7 +236,7 @@ def _asked(form: Form, authorization: str) -> Asked:
             raise OAuthError("invalid_request", "The client must authenticate in one way only")
         client_id, secret = _basic(encoded)
     if not fields.get("grant_type"):
-        raise OAuthError("invalid_request", "grant_type is required")
+        raise OAuthError("invalid_request", f"grant_type is required. {_NO_FORM}")
     rest = ("username", "password", "refresh_token", "scope")
     return Asked(
         fields["grant_type"],
@@ -168,6 +244,15 @@ def _asked(form: Form, authorization: str) -> Asked:
         secret,
         *(fields.get(name, "") for name in rest),
     )
+
+
+def _check_type(content_type: str) -> None:
+    """Whoever names no type means a form.
+
+    :raises OAuthError: it is JSON, or a form with files."""
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind.endswith("json") or kind == "multipart/form-data":
+        raise OAuthError("invalid_request", f"{_NO_FORM}, not {kind}")
 
 
 def _fields(form: Form) -> dict[str, str]:
@@ -187,7 +272,7 @@ def _fields(form: Form) -> dict[str, str]:
 def _basic(encoded: str) -> tuple[str, str]:
     try:
         client_id, colon, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # what is no ASCII, no Base64 or no UTF-8
         client_id, colon, secret = "", "", ""
     client_id, secret = unquote_plus(client_id), unquote_plus(secret)
     if not colon or "\0" in client_id:

@@ -5,10 +5,15 @@ from typing import Any
 from control.api.shapes import Body, Secret, Shape
 from control.auth import tokens
 from control.http.context import Context
-from control.http.errors import Refused
+from control.http.errors import Refusal, Refused
 from control.http.refusals import INVALID_CREDENTIALS, INVALID_TOKEN
 
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
+_NOT_REFRESHED = Refusal(
+    INVALID_TOKEN.status,
+    INVALID_TOKEN.code,
+    "The refresh token is unknown, expired, revoked or used already: log in again",
+)
 
 
 class RefreshRequest(Body):
@@ -44,8 +49,8 @@ async def refreshed(context: Context, token: str, *, of_admin: bool) -> dict[str
     except tokens.Reused:
         found = None
     if found is None:
-        raise Refused(INVALID_TOKEN, headers=_CHALLENGE, keeps=True)
+        raise Refused(_NOT_REFRESHED, headers=_CHALLENGE, keeps=True)
     pair, holder = found
     if (holder.admin_id is not None) != of_admin:  # the other portal's: it stays as it was
-        raise Refused(INVALID_TOKEN, headers=_CHALLENGE)
+        raise Refused(_NOT_REFRESHED, headers=_CHALLENGE)
     return session_of(pair)

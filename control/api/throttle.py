@@ -2,12 +2,12 @@
 makes us send mails is counted whatever comes of it."""
 
 import hashlib
-from ipaddress import IPv6Address, ip_address, ip_network
 
 from control.auth.rate_limits import Limit, Standing
 from control.http.context import Context
 from control.http.errors import Refused
 from control.http.refusals import RATE_LIMIT_EXCEEDED
+from control.http.remote import network_of
 
 FAILURES = Limit(10, 50)
 FROM_ONE_ADDRESS = Limit(60, 600)
@@ -18,7 +18,6 @@ the account's owner out with it."""
 MAILS = Limit(5, 20)
 """To one mailbox, whoever asks for them."""
 MAILS_FROM_ONE_ADDRESS = Limit(30, 300)
-IPV6_PREFIX = 64
 
 
 async def locked_for_s(context: Context, who: str) -> int:
@@ -52,9 +51,17 @@ async def count_mail(context: Context, email: str) -> None:
         (f"mails:{_short(email)}", MAILS),
     ]
     for key, limit in keys:
-        standing = await context.plane.limits.take(key, limit, context.now.timestamp())
-        if not standing.allowed:
-            raise _refused(_wait_s(context, standing))
+        await take(context, key, limit)
+
+
+async def take(context: Context, key: str, limit: Limit, *, counts: bool = True) -> None:
+    """Count something, or only look whether it may be.
+
+    :raises Refused: one too many."""
+    now_s = context.now.timestamp()
+    standing = await context.plane.limits.take(key, limit, now_s, counts=counts)
+    if not standing.allowed:
+        raise _refused(_wait_s(context, standing))
 
 
 def _refused(wait_s: int) -> Refused:
@@ -72,20 +79,6 @@ def _keys(context: Context, who: str) -> list[tuple[str, Limit]]:
         (f"logins:{network}", FROM_ONE_ADDRESS),
         (f"logins-as:{_short(who)}", OF_ONE_ACCOUNT),
     ]
-
-
-def network_of(remote: str) -> str:
-    """What is counted as one address. Of IPv6 everybody has a /64 at least, with more addresses
-    than can be counted; but for the IPv4 addresses that are written as IPv6."""
-    try:
-        address = ip_address(remote)
-    except ValueError:
-        return remote
-    if not isinstance(address, IPv6Address):
-        return remote
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ip_network((int(address), IPV6_PREFIX), strict=False))
 
 
 def _short(who: str) -> str:

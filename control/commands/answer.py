@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import errno
+import os
 import resource
 import signal
 import sys
@@ -17,6 +18,7 @@ from control.commands.common import add_command, new_event_loop, whole_number
 from control.logs import configure_logs
 from control.media_server import MediaServer
 from control.settings import Settings, SettingsError, read_secrets, read_settings
+from control.stray_settings import warn_of_strays
 from media.audio.format import MULAW_8K
 from voicecore.adapters.registry import VendorConfigError
 from voicecore.agents.load import AgentFileError, load_agent
@@ -95,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
     sys.setswitchinterval(0.001)
     raise_open_files_limit()
     try:
+        warn_of_strays(os.environ)
         settings, secrets = read_settings(), read_secrets()
         agent = load_agent(args.agent, secrets=secrets)
         cache = SpeechCache(settings.speech_cache_mb * 2**20)

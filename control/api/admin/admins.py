@@ -65,7 +65,15 @@ async def list_admins(context: Context, query: PortalPageQuery) -> Answer:
     }
 
 
-@endpoint("POST", "/admin/admins", ADMIN_OWNS, OneAdmin, status=201, refusals=(DUPLICATE_RESOURCE,))
+@endpoint(
+    "POST",
+    "/admin/admins",
+    ADMIN_OWNS,
+    OneAdmin,
+    status=201,
+    refusals=(DUPLICATE_RESOURCE,),
+    heavy="passwords",
+)
 async def create_admin(context: Context, body: NewAdmin) -> Answer:
     """Make somebody an admin, who changes the password himself at `/admin/auth/password`."""
     hashed = await context.plane.passwords.hash(body.password)
@@ -78,12 +86,20 @@ async def create_admin(context: Context, body: NewAdmin) -> Answer:
     return {"admin": _admin_of(row)}
 
 
-@endpoint("PUT", "/admin/admins/{admin_id}", ADMIN_OWNS, OneAdmin, refusals=(LAST_OWNER,))
+@endpoint(
+    "PUT",
+    "/admin/admins/{admin_id}",
+    ADMIN_OWNS,
+    OneAdmin,
+    refusals=(LAST_OWNER,),
+    heavy="passwords",
+)
 async def update_admin(context: Context, admin_id: UUID, body: AdminChange) -> Answer:
     """Change an admin's name, role or password, or whether he may log in.
 
     Who may not, or has a new password, is logged out at once."""
-    owners = await admins.lock_active_owners(context.db)
+    hashed = None if body.password is None else await context.plane.passwords.hash(body.password)
+    owners = await admins.lock_active_owners(context.db)  # which waits for no hashing
     before = await accounts.admin(context.db, admin_id)
     if before is None:
         raise Refused(RESOURCE_NOT_FOUND)
@@ -91,7 +107,6 @@ async def update_admin(context: Context, admin_id: UUID, body: AdminChange) -> A
     is_owner = fields.get("role", "owner") == "owner" and fields.get("is_active", True)
     if owners == {admin_id} and not is_owner:
         raise Refused(LAST_OWNER)
-    hashed = None if body.password is None else await context.plane.passwords.hash(body.password)
     row = await admins.update(context.db, admin_id, fields, hashed)
     assert row is not None
     if hashed is not None or not row["is_active"]:

@@ -27,6 +27,8 @@ from control.http.refusals import (
     VALIDATION_ERROR,
 )
 
+_WRONG_PASSWORD = Invalid("current_password", "is wrong")
+
 AdminRole = Literal["owner", "support", "finance", "read-only"]
 
 
@@ -62,6 +64,7 @@ class AdminMe(Shape):
     AdminLoggedIn,
     refusals=(INVALID_CREDENTIALS, RATE_LIMIT_EXCEEDED),
     shows_secret=True,
+    heavy="passwords",
 )
 async def admin_login(context: Context, body: AdminLoginRequest) -> Answer:
     """Log in as an admin."""
@@ -70,7 +73,8 @@ async def admin_login(context: Context, body: AdminLoginRequest) -> Answer:
     admin = await accounts.admin_by_email(context.db, body.email)
     kept = None if admin is None else admin["password_hash"]
     right = await context.plane.passwords.matches(body.password, kept)
-    if admin is None or not right or not admin["is_active"]:
+    right = right and await accounts.lock_admin_as_known(context.db, admin)
+    if admin is None or not right:
         await throttle.failed(context, who)
         raise wrong_credentials()
     pair = await tokens.issue(context.db, tokens.Holder(admin_id=admin["id"]), context.now)
@@ -113,7 +117,14 @@ async def admin_me(context: Context) -> Answer:
     return {"admin": shown}
 
 
-@endpoint("PUT", "/admin/auth/password", ADMIN_READS, None, refusals=(RATE_LIMIT_EXCEEDED,))
+@endpoint(
+    "PUT",
+    "/admin/auth/password",
+    ADMIN_READS,
+    None,
+    refusals=(RATE_LIMIT_EXCEEDED,),
+    heavy="passwords",
+)
 async def change_admin_password(context: Context, body: AdminPasswordChange) -> Answer:
     """Change one's own password. Every other login of one's own ends."""
     bearer = context.bearer
@@ -123,8 +134,10 @@ async def change_admin_password(context: Context, body: AdminPasswordChange) -> 
     kept = None if admin is None else admin["password_hash"]
     if not await context.plane.passwords.matches(body.current_password, kept):
         await throttle.failed(context, who)
-        raise Refused(VALIDATION_ERROR, details=[Invalid("current_password", "is wrong")])
+        raise Refused(VALIDATION_ERROR, details=[_WRONG_PASSWORD])
     hashed = await context.plane.passwords.hash(body.new_password)
+    if not await accounts.lock_admin_as_known(context.db, admin):  # another one was set meanwhile
+        raise Refused(VALIDATION_ERROR, details=[_WRONG_PASSWORD])
     await accounts.set_admin_password(context.db, bearer.id, hashed)
     await tokens.revoke_admin(context.db, bearer.id, context.now, but=bearer.family)
     await context.write_down("admin.password_changed", "admin", bearer.id)

@@ -62,7 +62,11 @@ class AdminOneCall(Shape):
 async def admin_list_calls(context: Context, query: AdminCallQuery) -> Answer:
     """List calls, the latest first."""
     wanted = calls.Wanted(
-        query.workspace_id, status=query.status, since=query.since, until=query.until
+        workspace_id=query.workspace_id,
+        status=query.status,
+        is_test=query.is_test,
+        since=query.since,
+        until=query.until,
     )
     page, following = await page_of(context, wanted, query)
     return {

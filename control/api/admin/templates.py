@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import Field
 
-from control.api.agent_configs import AgentName, PartOfConfig, check
-from control.api.shapes import Body, Shape, Text, given
+from control.api.agent_configs import EXAMPLE, AgentName, PartOfConfig, check
+from control.api.shapes import Body, Shape, Text, example, given
 from control.db import templates
 from control.db.database import Row
 from control.http.access import ADMIN_READS, ADMIN_SUPPORTS
@@ -22,6 +22,8 @@ Industry = Annotated[
 
 
 class NewTemplate(Body):
+    model_config = example(name="Dental practice", industry="dental", default_config=EXAMPLE)
+
     name: AgentName
     industry: Industry
     description: Text = ""
@@ -68,7 +70,9 @@ async def list_templates(context: Context) -> Answer:
     return {"templates": [{name: row[name] for name in TemplateUse.model_fields} for row in found]}
 
 
-@endpoint("POST", "/admin/templates", ADMIN_SUPPORTS, WholeTemplate, status=201)
+@endpoint(
+    "POST", "/admin/templates", ADMIN_SUPPORTS, WholeTemplate, status=201, heavy="configurations"
+)
 async def create_template(context: Context, body: NewTemplate) -> Answer:
     """Create a template. Its configuration must be whole: an agent of it needs nothing else."""
     fields = body.model_dump(mode="json")
@@ -84,7 +88,9 @@ async def get_template(context: Context, template_id: UUID) -> Answer:
     return {"template": _template_of(await _found(context, template_id))}
 
 
-@endpoint("PUT", "/admin/templates/{template_id}", ADMIN_SUPPORTS, WholeTemplate)
+@endpoint(
+    "PUT", "/admin/templates/{template_id}", ADMIN_SUPPORTS, WholeTemplate, heavy="configurations"
+)
 async def update_template(context: Context, template_id: UUID, body: TemplateChange) -> Answer:
     """Change a template: the fields that are given. Agents that were made of it stay as they are,
     and one that ships is not replaced by later versions of it any more."""
@@ -129,7 +135,8 @@ async def _complete(context: Context, fields: dict[str, Any], name: str) -> None
 
     :raises Refused: it is wrong."""
     fields["default_config"] = {"name": name, **fields["default_config"]}
-    await check(context, fields["default_config"], ready=False, field="default_config")
+    config = fields["default_config"]
+    await check(context, config, None, ready=False, field="default_config")
 
 
 def _told(fields: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from control.api.lost_keys import take_back_all
 from control.api.shapes import Body, Name, PortalPageQuery, Shape
 from control.auth import tokens
 from control.db import accounts, members, users
@@ -101,7 +102,13 @@ async def admin_get_user(context: Context, user_id: UUID) -> Answer:
 
 @endpoint("PUT", "/admin/users/{user_id}", ADMIN_SUPPORTS, OneAdminUser)
 async def admin_update_user(context: Context, user_id: UUID, body: AdminUserChange) -> Answer:
-    """Change a person's name, or whether he may log in. Who may not is logged out at once."""
+    """Change a person's name, or whether he may log in: a workspace's only owner may be kept out
+    too.
+
+    Who may not is logged out at once, and what he has made or was shown is taken back: his API
+    keys, the OAuth clients whose secret he was shown last, and the invitations that wait."""
+    if body.is_active is False:  # nobody leaves his workspaces to him meanwhile
+        await users.lock_owned(context.db, user_id)
     before = await users.lock(context.db, user_id)
     if before is None:
         raise Refused(RESOURCE_NOT_FOUND)
@@ -112,6 +119,7 @@ async def admin_update_user(context: Context, user_id: UUID, body: AdminUserChan
     assert row is not None
     if body.is_active is False:
         await tokens.revoke_person(context.db, user_id, context.now)
+        await take_back_all(context, user_id)
     await context.write_down(
         "user.updated",
         "user",
@@ -124,7 +132,10 @@ async def admin_update_user(context: Context, user_id: UUID, body: AdminUserChan
 
 @endpoint("DELETE", "/admin/users/{user_id}", ADMIN_OWNS, None, refusals=(ONLY_OWNER,))
 async def admin_delete_user(context: Context, user_id: UUID) -> Answer:
-    """Delete a person and his memberships. A workspace's only owner stays."""
+    """Delete a person and his memberships. A workspace's only owner stays.
+
+    What he has made or was shown goes with him: his API keys, the OAuth clients whose secret he
+    was shown last, and the invitations that wait."""
     for workspace in await users.lock_owned(context.db, user_id):
         if not await members.has_other_owner(context.db, workspace["id"], user_id):
             raise Refused(ONLY_OWNER)
@@ -132,6 +143,7 @@ async def admin_delete_user(context: Context, user_id: UUID) -> Answer:
     if row is None:
         raise Refused(RESOURCE_NOT_FOUND)
     memberships = await users.workspaces_of(context.db, user_id)
+    await take_back_all(context, user_id)
     await users.delete(context.db, user_id)
     await context.write_down(
         "user.deleted",

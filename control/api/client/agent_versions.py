@@ -7,7 +7,8 @@ from uuid import UUID
 from pydantic import Field
 
 from control.api.agent_configs import check
-from control.api.client.agents import OneAgent, agent_of, changed_by, found_agent, load
+from control.api.client.agent_shapes import OneAgent
+from control.api.client.agents import agent_of, changed_by, found_agent, load
 from control.api.shapes import Body, Number, PortalPageQuery, Shape
 from control.db import agents
 from control.db.database import Row
@@ -73,7 +74,15 @@ async def get_agent_version(
     return {"version": {name: row[name] for name in Version.model_fields}}
 
 
-@endpoint("POST", _AGENT + "/rollback", MEMBER_MANAGES, OneAgent, refusals=(PRECONDITION_FAILED,))
+@endpoint(
+    "POST",
+    _AGENT + "/rollback",
+    MEMBER_MANAGES,
+    OneAgent,
+    refusals=(PRECONDITION_FAILED,),
+    etag=True,
+    heavy="configurations",
+)
 async def roll_back_agent(
     context: Context, workspace_id: UUID, agent_id: UUID, body: Rollback
 ) -> Answer:
@@ -81,7 +90,7 @@ async def roll_back_agent(
     before = await found_agent(context, workspace_id, agent_id, to_change=True)
     check_if_match(context.headers, before["version"])
     old = await _earlier(context, before, body.version)
-    await check(context, old["config"], ready=before["status"] == "live")
+    await check(context, old["config"], workspace_id, ready=before["status"] == "live")
     await agents.add_version(
         context.db,
         before,
@@ -93,7 +102,7 @@ async def roll_back_agent(
     )
     row = await found_agent(context, workspace_id, agent_id)
     if row["status"] == "live":
-        load(context, row)
+        await load(context, workspace_id, agent_id)
     await context.write_down(
         "agent.rolled_back",
         "agent",

@@ -1,16 +1,23 @@
 """Voice agents of a workspace."""
 
-from datetime import datetime
+from collections.abc import Mapping
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any
 from uuid import UUID
 
-from pydantic import Field
-
-from control.api.agent_configs import AgentName, Config, PartOfConfig, check, merged, with_voice
-from control.api.client.phone_numbers import Number, number_of
-from control.api.shapes import Body, Shape
-from control.db import agents, phone_numbers, templates, tier_limits
+from control.api.agent_configs import check, merged, with_voice
+from control.api.client.agent_shapes import (
+    AgentChange,
+    AgentDetail,
+    Agents,
+    ListedAgent,
+    NewAgent,
+    OneAgent,
+    OneStanding,
+    VoiceAgent,
+)
+from control.api.client.phone_numbers import number_of
+from control.db import agents, phone_numbers, routing, templates, tier_limits
 from control.db.database import Row
 from control.http.access import MEMBER_ADMINISTERS, MEMBER_MANAGES, MEMBER_READS
 from control.http.context import Context
@@ -26,84 +33,8 @@ from control.http.refusals import (
     tier_limit_reached,
 )
 
-Status = Literal["draft", "live", "paused"]
-VoiceProvider = Annotated[
-    str, Field(min_length=1, max_length=60, description="The vendor of the voice.")
-]
-VoiceConfig = Annotated[
-    dict[str, Any], Field(description="Of the configuration's `tts`: `voice`, `model`, `settings`.")
-]
 _AGENTS = "/workspaces/{workspace_id}/agents"
 _AGENT = _AGENTS + "/{agent_id}"
-
-
-class NewAgent(Body):
-    name: AgentName
-    template_id: UUID | None = None
-    phone_number_id: UUID | None = Field(None, description="A number that it answers.")
-    config: PartOfConfig = Field(
-        {},
-        description="What an agent file holds, as JSON. With a template it is laid over the "
-        "template's: objects field by field, lists and everything else as a whole.",
-    )
-    voice_provider: VoiceProvider | None = None
-    voice_config: VoiceConfig = Field({})
-
-
-class AgentChange(Body):
-    name: AgentName | None = None
-    config: Config | None = Field(None, description="The whole configuration.")
-    voice_provider: VoiceProvider | None = None
-    voice_config: VoiceConfig = Field({})
-
-
-class ListedAgent(Shape):
-    id: UUID
-    name: str
-    status: Status
-    phone_number: str | None
-    template_name: str | None
-    created_at: datetime
-
-
-class VoiceAgent(Shape):
-    id: UUID
-    name: str
-    status: Status
-    version: int
-    template_id: UUID | None
-    template_name: str | None
-    voice_provider: str | None
-    config: dict[str, Any]
-    created_at: datetime
-    updated_at: datetime
-
-
-class Stats(Shape):
-    total_calls: int
-    avg_duration: float | None = Field(description="Seconds; null before the first call.")
-
-
-class Agents(Shape):
-    agents: list[ListedAgent]
-
-
-class OneAgent(Shape):
-    agent: VoiceAgent
-
-
-class AgentDetail(OneAgent):
-    phone_number: Number | None
-    stats: Stats
-
-
-class Standing(Shape):
-    id: UUID
-    status: Status
-
-
-class OneStanding(Shape):
-    agent: Standing
 
 
 @endpoint("GET", _AGENTS, MEMBER_READS, Agents)
@@ -113,12 +44,22 @@ async def list_agents(context: Context, workspace_id: UUID) -> Answer:
     return {"agents": [{name: row[name] for name in ListedAgent.model_fields} for row in found]}
 
 
-@endpoint("POST", _AGENTS, MEMBER_MANAGES, OneAgent, status=201, refusals=(TIER_LIMIT_REACHED,))
+@endpoint(
+    "POST",
+    _AGENTS,
+    MEMBER_MANAGES,
+    OneAgent,
+    status=201,
+    refusals=(TIER_LIMIT_REACHED,),
+    etag=True,
+    heavy="configurations",
+)
 async def create_agent(context: Context, workspace_id: UUID, body: NewAgent) -> Answer:
     """Create an agent, as a draft that answers no calls yet."""
     config = merged(await _template_config(context, body.template_id), body.config)
     config = {**with_voice(config, body.voice_provider, body.voice_config), "name": body.name}
-    await check(context, config, ready=False, provider=body.voice_provider, voice=body.voice_config)
+    given = (body.voice_provider, body.voice_config)
+    await check(context, config, workspace_id, ready=False, voice_given=given)
     if not await tier_limits.may_add_agent(context.db, workspace_id):
         raise Refused(tier_limit_reached("agents"))
     agent_id = await agents.insert(
@@ -136,7 +77,7 @@ async def create_agent(context: Context, workspace_id: UUID, body: NewAgent) -> 
     return tagged({"agent": agent_of(row)}, row["version"], status=201)
 
 
-@endpoint("GET", _AGENT, MEMBER_READS, AgentDetail)
+@endpoint("GET", _AGENT, MEMBER_READS, AgentDetail, etag=True)
 async def get_agent(context: Context, workspace_id: UUID, agent_id: UUID) -> Answer:
     """Get an agent. Its ETag is that of its name and configuration."""
     row = await found_agent(context, workspace_id, agent_id)
@@ -150,11 +91,20 @@ async def get_agent(context: Context, workspace_id: UUID, agent_id: UUID) -> Ans
             "total_calls": stats["total_calls"],
             "avg_duration": None if average is None else round(float(average) / 1000, 3),
         },
+        "readiness": await _readiness(context, workspace_id, agent_id),
     }
     return tagged(answer, row["version"])
 
 
-@endpoint("PUT", _AGENT, MEMBER_MANAGES, OneAgent, refusals=(PRECONDITION_FAILED,))
+@endpoint(
+    "PUT",
+    _AGENT,
+    MEMBER_MANAGES,
+    OneAgent,
+    refusals=(PRECONDITION_FAILED,),
+    etag=True,
+    heavy="configurations",
+)
 async def update_agent(
     context: Context, workspace_id: UUID, agent_id: UUID, body: AgentChange
 ) -> Answer:
@@ -166,7 +116,8 @@ async def update_agent(
     name = body.name or config.get("name", row["name"])
     config = {**with_voice(config, body.voice_provider, body.voice_config), "name": name}
     ready = row["status"] == "live"
-    await check(context, config, ready=ready, provider=body.voice_provider, voice=body.voice_config)
+    given = (body.voice_provider, body.voice_config)
+    await check(context, config, workspace_id, ready=ready, voice_given=given)
     if config == row["config"]:
         return tagged({"agent": agent_of(row)}, row["version"])
     await agents.add_version(
@@ -174,7 +125,7 @@ async def update_agent(
     )
     row = await _written_down(context, workspace_id, agent_id, "updated", before=row)
     if ready:
-        load(context, row)
+        await load(context, workspace_id, agent_id)
     return tagged({"agent": agent_of(row)}, row["version"])
 
 
@@ -190,13 +141,20 @@ async def delete_agent(context: Context, workspace_id: UUID, agent_id: UUID) -> 
     return None
 
 
-@endpoint("POST", _AGENT + "/activate", MEMBER_MANAGES, OneStanding, refusals=(VALIDATION_ERROR,))
+@endpoint(
+    "POST",
+    _AGENT + "/activate",
+    MEMBER_MANAGES,
+    OneStanding,
+    refusals=(VALIDATION_ERROR,),
+    heavy="configurations",
+)
 async def activate_agent(context: Context, workspace_id: UUID, agent_id: UUID) -> Answer:
     """Have an agent answer calls. Its vendors must have keys, and nothing of a template may be
     left to fill in."""
     row = await found_agent(context, workspace_id, agent_id, to_change=True)
-    await check(context, row["config"], ready=True)
-    load(context, row)
+    await check(context, row["config"], workspace_id, ready=True)
+    await load(context, workspace_id, agent_id)
     return await _stand(context, row, "live", "activated")
 
 
@@ -228,13 +186,22 @@ def changed_by(context: Context) -> str:
     return context.bearer.email or context.bearer.name or ""
 
 
-def load(context: Context, row: Row) -> None:
-    """Load a live agent's version, where calls are answered: no caller waits for it."""
+async def _readiness(context: Context, workspace_id: UUID, agent_id: UUID) -> Mapping[str, Any]:
+    calls, maker = context.plane.calls, context.plane.agents
+    route = await routing.of_agent(context.db, workspace_id, agent_id)
+    if calls is None or maker is None or route is None:
+        return {"state": "idle", "problem": None}
+    state, problem = calls.pool.state(maker.plan(route)[0])
+    return {"state": state, "problem": problem or None}
+
+
+async def load(context: Context, workspace_id: UUID, agent_id: UUID) -> None:
+    """Load a live agent as it is now, where calls are answered: no caller waits for it."""
     calls, maker = context.plane.calls, context.plane.agents
     if calls is not None and maker is not None:
-        make = partial(maker.make, row["config"])
-        warm = partial(calls.pool.warm, (row["id"], row["version"]), make)
-        context.afterwards.append(warm)
+        route = await routing.of_agent(context.db, workspace_id, agent_id)
+        if route is not None:
+            context.afterwards.append(partial(calls.pool.warm, *maker.plan(route)))
 
 
 async def _template_config(context: Context, template_id: UUID | None) -> dict[str, Any]:

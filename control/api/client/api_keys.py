@@ -9,6 +9,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from control.api.client.members import role_now
 from control.api.shapes import Body, Name, PortalPageQuery, Shape
 from control.auth import tokens
 from control.db import api_keys
@@ -80,7 +81,7 @@ async def list_api_keys(context: Context, workspace_id: UUID, query: PortalPageQ
 )
 async def create_api_key(context: Context, workspace_id: UUID, body: NewApiKey) -> Answer:
     """Create an API key. It is shown this once."""
-    _must_be_able_to_give(context, workspace_id, body.role)
+    await _must_be_able_to_give(context, workspace_id, body.role)  # and nobody else makes one
     if await api_keys.count(context.db, workspace_id) >= MOST_KEYS:
         raise Refused(TOO_MANY_KEYS)
     key = tokens.new_secret(PREFIX)
@@ -106,7 +107,7 @@ async def revoke_api_key(context: Context, workspace_id: UUID, api_key_id: UUID)
     row = await api_keys.one(context.db, workspace_id, api_key_id)
     if row is None:
         raise Refused(RESOURCE_NOT_FOUND)
-    _must_be_able_to_give(context, workspace_id, row["role"])
+    await _must_be_able_to_give(context, workspace_id, row["role"])
     await api_keys.revoke(context.db, workspace_id, api_key_id, context.now)
     await context.write_down(
         "api_key.revoked", "api_key", row["id"], workspace_id=workspace_id, before=_key_of(row)
@@ -114,10 +115,9 @@ async def revoke_api_key(context: Context, workspace_id: UUID, api_key_id: UUID)
     return None
 
 
-def _must_be_able_to_give(context: Context, workspace_id: UUID, role: str) -> None:
+async def _must_be_able_to_give(context: Context, workspace_id: UUID, role: str) -> None:
     """:raises Refused: a key is asking, or the role is above the caller's."""
-    bearer = context.bearer
-    if bearer.person is None or not may_give(bearer.roles[workspace_id], role):
+    if not may_give(await role_now(context, workspace_id, MEMBER_MANAGES), role):
         raise Refused(PERMISSION_DENIED)
 
 

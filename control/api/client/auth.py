@@ -19,7 +19,16 @@ from control.api.sessions import (
     session_of,
     wrong_credentials,
 )
-from control.api.shapes import Body, Email, Name, NewPassword, Password, Secret, Shape
+from control.api.shapes import (
+    Body,
+    Email,
+    Name,
+    NewPassword,
+    Password,
+    Secret,
+    Shape,
+    example,
+)
 from control.auth import tokens
 from control.db import accounts, config, signups, users
 from control.db.database import Row
@@ -38,10 +47,19 @@ from control.http.refusals import (
 SIGNUP_CLOSED = Refusal(
     PERMISSION_DENIED.status, PERMISSION_DENIED.code, "Nobody can sign up by himself now"
 )
+EMAIL_NOT_VERIFIED = Refusal(
+    403,
+    "EMAIL_NOT_VERIFIED",
+    "This sign-up waits for its e-mail address to be verified: follow the link in the e-mail. To "
+    "have another e-mail sent, sign up again with the same address",
+)
 _NOT_GOOD = Invalid("token", "is not good, or not any more")
+_WRONG_PASSWORD = Invalid("current_password", "is wrong")
 
 
 class SignupRequest(Body):
+    model_config = example(email="jane@example.com", password="Correct-Horse-7", name="Jane Doe")
+
     email: Email
     password: NewPassword
     name: Name
@@ -97,6 +115,7 @@ class Myself(Shape):
     status=201,
     refusals=(SIGNUP_CLOSED, RATE_LIMIT_EXCEEDED),
     shows_secret=True,
+    heavy="passwords",
 )
 async def signup(context: Context, body: SignupRequest) -> Answer:
     """Sign up.
@@ -108,22 +127,24 @@ async def signup(context: Context, body: SignupRequest) -> Answer:
         raise Refused(SIGNUP_CLOSED)
     await throttle.count_mail(context, body.email)
     pair, link = tokens.new_pair(), tokens.new_secret()
+    others = await signups.passwords(context.db, body.email, context.now)
+    like = others[0] if others else None
     made = signups.Signup(
         id=uuid4(),
         email=body.email,
         name=body.name,
-        password_hash=await context.plane.passwords.hash(body.password),
+        password_hash=await context.plane.passwords.hash(body.password, like),
         verify_hash=tokens.digest(link),
         access_hash=tokens.digest(pair.access),
         refresh_hash=tokens.digest(pair.refresh),
     )
     await signups.insert(context.db, made, context.now)
     known = await accounts.user_by_email(context.db, body.email)
-    settings = context.plane.settings
+    portal = context.plane.portal
     if known is None or known["email_verified_at"] is None:
-        context.mail(mails.verify_email(settings, body.email, link))
+        context.mail(mails.verify_email(portal, body.email, link))
     else:
-        context.mail(mails.already_registered(settings, known["email"]))
+        context.mail(mails.already_registered(portal, known["email"]))
     return {
         **session_of(pair),
         "user": {"id": made.id, "email": made.email, "name": made.name},
@@ -162,16 +183,25 @@ async def _user_of(context: Context, signup: Row) -> UUID | None:
     "/auth/login",
     PUBLIC,
     LoggedIn,
-    refusals=(INVALID_CREDENTIALS, RATE_LIMIT_EXCEEDED),
+    refusals=(INVALID_CREDENTIALS, EMAIL_NOT_VERIFIED, RATE_LIMIT_EXCEEDED),
     shows_secret=True,
+    heavy="passwords",
 )
 async def login(context: Context, body: LoginRequest) -> Answer:
-    """Log in."""
+    """Log in.
+
+    `EMAIL_NOT_VERIFIED` tells who has signed up, and knows the password, that the link in the
+    e-mail is still to be followed; it does not tell whether the address has an account."""
     await throttle.refuse_if_locked(context, body.email)
     user = await accounts.user_by_email(context.db, body.email)
     kept = None if user is None else user["password_hash"]
     right = await context.plane.passwords.matches(body.password, kept)
-    if user is None or not right or user["status"] != "active":
+    right = right and await accounts.lock_user_as_known(context.db, user)
+    if user is None or not right:
+        # The same work and the same answers whether or not the address has an account.
+        waiting = await signups.passwords(context.db, body.email, context.now)
+        if await context.plane.passwords.is_one_of(body.password, waiting):
+            raise Refused(EMAIL_NOT_VERIFIED)
         await throttle.failed(context, body.email)
         raise wrong_credentials()
     pair = await tokens.issue(context.db, tokens.Holder(user_id=user["id"]), context.now)
@@ -217,12 +247,12 @@ async def forgot_password(context: Context, body: ForgotPasswordRequest) -> Answ
     found = await tokens.mail_once(context.db, "reset_password", body.email, context.now)
     if found is not None:
         token, address = found
-        mail = mails.reset_password(context.plane.settings, address, token)
+        mail = mails.reset_password(context.plane.portal, address, token)
         context.mail(mail)
     return None
 
 
-@endpoint("POST", "/auth/reset-password", PUBLIC, None)
+@endpoint("POST", "/auth/reset-password", PUBLIC, None, heavy="passwords")
 async def reset_password(context: Context, body: ResetPasswordRequest) -> Answer:
     """Set a new password, by the token from the e-mail's link. Everybody who was logged in is
     logged out."""
@@ -235,12 +265,12 @@ async def reset_password(context: Context, body: ResetPasswordRequest) -> Answer
     await context.write_down("user.password_reset", "user", user_id)
     user = await accounts.verify_email(context.db, user_id, context.now)
     if user is not None:
-        mail = mails.password_changed(context.plane.settings, user["email"])
+        mail = mails.password_changed(context.plane.portal, user["email"])
         context.mail(mail)
     return None
 
 
-@endpoint("PUT", "/auth/password", PERSON, None, refusals=(RATE_LIMIT_EXCEEDED,))
+@endpoint("PUT", "/auth/password", PERSON, None, refusals=(RATE_LIMIT_EXCEEDED,), heavy="passwords")
 async def change_password(context: Context, body: PasswordChange) -> Answer:
     """Change your password. Every other login of yours ends."""
     bearer = context.bearer
@@ -249,12 +279,14 @@ async def change_password(context: Context, body: PasswordChange) -> Answer:
     kept = None if user is None else user["password_hash"]
     if not await context.plane.passwords.matches(body.current_password, kept):
         await throttle.failed(context, bearer.email or "")
-        raise Refused(VALIDATION_ERROR, details=[Invalid("current_password", "is wrong")])
+        raise Refused(VALIDATION_ERROR, details=[_WRONG_PASSWORD])
     hashed = await context.plane.passwords.hash(body.new_password)
+    if not await accounts.lock_user_as_known(context.db, user):  # another one was set meanwhile
+        raise Refused(VALIDATION_ERROR, details=[_WRONG_PASSWORD])
     await accounts.set_password(context.db, bearer.id, hashed, context.now)
     await tokens.revoke_person(context.db, bearer.id, context.now, but=bearer.family)
     await context.write_down("user.password_changed", "user", bearer.id)
-    context.mail(mails.password_changed(context.plane.settings, bearer.email or ""))
+    context.mail(mails.password_changed(context.plane.portal, bearer.email or ""))
     return None
 
 

@@ -80,7 +80,13 @@ class Events(Shape):
 async def list_calls(context: Context, workspace_id: UUID, query: ClientCallQuery) -> Answer:
     """List the workspace's calls, the latest first."""
     wanted = calls.Wanted(
-        workspace_id, query.agent_id, query.status, query.direction, query.since, query.until
+        workspace_id=workspace_id,
+        agent_id=query.agent_id,
+        status=query.status,
+        direction=query.direction,
+        is_test=query.is_test,
+        since=query.since,
+        until=query.until,
     )
     page, following = await page_of(context, wanted, query)
     return {
@@ -139,7 +145,10 @@ async def get_call_recording(context: Context, workspace_id: UUID, call_id: UUID
     "GET", "/workspaces/{workspace_id}/calls/{call_id}/transcription", MEMBER_READS, Transcription
 )
 async def get_call_transcription(context: Context, workspace_id: UUID, call_id: UUID) -> Answer:
-    """Get what was said in a call, word by word."""
+    """Get what was said in a call, word by word.
+
+    `transcription` is what was heard. `words` has also what the agent would have said, had the
+    caller not interrupted: see `heard`."""
     await call_of(context, call_id, workspace_id)
     turns = await calls.turns(context.db, workspace_id, call_id)
     return {"transcription": text_of(turns), "words": words_of(turns)}

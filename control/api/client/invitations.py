@@ -9,8 +9,18 @@ from uuid import UUID
 import asyncpg
 from pydantic import Field
 
+from control.api.client.members import role_now
 from control.api.client.workspaces import Role
-from control.api.shapes import Body, Email, Name, NewPassword, PortalPageQuery, Secret, Shape
+from control.api.shapes import (
+    Body,
+    Email,
+    Name,
+    NewPassword,
+    PortalPageQuery,
+    Secret,
+    Shape,
+    example,
+)
 from control.auth import tokens
 from control.auth.rate_limits import Limit
 from control.db import accounts, config, invitations, members, users, workspaces
@@ -51,6 +61,8 @@ class NewInvitation(Body):
 
 
 class InvitationAcceptance(Body):
+    model_config = example(token="TOKEN_OF_THE_MAIL", name="Jane Doe", password="Correct-Horse-7")
+
     token: Secret
     name: Name | None = Field(None, description="Of somebody who has no account yet.")
     password: NewPassword | None = Field(None, description="Of somebody who has no account yet.")
@@ -105,9 +117,7 @@ async def invite_member(context: Context, workspace_id: UUID, body: NewInvitatio
     """Invite somebody by e-mail. Who was invited before gets a new invitation for the old one.
 
     People invite, API keys do not."""
-    if context.bearer.person is None:
-        raise Refused(PERMISSION_DENIED)
-    if not may_give(context.bearer.roles[workspace_id], body.role):
+    if not may_give(await role_now(context, workspace_id, MEMBER_ADMINISTERS), body.role):
         raise Refused(PERMISSION_DENIED)
     workspace = await workspaces.by_id(context.db, workspace_id)
     if workspace is None:
@@ -157,7 +167,9 @@ async def list_invitations(context: Context, workspace_id: UUID, query: PortalPa
     "DELETE", "/workspaces/{workspace_id}/invitations/{invitation_id}", MEMBER_ADMINISTERS, None
 )
 async def withdraw_invitation(context: Context, workspace_id: UUID, invitation_id: UUID) -> Answer:
-    """Withdraw an invitation."""
+    """Withdraw an invitation. People do so, API keys do not."""
+    if context.bearer.person is None:
+        raise Refused(PERMISSION_DENIED)
     row = await invitations.withdraw(context.db, workspace_id, invitation_id)
     if row is None:
         raise Refused(RESOURCE_NOT_FOUND)
@@ -177,6 +189,7 @@ async def withdraw_invitation(context: Context, workspace_id: UUID, invitation_i
     PUBLIC,
     AcceptedInvitation,
     refusals=(WORKSPACE_SUSPENDED, CONFLICT),
+    heavy="passwords",
 )
 async def accept_invitation(context: Context, body: InvitationAcceptance) -> Answer:
     """Accept an invitation, with the token of its e-mail.
@@ -188,7 +201,7 @@ async def accept_invitation(context: Context, body: InvitationAcceptance) -> Ans
         raise Refused(VALIDATION_ERROR, details=details)
     if invitation["workspace_status"] == "suspended":
         raise Refused(WORKSPACE_SUSPENDED)
-    person = await accounts.user_by_email(context.db, invitation["email"])
+    person = await accounts.lock_user_by_email(context.db, invitation["email"])
     if person is None or person["email_verified_at"] is None:
         person = await _made(context, invitation, person, body)
     workspace_id = invitation["workspace_id"]
@@ -255,13 +268,15 @@ async def _count(context: Context, workspace_id: UUID, email: str) -> None:
 
 def _mail(context: Context, workspace: Row, invitation: Row, token: str) -> Mail:
     inviter = context.bearer.name or "Somebody"
+    portal = context.plane.portal
     text = _MAIL.format(
         inviter=_plain(inviter),
         workspace=_plain(workspace["name"]),
         role=invitation["role"],
         until=f"{invitation['expires_at']:%d %B %Y, %H:%M} UTC",
-        url=f"{context.plane.settings.portal_url.rstrip('/')}/accept-invitation?token={token}",
+        url=portal.link("accept-invitation", token),
     )
+    text += portal.note("/auth/accept-invitation", with_token=True)
     return Mail(invitation["email"], "You are invited to a workspace", text)
 
 

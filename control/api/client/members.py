@@ -6,11 +6,17 @@ People say who does, keys do not: a stolen key must not leave anybody behind whe
 from uuid import UUID
 
 from control.api.client.workspaces import Member, Role, member_of
-from control.api.lost_keys import revoke_keys
+from control.api.lost_keys import take_back
 from control.api.shapes import Body, PortalPageQuery, Shape
 from control.db import members, workspaces
 from control.db.database import Row
-from control.http.access import MEMBER_ADMINISTERS, MEMBER_READS, MEMBER_ROLES, may_give
+from control.http.access import (
+    MEMBER_ADMINISTERS,
+    MEMBER_READS,
+    MEMBER_ROLES,
+    Access,
+    may_give,
+)
 from control.http.context import Context
 from control.http.endpoint import Answer, endpoint
 from control.http.errors import Refusal, Refused
@@ -60,11 +66,10 @@ async def update_member(
 ) -> Answer:
     """Change a member's role. Nobody gives or takes a role above his own, and no API key does.
 
-    The API keys that he has made and that may do more than his new role are revoked."""
-    if context.bearer.person is None:
-        raise Refused(PERMISSION_DENIED)
-    before = await _locked(context, workspace_id, user_id)
-    own = context.bearer.roles[workspace_id]
+    What he has made or was shown and that may do more than his new role is taken back: API keys,
+    OAuth clients of somebody who is no owner any more, and invitations that wait."""
+    own = await role_now(context, workspace_id, MEMBER_ADMINISTERS)
+    before = await _member(context, workspace_id, user_id)
     if not may_give(own, before["role"]) or not may_give(own, body.role):
         raise Refused(PERMISSION_DENIED)
     if body.role != "owner":
@@ -79,7 +84,7 @@ async def update_member(
         after={"role": body.role},
     )
     kept = [role for role in MEMBER_ROLES if may_give(body.role, role)]
-    await revoke_keys(context, workspace_id, user_id, kept)
+    await take_back(context, workspace_id, user_id, kept)
     return {"member": {**member_of(before), "role": body.role}}
 
 
@@ -93,15 +98,12 @@ async def update_member(
 async def remove_member(context: Context, workspace_id: UUID, user_id: UUID) -> Answer:
     """Remove a member, or leave. Owners and admins remove others, of no role above their own.
 
-    The API keys that he has made are revoked. API keys remove nobody."""
-    bearer = context.bearer
-    if bearer.person is None:
-        raise Refused(PERMISSION_DENIED)
-    own = bearer.roles[workspace_id]
-    leaves = bearer.person == user_id
-    if not leaves and own not in MEMBER_ADMINISTERS.roles:
-        raise Refused(PERMISSION_DENIED)
-    before = await _locked(context, workspace_id, user_id)
+    The API keys that he has made, the OAuth clients whose secret he was shown last and the
+    invitations that he has sent are revoked. API keys remove nobody."""
+    leaves = context.bearer.person == user_id
+    access = MEMBER_READS if leaves else MEMBER_ADMINISTERS
+    own = await role_now(context, workspace_id, access)
+    before = await _member(context, workspace_id, user_id)
     if not leaves and not may_give(own, before["role"]):
         raise Refused(PERMISSION_DENIED)
     await _keep_an_owner(context, workspace_id, before)
@@ -113,15 +115,29 @@ async def remove_member(context: Context, workspace_id: UUID, user_id: UUID) -> 
         workspace_id=workspace_id,
         before={"email": before["email"], "role": before["role"]},
     )
-    await revoke_keys(context, workspace_id, user_id, ())
+    await take_back(context, workspace_id, user_id, ())
     return None
 
 
-async def _locked(context: Context, workspace_id: UUID, user_id: UUID) -> Row:
-    """A member; nobody changes the workspace's members meanwhile.
+async def role_now(context: Context, workspace_id: UUID, access: Access) -> str:
+    """The role that the caller has, who may have lost it since he was let in. Until the transaction
+    ends nobody else changes the workspace's members, nor what is counted of it.
 
-    :raises Refused: there is no such member."""
+    :raises Refused: it is a key, or the role is none of these any more."""
+    person = context.bearer.person
+    if person is None:
+        raise Refused(PERMISSION_DENIED)
     await workspaces.lock(context.db, workspace_id)
+    role = await members.role(context.db, workspace_id, person)
+    if role is None:
+        raise Refused(RESOURCE_NOT_FOUND)
+    if role not in access.roles:
+        raise Refused(PERMISSION_DENIED)
+    return role
+
+
+async def _member(context: Context, workspace_id: UUID, user_id: UUID) -> Row:
+    """:raises Refused: there is no such member."""
     row = await members.one(context.db, workspace_id, user_id)
     if row is None:
         raise Refused(RESOURCE_NOT_FOUND)

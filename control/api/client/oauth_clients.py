@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from control.api.client.members import role_now
 from control.api.managed_clients import (
     TOO_MANY_CLIENTS,
     NewWorkspaceClient,
@@ -38,7 +39,10 @@ async def list_oauth_clients(
 async def create_oauth_client(
     context: Context, workspace_id: UUID, body: NewWorkspaceClient
 ) -> Answer:
-    """Create an OAuth client. Its secret is shown this once."""
+    """Create an OAuth client. Its secret is shown this once.
+
+    The client is revoked when you are no owner any more, see `client_secret`."""
+    await role_now(context, workspace_id, MEMBER_OWNS)
     return await made(context, body, workspace_id)
 
 
@@ -53,7 +57,10 @@ async def rotate_oauth_client(
     context: Context, workspace_id: UUID, oauth_client_id: UUID
 ) -> Answer:
     """Give an OAuth client another secret, which is shown this once. The old one is good no more;
-    the tokens that it has are."""
+    the tokens that it has are.
+
+    The client is revoked when you are no owner any more, see `client_secret`."""
+    await role_now(context, workspace_id, MEMBER_OWNS)
     return await rotated(context, oauth_client_id, workspace_id)
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 from pydantic import Field
 
-from control.api.shapes import Body, Phone, Shape, given
+from control.api.shapes import Body, Phone, Shape, example, given
 from control.db import agents, phone_numbers
 from control.db.database import Row
 from control.http.access import MEMBER_ADMINISTERS, MEMBER_MANAGES, MEMBER_READS
@@ -23,9 +23,14 @@ _NUMBER = _NUMBERS + "/{number_id}"
 
 
 class NewNumber(Body):
+    model_config = example(
+        phone_number="+442071234567", friendly_name="Main line", carrier="twilio"
+    )
+
     phone_number: Phone
     friendly_name: FriendlyName = ""
     carrier: Carrier | None = None
+    agent_id: UUID | None = Field(None, description="Who answers it; null for nobody, yet.")
 
 
 class NumberChange(Body):
@@ -68,7 +73,10 @@ async def list_phone_numbers(context: Context, workspace_id: UUID) -> Answer:
     "POST", _NUMBERS, MEMBER_ADMINISTERS, OneNumber, status=201, refusals=(DUPLICATE_RESOURCE,)
 )
 async def create_phone_number(context: Context, workspace_id: UUID, body: NewNumber) -> Answer:
-    """Register a number whose calls the carrier sends here."""
+    """Register a number whose calls the carrier sends here. Where the platform approves numbers it
+    is `inactive` until then."""
+    approved = not context.plane.settings.numbers_need_approval
+    await _check_agent(context, workspace_id, body.agent_id)
     try:
         number_id = await phone_numbers.insert(
             context.db,
@@ -77,10 +85,14 @@ async def create_phone_number(context: Context, workspace_id: UUID, body: NewNum
             phone_number=body.phone_number,
             friendly_name=body.friendly_name,
             carrier=body.carrier,
+            agent_id=body.agent_id,
+            status="active" if approved else "inactive",
         )
     except asyncpg.UniqueViolationError:
         details = [Invalid("phone_number", "is registered already")]
         raise Refused(DUPLICATE_RESOURCE, details=details) from None
+    except asyncpg.ForeignKeyViolationError:  # it was deleted just now
+        raise _no_such_agent() from None
     await context.write_down(
         "phone_number.created",
         "phone_number",
@@ -88,6 +100,12 @@ async def create_phone_number(context: Context, workspace_id: UUID, body: NewNum
         workspace_id=workspace_id,
         after=body.model_dump(mode="json"),
     )
+    return {"phone_number": number_of(await _found(context, workspace_id, number_id))}
+
+
+@endpoint("GET", _NUMBER, MEMBER_READS, OneNumber)
+async def get_phone_number(context: Context, workspace_id: UUID, number_id: UUID) -> Answer:
+    """Get one of the workspace's numbers."""
     return {"phone_number": number_of(await _found(context, workspace_id, number_id))}
 
 
@@ -100,9 +118,11 @@ async def update_phone_number(
     fields = given(body)
     if "friendly_name" in fields:
         fields["friendly_name"] = fields["friendly_name"] or ""
-    if body.agent_id and not await agents.exists(context.db, workspace_id, body.agent_id):
-        raise Refused(VALIDATION_ERROR, details=[Invalid("agent_id", "there is no such agent")])
-    await phone_numbers.update(context.db, workspace_id, number_id, context.now, fields)
+    await _check_agent(context, workspace_id, body.agent_id)
+    try:
+        await phone_numbers.update(context.db, workspace_id, number_id, context.now, fields)
+    except asyncpg.ForeignKeyViolationError:  # it was deleted just now
+        raise _no_such_agent() from None
     await context.write_down(
         "phone_number.updated",
         "phone_number",
@@ -129,6 +149,16 @@ async def delete_phone_number(context: Context, workspace_id: UUID, number_id: U
     return None
 
 
+async def _check_agent(context: Context, workspace_id: UUID, agent_id: UUID | None) -> None:
+    """:raises Refused: the workspace has no such agent."""
+    if agent_id is not None and not await agents.exists(context.db, workspace_id, agent_id):
+        raise _no_such_agent()
+
+
+def _no_such_agent() -> Refused:
+    return Refused(VALIDATION_ERROR, details=[Invalid("agent_id", "there is no such agent")])
+
+
 async def _found(context: Context, workspace_id: UUID, number_id: UUID) -> Row:
     """:raises Refused: the workspace has no such number."""
     row = await phone_numbers.by_id(context.db, workspace_id, number_id)
@@ -141,4 +171,10 @@ def number_of(row: Row) -> dict[str, Any]:
     return {name: row[name] for name in Number.model_fields}
 
 
-ENDPOINTS = (list_phone_numbers, create_phone_number, update_phone_number, delete_phone_number)
+ENDPOINTS = (
+    list_phone_numbers,
+    create_phone_number,
+    get_phone_number,
+    update_phone_number,
+    delete_phone_number,
+)

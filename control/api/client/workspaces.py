@@ -7,18 +7,23 @@ from uuid import UUID, uuid4
 from pydantic import Field
 
 from control.api.shapes import Body, Name, Shape, Timezone, given
-from control.db import members, tier_limits, workspaces
+from control.db import members, tier_limits, users, workspaces
 from control.db.database import Row, also_see
 from control.http.access import MEMBER_ADMINISTERS, MEMBER_OWNS, MEMBER_READS, PERSON
 from control.http.context import Context
 from control.http.endpoint import Answer, endpoint
-from control.http.errors import Refused
-from control.http.refusals import RESOURCE_NOT_FOUND, tier_limit_reached
+from control.http.errors import Refusal, Refused
+from control.http.refusals import RESOURCE_NOT_FOUND, WORKSPACE_SUSPENDED, tier_limit_reached
 
 MOST_OWNED = 100
 """Workspaces of one person."""
 
 TOO_MANY_WORKSPACES = tier_limit_reached("workspaces of one person")
+OWNS_SUSPENDED = Refusal(
+    WORKSPACE_SUSPENDED.status,
+    WORKSPACE_SUSPENDED.code,
+    "A workspace that you own is suspended: you can make another one when it is not any more",
+)
 
 Industry = Annotated[str, Field(min_length=1, max_length=100)]
 Status = Literal["active", "trial", "suspended"]
@@ -112,12 +117,23 @@ async def list_workspaces(context: Context) -> Answer:
     return {"workspaces": shown}
 
 
-@endpoint("POST", "/workspaces", PERSON, OneWorkspace, status=201, refusals=(TOO_MANY_WORKSPACES,))
+@endpoint(
+    "POST",
+    "/workspaces",
+    PERSON,
+    OneWorkspace,
+    status=201,
+    refusals=(TOO_MANY_WORKSPACES, OWNS_SUSPENDED),
+)
 async def create_workspace(context: Context, body: NewWorkspace) -> Answer:
-    """Create a workspace, which you own."""
+    """Create a workspace, which you own. Who owns a suspended one makes no other."""
     person = context.bearer
-    if sum(role == "owner" for role in person.roles.values()) >= MOST_OWNED:
+    await users.lock(context.db, person.id)  # whose workspaces are counted
+    owned = await workspaces.owned_by(context.db, person.id)
+    if len(owned) >= MOST_OWNED:
         raise Refused(TOO_MANY_WORKSPACES)
+    if any(one["status"] == "suspended" for one in owned):
+        raise Refused(OWNS_SUSPENDED)
     fields = {**given(body), "timezone": body.timezone, "email": person.email}
     workspace_id = uuid4()
     await also_see(context.db, workspace_id)

@@ -16,7 +16,7 @@ from control.api.sapien.tenancy import (
     may_change,
     wrong,
 )
-from control.api.shapes import Body, Id, Meta, Name, PageQuery, Shape
+from control.api.shapes import Body, Id, Meta, Name, PageQuery, Shape, example
 from control.audio_files import NoAudio, check
 from control.audio_worker import CONTENT_TYPES, all_keys, original_key
 from control.db import audio
@@ -43,6 +43,8 @@ def _is_file(value: Any) -> Any:
 
 
 class AudioUpload(Body):
+    model_config = example(file="@greeting.wav", name="Greeting", type="greeting", customer_id=1)
+
     file: Annotated[bytes, BeforeValidator(_is_file), Field(description="WAV or MP3.")]
     name: Name
     type: Type
@@ -68,10 +70,10 @@ class AudioBase(Shape):
 class Audio(AudioBase):
     customer_id: int
     url: str
+    status: Status
 
 
 class AudioDetail(Audio):
-    status: Status
     failure: str | None
 
 
@@ -115,8 +117,7 @@ async def get_audio(context: Context, audio_id: Id) -> Answer:
     It can be used when its `status` is `available`; `failure` says why it never will be."""
     row = await _audio(context, audio_id)
     (url,) = await _urls(context, row)
-    data = {**_base(row), **_place(row, url), "status": row["status"], "failure": row["failure"]}
-    return {"data": data}
+    return {"data": {**_base(row), **_place(row, url), "failure": row["failure"]}}
 
 
 @endpoint(
@@ -127,6 +128,7 @@ async def get_audio(context: Context, audio_id: Id) -> Answer:
     status=201,
     refusals=(*CHANGE_REFUSALS, STORAGE_UNAVAILABLE),
     body_limit_bytes=MOST_BYTES,
+    heavy="audio",
 )
 async def upload_audio(context: Context, upload: AudioUpload) -> Answer:
     """Upload an audio file: WAV or MP3, at most 10 MB and 30 minutes.
@@ -238,7 +240,7 @@ def _base(row: Row) -> dict[str, Any]:
 
 
 def _place(row: Row, url: str) -> dict[str, Any]:
-    return {"customer_id": row["customer_id"], "url": url}
+    return {"customer_id": row["customer_id"], "url": url, "status": row["status"]}
 
 
 async def _urls(context: Context, *rows: Row) -> list[str]:

@@ -26,6 +26,7 @@ from control.api.shapes import (
     Shape,
     Text,
     Timezone,
+    example,
     given,
 )
 from control.db import workspaces
@@ -56,6 +57,13 @@ class Settings(Body):
 
 
 class NewCustomer(Body):
+    model_config = example(
+        name="Acme Dental",
+        email="office@example.com",
+        phone="+442071234567",
+        settings={"timezone": "Europe/London", "language": "en"},
+    )
+
     name: Name
     email: Email
     phone: Phone | None = None

@@ -15,7 +15,7 @@ from control.api.sapien.tenancy import (
     wrong,
 )
 from control.api.sapien.user_shapes import Extension
-from control.api.shapes import Body, Id, Meta, Name, PageQuery, Phone, Shape, given
+from control.api.shapes import Body, Id, Meta, Name, PageQuery, Phone, Shape, example, given
 from control.db import customer_users, extensions
 from control.db.database import Row
 from control.http.access import OAUTH_ADMINISTERS, OAUTH_READS, OAUTH_WRITES
@@ -29,6 +29,8 @@ Status = Literal["active", "inactive"]
 
 
 class NewExtension(Body):
+    model_config = example(customer_id=1, extension="101", name="Reception", type="user")
+
     customer_id: Id
     extension: Extension
     name: Name
@@ -122,6 +124,8 @@ async def create_extension(context: Context, body: NewExtension) -> Answer:
         made = await extensions.insert(context.db, workspace_id, fields, context.now)
     except asyncpg.UniqueViolationError:
         raise _taken() from None
+    except asyncpg.ForeignKeyViolationError:  # he has left since
+        raise _no_such_user() from None
     shown = extension_of(await _extension(context, made))
     await context.write_down(
         "extension.created", "extension", made, workspace_id=workspace_id, after=shown
@@ -140,6 +144,7 @@ async def update_extension(context: Context, extension_id: Id, body: ExtensionCh
     """Change an extension: the fields that are given.
 
     One that becomes another type than `user` is nobody's any more."""
+    await extensions.lock(context.db, extension_id)
     row = await _extension(context, extension_id)
     workspace_id = row["workspace_id"]
     may_change(context, workspace_id, row["workspace_status"], MANAGERS)
@@ -150,6 +155,8 @@ async def update_extension(context: Context, extension_id: Id, body: ExtensionCh
         await extensions.update(context.db, workspace_id, extension_id, fields, context.now)
     except asyncpg.UniqueViolationError:
         raise _taken() from None
+    except asyncpg.ForeignKeyViolationError:  # he has left since
+        raise _no_such_user() from None
     shown = extension_of(await _extension(context, extension_id))
     await context.write_down(
         "extension.updated",
@@ -200,7 +207,7 @@ async def _user(context: Context, workspace_id: UUID, number: int, kind: str) ->
         raise wrong("user_id", "Only an extension of type user is somebody's")
     person = await customer_users.person_of(context.db, workspace_id, number)
     if person is None:
-        raise wrong("user_id", "The customer has no such user")
+        raise _no_such_user()
     return person
 
 
@@ -214,6 +221,10 @@ def _changed(row: Row, changes: dict[str, Any]) -> dict[str, Any]:
     if fields["type"] != "user":
         fields["user_id"] = None
     return fields
+
+
+def _no_such_user() -> Refused:
+    return wrong("user_id", "The customer has no such user")
 
 
 def _taken() -> Refused:

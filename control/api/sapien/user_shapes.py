@@ -16,6 +16,7 @@ from control.api.shapes import (
     PageQuery,
     Shape,
     Timezone,
+    example,
 )
 
 Role = Literal["admin", "manager", "user"]
@@ -36,6 +37,16 @@ class UserSettings(Body):
 
 
 class NewUser(Body):
+    model_config = example(
+        email="jane@example.com",
+        first_name="Jane",
+        last_name="Doe",
+        password="Correct-Horse-7",
+        role="user",
+        customer_id=1,
+        extension="101",
+    )
+
     email: Email
     first_name: Names
     last_name: Names

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import asyncpg
 
-from control.api.lost_keys import revoke_keys
+from control.api.lost_keys import take_back, take_back_all
+from control.api.sapien.known_emails import already_registered, refuse_who_walks
 from control.api.sapien.tenancy import (
     ADMINS,
     CHANGE_REFUSALS,
@@ -27,20 +28,23 @@ from control.api.sapien.user_shapes import (
 )
 from control.api.shapes import Id, given
 from control.auth import tokens
-from control.db import customer_users
-from control.db.database import Row
+from control.db import customer_users, members, users
+from control.db.database import Row, also_see
 from control.http.access import (
     MEMBER_ROLES,
     OAUTH_ADMINISTERS,
     OAUTH_READS,
     OAUTH_WRITES,
+    has_scope,
     may_give,
 )
+from control.http.challenges import scope_too_small
 from control.http.context import Context
 from control.http.endpoint import Answer, endpoint
-from control.http.errors import Refused
+from control.http.errors import Refusal, Refused
 from control.http.refusals import CONFLICT, PERMISSION_DENIED, RESOURCE_NOT_FOUND
 
+LAST_OWNER = Refusal(CONFLICT.status, CONFLICT.code, "A customer needs an owner who is active")
 ROLES = {"admin": "admin", "manager": "manager", "user": "member"}
 """What the table calls each; it has owners besides, who are shown as admins."""
 _SHOWN = {"owner": "admin", "admin": "admin", "manager": "manager", "member": "user"}
@@ -70,20 +74,33 @@ async def get_user(context: Context, user_id: Id) -> Answer:
     return {"data": _detail_of(await _user(context, user_id))}
 
 
-@endpoint("POST", "/api/v1/users", OAUTH_WRITES, CreatedUser, status=201, refusals=CHANGE_REFUSALS)
+@endpoint(
+    "POST",
+    "/api/v1/users",
+    OAUTH_WRITES,
+    CreatedUser,
+    status=201,
+    refusals=CHANGE_REFUSALS,
+    heavy="passwords",
+)
 async def create_user(context: Context, body: NewUser) -> Answer:
-    """Create a user: a new person, who logs in with this e-mail and password."""
+    """Create a user: a new person, who logs in with this e-mail and password.
+
+    A customer's own client, which acts for nobody, needs the scope `admin` to give another role
+    than `user`."""
     customer = await customer_named(context, body.customer_id)
     workspace_id = customer["id"]
     may_change(context, workspace_id, customer["status"], ADMINS)
     fields = _fields_of(body)
+    _may_handle(context, fields["role"])
+    await refuse_who_walks(context)
     password_hash = await context.plane.passwords.hash(body.password)
     try:
         user_id, number = await customer_users.insert(
             context.db, workspace_id, context.now, fields, password_hash=password_hash
         )
     except asyncpg.UniqueViolationError:
-        raise wrong("email", "Email is already registered") from None
+        raise await already_registered(context) from None
     if body.extension is not None:
         await _give_extension(context, workspace_id, user_id, body.extension, _name_of(fields))
     await context.write_down(
@@ -98,18 +115,27 @@ async def create_user(context: Context, body: NewUser) -> Answer:
     "/api/v1/users/{user_id}",
     OAUTH_WRITES,
     OneUser,
-    refusals=(*CHANGE_REFUSALS, CONFLICT),
+    refusals=(*CHANGE_REFUSALS, LAST_OWNER),
+    heavy="passwords",
 )
 async def update_user(context: Context, user_id: Id, body: UserChange) -> Answer:
     """Change a user: the fields that are given.
 
     What is the person's own (e-mail, names, password, status) can be changed for those whom the
-    customer has made and who are in no other; of everybody else, by himself alone."""
+    customer has made and who are in no other; of everybody else, by himself alone. A customer's
+    last active owner stays one, and active. A customer's own client, which acts for nobody, needs
+    the scope `admin` to change those of another role than `user`, or to give one.
+
+    Of who may do less, or is not active any more, what he has made or was shown and that does more
+    is taken back: API keys, OAuth clients, invitations that wait."""
     row = await _user(context, user_id)
-    await _may_change(context, row)
+    _may_change(context, row)
     fields = _fields_of(body)
+    hashed = None if body.password is None else await context.plane.passwords.hash(body.password)
+    row = await _locked(context, row)
+    _may_handle(context, row["role"], fields.get("role"))
     if any(name in body.model_fields_set for name in _PERSONS):
-        await _change_person(context, row, fields, body.password)
+        await _change_person(context, row, fields, hashed)
     if fields.get("role") is not None and row["role"] == "owner":
         await _change_owner(context, row, fields)
     await customer_users.change_member(
@@ -122,7 +148,7 @@ async def update_user(context: Context, user_id: Id, body: UserChange) -> Answer
     )
     if (role := fields.get("role")) is not None:
         kept = [one for one in MEMBER_ROLES if may_give(role, one)]
-        await revoke_keys(context, row["workspace_id"], row["user_id"], kept)
+        await take_back(context, row["workspace_id"], row["user_id"], kept)
     if "extension" in fields:
         name = _name_of({**user_of(row), **_present(fields)})
         whose = (row["workspace_id"], row["user_id"])
@@ -145,21 +171,21 @@ async def update_user(context: Context, user_id: Id, body: UserChange) -> Answer
     "/api/v1/users/{user_id}",
     OAUTH_ADMINISTERS,
     None,
-    refusals=(*CHANGE_REFUSALS, CONFLICT),
+    refusals=(*CHANGE_REFUSALS, LAST_OWNER),
 )
 async def delete_user(context: Context, user_id: Id) -> Answer:
     """Delete a user: the person leaves the customer.
 
     A person whom the customer has made and who is in no other is deleted himself. A customer's
-    last owner stays."""
+    last active owner stays. What he has made or was shown is taken back: API keys, OAuth clients,
+    invitations that wait."""
     row = await _user(context, user_id)
-    await _may_change(context, row)
+    _may_change(context, row)
+    row = await _locked(context, row)
     workspace_id, person = row["workspace_id"], row["user_id"]
-    if row["role"] == "owner" and await customer_users.is_last_owner(
-        context.db, workspace_id, person
-    ):
-        raise Refused(CONFLICT)
-    await revoke_keys(context, workspace_id, person, ())
+    if row["role"] == "owner":
+        await _keep_an_owner(context, workspace_id, person)
+    await take_back(context, workspace_id, person, ())
     if await customer_users.is_managed(context.db, person, workspace_id):
         await customer_users.delete_person(context.db, person)
     else:
@@ -177,31 +203,66 @@ async def _user(context: Context, number: int) -> Row:
     return row
 
 
-async def _may_change(context: Context, row: Row) -> None:
+async def _locked(context: Context, row: Row) -> Row:
+    """The user as he is now. Until the transaction ends, nobody else changes the members of his
+    customer, nor of those that he owns.
+
+    :raises Refused: he is gone, or has become somebody whom the caller may not change."""
+    if context.bearer.person == row["user_id"]:  # what he does to himself he does in all of them
+        for workspace_id in context.bearer.roles:
+            await also_see(context.db, workspace_id)
+    await users.lock_owned(context.db, row["user_id"], row["workspace_id"])
+    now = await _user(context, row["number"])
+    _may_change(context, now)
+    return now
+
+
+def _may_change(context: Context, row: Row) -> None:
     """:raises Refused: the caller may not; an owner is changed by owners."""
     roles = OWNERS if row["role"] == "owner" else ADMINS
     may_change(context, row["workspace_id"], row["workspace_status"], roles)
 
 
+def _may_handle(context: Context, *roles: str | None) -> None:
+    """Whoever has the secret of a customer's client makes nobody of himself who may do more than
+    it: sets nobody's password, say, who does.
+
+    :raises Refused: one of these roles is more than the client may give."""
+    bearer = context.bearer
+    if bearer.person is not None or is_platform(bearer) or has_scope(bearer.scopes, "admin"):
+        return
+    if not {None, ROLES["user"]}.issuperset(roles):
+        raise scope_too_small(OAUTH_ADMINISTERS)
+
+
 async def _change_person(
-    context: Context, row: Row, fields: Mapping[str, Any], password: str | None
+    context: Context, row: Row, fields: Mapping[str, Any], password_hash: str | None
 ) -> None:
-    """:raises Refused: he is not the customer's to change, or the e-mail is another's."""
+    """:raises Refused: he is not the customer's to change, he is the last who can log in of a
+    customer's owners, or the e-mail is another's."""
     bearer, person = context.bearer, row["user_id"]
     if not is_platform(bearer) and bearer.person != person:
         managed = await customer_users.is_managed(context.db, person, row["workspace_id"])
         if not managed:
             raise Refused(PERMISSION_DENIED)
+    leaves = fields.get("status") not in (None, "active")
+    if leaves and row["status"] == "active":
+        for workspace in await users.lock_owned(context.db, person):
+            await _keep_an_owner(context, workspace["id"], person)
+    if fields.get("email") is not None:
+        await refuse_who_walks(context)
     kept = {name: value for name, value in _present(fields).items() if name in _PERSONS}
     kept["name"] = _name_of({**user_of(row), **kept})
-    if password is not None:
-        kept["password_hash"] = await context.plane.passwords.hash(password)
+    if password_hash is not None:
+        kept["password_hash"] = password_hash
     try:
         await customer_users.change_person(context.db, person, kept, context.now)
     except asyncpg.UniqueViolationError:
-        raise wrong("email", "Email is already registered") from None
-    if password is not None or {"email", "status"} & set(kept):
+        raise await already_registered(context) from None
+    if {"password_hash", "email", "status"} & set(kept):
         await tokens.revoke_person(context.db, person, context.now)
+    if leaves:
+        await take_back_all(context, person)
 
 
 async def _change_owner(context: Context, row: Row, fields: dict[str, Any]) -> None:
@@ -210,8 +271,14 @@ async def _change_owner(context: Context, row: Row, fields: dict[str, Any]) -> N
     :raises Refused: he is the last."""
     if fields["role"] == "admin":
         fields["role"] = None
-    elif await customer_users.is_last_owner(context.db, row["workspace_id"], row["user_id"]):
-        raise Refused(CONFLICT)
+    else:
+        await _keep_an_owner(context, row["workspace_id"], row["user_id"])
+
+
+async def _keep_an_owner(context: Context, workspace_id: UUID, leaver: UUID) -> None:
+    """:raises Refused: nobody else who can log in owns it."""
+    if not await members.has_other_owner(context.db, workspace_id, leaver):
+        raise Refused(LAST_OWNER)
 
 
 async def _give_extension(
@@ -225,6 +292,8 @@ async def _give_extension(
         )
     except asyncpg.UniqueViolationError:
         raise taken from None
+    except asyncpg.ForeignKeyViolationError:  # an admin of the platform has just deleted him
+        raise Refused(RESOURCE_NOT_FOUND) from None
     if not given_it:
         raise taken
 
