@@ -2,6 +2,7 @@
 
 import io
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,10 @@ def wav(
     target = io.BytesIO()
     soundfile.write(target, samples, rate_hz, format=kind, subtype=subtype)
     return target.getvalue()
+
+
+def mp3(samples: NDArray[np.float64], rate_hz: int = RATE_HZ) -> bytes:
+    return wav(samples, rate_hz, "MPEG_LAYER_III", "MP3")
 
 
 def normalised(
@@ -133,3 +138,55 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
     nowhere = tmp_path / "missing" / "narrow.wav"
     with pytest.raises(NotWritten):
         normalise(wav(tone(0.2)), nowhere, tmp_path / "wide.wav", threading.Event())
+
+
+@pytest.mark.parametrize("rate_hz", [11_025, RATE_HZ, 44_100])
+class TestLengthsOfMp3s:
+    """A tone of varying loudness, whose frames are of varying size."""
+
+    def content(self, rate_hz: int) -> bytes:
+        tones = [tone(level, 5, rate_hz) for level in (0.0, 0.5, 0.01)]
+        noise = np.random.default_rng(1).normal(0, 0.1, 5 * rate_hz)
+        return mp3(np.concatenate([*tones, noise]), rate_hz)
+
+    def assert_whole(self, content: bytes, folder: Path) -> None:
+        assert abs(check(content).duration_ms - 20_000) < 300
+        duration_ms, narrow, wide = normalised(content, folder)
+        assert abs(duration_ms - 20_000) < 300
+        assert abs(len(narrow) - 20 * 8_000) < 0.3 * 8_000
+        assert np.abs(wide[-16_000:-8_000]).max() > 0.01  # the end is there
+
+    def test_an_honest_one_is_left_as_it_is(self, rate_hz: int, tmp_path: Path) -> None:
+        content = self.content(rate_hz)
+        assert audio_files._whole(content) is content
+        self.assert_whole(content, tmp_path)
+
+    @pytest.mark.parametrize("tags", [b"", b"ID3\4\0\0\0\0\1\0" + bytes(128)])
+    def test_a_head_that_tells_too_few(self, rate_hz: int, tags: bytes, tmp_path: Path) -> None:
+        content = self.content(rate_hz)
+        at = max(content.find(b"Xing"), content.find(b"Info")) + 8
+        content = tags + content[:at] + (10).to_bytes(4, "big") + content[at + 4 :]
+        self.assert_whole(content, tmp_path)
+
+    def test_a_head_that_is_none(self, rate_hz: int, tmp_path: Path) -> None:
+        content = self.content(rate_hz)
+        at = max(content.find(b"Xing"), content.find(b"Info"))
+        self.assert_whole(content[:at] + bytes(4) + content[at + 4 :], tmp_path)
+
+    def test_what_is_too_long_in_truth(self, rate_hz: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        content = self.content(rate_hz)
+        at = max(content.find(b"Xing"), content.find(b"Info")) + 8
+        monkeypatch.setattr(audio_files, "MOST_SECONDS", 10)
+        with pytest.raises(NoAudio, match="longer"):
+            check(content[:at] + (10).to_bytes(4, "big") + content[at + 4 :])
+
+
+def test_what_is_almost_an_mp3() -> None:
+    for content in (b"\xff\xf3" * 100_000, b"ID3" + b"\xff" * 3_000_000, b"\xff\xfb\x90\x44"):
+        with pytest.raises(NoAudio):
+            check(content)
+    good = mp3(tone(0.2, 3))
+    for at in range(0, 400, 7):
+        broken = good[:at] + b"\xff" + good[at + 1 :]
+        with suppress(NoAudio):
+            check(broken)

@@ -13,6 +13,7 @@ COMMANDS = (
     "doctor",
     "migrate",
     "admin",
+    "secrets",
     "seed",
     "call",
     "demo",

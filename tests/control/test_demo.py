@@ -210,6 +210,56 @@ async def test_a_watcher_ends_with_what_it_watches() -> None:
     assert ended.is_set()
 
 
+def shown(*events: tuple[str, dict[str, Any]]) -> list[str]:
+    """The lines that a narrow console has of them, without their times."""
+    out = io.StringIO()
+    show = Show(Console(file=out, width=40))
+    for type_, data in events:
+        show.event(type_, 14_000, data)
+    return [line.removeprefix("00:14.0").strip() for line in out.getvalue().splitlines()]
+
+
+def interrupted(text: str, heard: str, cut: str = "") -> tuple[str, dict[str, Any]]:
+    count = len(heard.split())
+    words = [
+        {"text": word, "heard": "cut" if word == cut else at < count}
+        for at, word in enumerate(text.split())
+    ]
+    data = {"reply": 3, "ended": "interrupted", "text": text, "heard_text": heard, "words": words}
+    return "agent_turn", data
+
+
+def test_an_interruption_has_a_line_for_what_was_heard_and_one_for_the_rest() -> None:
+    answer = "We are at 12 Market Street, next to the library."
+    assert shown(interrupted(answer, "We are at 12 Market")) == [
+        "interrupted; heard: We are at 12 Market",
+        "not heard: Street, next to the library.",
+    ]
+    assert shown(interrupted(answer, "We are at 12 Market", cut="Street,")) == [
+        "interrupted; heard: We are at 12 Market",
+        "not heard: Street, next to the library.",
+    ]
+    assert shown(interrupted(answer, "We are at 12 Market", cut="Market")) == [
+        "interrupted; heard: We are at 12 Market",
+        "not heard: Street, next to the library.",
+    ]
+    assert shown(interrupted("Yes.", "")) == ["interrupted; heard: (nothing)", "not heard: Yes."]
+
+
+def test_a_filler_that_was_cut_off_is_none_of_the_answer() -> None:
+    filler = ("agent_filler", {"reply": 3, "text": "Just a second."})
+    assert shown(filler, interrupted("Just We are at 12 Market", "Just We are")) == [
+        "agent  Just a second. (filler)",
+        "interrupted; heard: We are",
+        "not heard: at 12 Market",
+    ]
+    other = ("agent_filler", {"reply": 2, "text": "Just a second."})
+    assert shown(other, interrupted("Just call us.", "Just call"))[1:] == [
+        "interrupted; heard: Just call",
+        "not heard: us.",
+    ]
+
+
 def test_loading_is_told_line_by_line_off_a_terminal() -> None:
     out = io.StringIO()
     with loading(Console(file=out), "loading the voice") as progress:

@@ -4,13 +4,16 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any
 
 import aiohttp
 import pytest
 import structlog
 
+from control.http.errors import Refusal
 from control.settings import Settings
 from media.transport import Connection
 from tests.support.answering import Server, answering
@@ -96,7 +99,7 @@ class TestForm:
     ) -> None:
         async with serving(tmp_path, listener) as (_, base):
             answer = await ask(base, "GET", "/media/twilio", headers=headers)
-        assert (answer.status, answer.code) == (426, "upgrade_required")
+        assert (answer.status, answer.code) == (426, "UPGRADE_REQUIRED")
         assert answer.headers["Upgrade"] == "websocket"
 
     @pytest.mark.parametrize(
@@ -106,6 +109,22 @@ class TestForm:
         async with serving(tmp_path) as (_, base):
             answer = await ask(base, "GET", "/media/twilio", headers={**UPGRADE, **wrong})
         assert (answer.status, answer.code) == (400, "BAD_REQUEST")
+
+
+def test_every_code_is_in_capitals() -> None:
+    """Of HTTP answers; logs and metrics call them by the same words in small letters."""
+    found = {
+        value
+        for package in ("control.http", "control.api")
+        for module in walk_packages(import_module(package).__path__, f"{package}.")
+        for value in vars(import_module(module.name)).values()
+        if isinstance(value, Refusal)
+    }
+    assert len(found) > 30
+    for refusal in found:
+        assert re.fullmatch(r"[A-Z][A-Z_]+", refusal.code), refusal
+        assert refusal.label == refusal.code.lower()
+        assert refusal.message[0].isupper(), refusal
 
 
 class TestBugs:
@@ -207,7 +226,8 @@ class TestNoCallsAreTaken:
             server.media.entrance.ready = False
             with structlog.testing.capture_logs() as logs:
                 codes = await self.refusals(server, base, answer=listener == "http")
-        assert codes == {"not_ready"} == {log["code"] for log in logs}
+        assert codes == {"NOT_READY"}
+        assert {log["code"] for log in logs} == {"not_ready"}
 
     @listeners
     async def test_draining(self, tmp_path: Path, listener: str) -> None:
@@ -221,7 +241,7 @@ class TestNoCallsAreTaken:
                 assert not call.socket.closed
                 await call.say({"event": "stop"})
             await stopping
-        assert codes == {"draining"}
+        assert codes == {"DRAINING"}
 
     @listeners
     async def test_full(self, tmp_path: Path, listener: str) -> None:
@@ -231,4 +251,4 @@ class TestNoCallsAreTaken:
         ):
             await call.start()
             await call.until_audio()
-            assert await self.refusals(server, base, answer=listener == "http") == {"busy"}
+            assert await self.refusals(server, base, answer=listener == "http") == {"BUSY"}

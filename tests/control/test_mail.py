@@ -1,6 +1,5 @@
 """E-mail: against a real SMTP server on this machine, and into files."""
 
-import asyncio
 import ssl
 import stat
 from collections.abc import AsyncIterator
@@ -14,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import structlog
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,6 +21,7 @@ from hypothesis import strategies as st
 
 from control import mail as mail_module
 from control.mail import FileOutbox, Mail, Mailer, SmtpPost, message_of
+from tests.support.smtp import ChoosyInbox, Inbox, smtp_server
 
 SENDER = "voicecore <noreply@voice.example.com>"
 HELLO = Mail("someone@example.com", "Grüße", "Hällo\n.\n..\nFrom me\n" + "x" * 2000)
@@ -38,74 +37,6 @@ HOSTILE = [
     "ü@example.com",
     "",
 ]
-
-
-class Inbox:
-    """What the SMTP server was given, and what it answers."""
-
-    def __init__(self, *answers: str) -> None:
-        self.envelopes: list[Envelope] = []
-        self.encrypted: list[bool] = []
-        self.users: list[str | None] = []
-        self.passwords: list[bytes] = []
-        self._answers = list(answers)
-
-    async def handle_DATA(self, _: SMTP, session: Session, envelope: Envelope) -> str:
-        self.encrypted.append(session.ssl is not None)
-        self.users.append(session.auth_data)
-        if self._answers:
-            return self._answers.pop(0)
-        self.envelopes.append(envelope)
-        return "250 OK"
-
-    def authenticate(
-        self, _: SMTP, __: Session, ___: Envelope, ____: str, said: LoginPassword
-    ) -> AuthResult:
-        self.passwords.append(said.password)
-        right = said.password == b"secret"
-        return AuthResult(success=right, handled=False, auth_data=said.login.decode())
-
-    def message(self, index: int = -1) -> EmailMessage:
-        content = self.envelopes[index].content
-        assert isinstance(content, bytes)
-        return BytesParser(policy=policy.default).parsebytes(content)
-
-
-class ChoosyInbox(Inbox):
-    """Takes mails for nobody."""
-
-    def __init__(self, answer: str) -> None:
-        super().__init__()
-        self.asked_for: list[str] = []
-        self._answer = answer
-
-    async def handle_RCPT(
-        self, _: SMTP, __: Session, ___: Envelope, address: str, ____: list[str]
-    ) -> str:
-        self.asked_for.append(address)
-        return self._answer
-
-
-@asynccontextmanager
-async def smtp_server(
-    inbox: Inbox, *, tls: ssl.SSLContext | None = None, auth: bool = False
-) -> AsyncIterator[int]:
-    """A server on a free port."""
-    loop = asyncio.get_running_loop()
-
-    def connection() -> SMTP:
-        return SMTP(
-            inbox,
-            loop=loop,
-            tls_context=tls,
-            authenticator=inbox.authenticate if auth else None,
-            auth_required=auth,
-            auth_require_tls=False,
-        )
-
-    server = await loop.create_server(connection, "127.0.0.1", 0)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
 
 
 @asynccontextmanager
@@ -170,6 +101,32 @@ class TestSmtp:
         assert message["Subject"] == "Grüße"
         assert message["Message-ID"].endswith("@voice.example.com>")
         assert message.get_content().splitlines() == HELLO.text.splitlines()
+
+    @pytest.mark.parametrize(
+        ("text", "encoding"),
+        [
+            ("x" * 998 + "\n", "7bit"),
+            ("x" * 999 + "\n", "another"),
+            ("Grüße an alle, die hier mitlesen\n", "another"),
+            ("ü" * 500 + "\n", "another"),
+            (".\n..\nFrom me\r\nx\n", "7bit"),
+        ],
+    )
+    async def test_a_server_that_takes_seven_bits_has_it_whole(
+        self, text: str, encoding: str
+    ) -> None:
+        inbox = Inbox()
+        async with smtp_server(inbox, seven_bits=True) as port:
+            await smtp_post(port).send(Mail("someone@example.com", "Grüße", text))
+        (envelope,) = inbox.envelopes
+        content = envelope.content
+        assert isinstance(content, bytes)
+        assert content.isascii()
+        assert max(len(line) for line in content.splitlines()) <= 998
+        message = inbox.message()
+        others = ("quoted-printable", "base64") if encoding == "another" else (encoding,)
+        assert message["Content-Transfer-Encoding"] in others
+        assert message.get_content().splitlines() == text.splitlines()
 
     async def test_whoever_stops_it_has_what_waits_sent(self) -> None:
         inbox = Inbox()
@@ -303,6 +260,18 @@ class TestFiles:
             message = BytesParser(policy=policy.default).parsebytes(file.read_bytes())
             assert (message["To"], message["Subject"]) == (HELLO.to, HELLO.subject)
             assert message.get_content().splitlines() == HELLO.text.splitlines()
+
+    async def test_a_link_is_readable_as_it_lies_there(self, tmp_path: Path) -> None:
+        link = f"https://voice.example.com/verify-email?token={'a-_=' * 40}"
+        outbox = tmp_path / "outbox"
+        for text in (f"Follow\n\n{link}\n", f"Grüße\n\n{link}\n"):
+            await FileOutbox(outbox, SENDER).send(Mail("someone@example.com", "Hello", text))
+            (file,) = outbox.iterdir()
+            content = file.read_bytes()
+            assert f"\n{text}".encode() in content
+            message = BytesParser(policy=policy.default).parsebytes(content)
+            assert message.get_content() == text
+            file.unlink()
 
     async def test_a_directory_that_cannot_be_made(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")

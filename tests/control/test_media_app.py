@@ -92,6 +92,21 @@ class TestAnswer:
         assert found.get("url") == "wss://voice.example.com/media/twilio"
         assert not found.findall("Parameter")
 
+    async def test_streams_come_to_the_process_that_answers(self, tmp_path: Path) -> None:
+        own = "https://voice-3.example.com"
+        form = {"CallSid": "CA1"}
+        given = settings(public_url=PUBLIC, streams_url=own, twilio_auth_token=AUTH_TOKEN)
+        signature = twilio_signature(AUTH_TOKEN, f"{PUBLIC}/answer/twilio", form)
+        async with serving(tmp_path, given) as server:
+            headers = {"X-Twilio-Signature": signature}
+            status, body = await post(server, "/answer/twilio", form, headers)
+            assert status == 200
+            assert "wss://voice-3.example.com/media/twilio" in body
+            for signed, expected in (("wss://voice-3.example.com", 101), (PUBLIC, 403)):
+                signature = twilio_signature(AUTH_TOKEN, f"{signed}/media/twilio")
+                came = await refused(server.url(), {"X-Twilio-Signature": signature})
+                assert came == expected
+
     async def test_a_genuine_request_is_answered(self, tmp_path: Path) -> None:
         form = {"CallSid": "CA1", "From": "+15550100"}
         signature = twilio_signature(AUTH_TOKEN, f"{PUBLIC}/answer/twilio", form)
@@ -109,7 +124,7 @@ class TestAnswer:
                 status, body = await post(server, "/answer/twilio", {"CallSid": "CA1"}, headers)
             metrics = (await get(server, "/metrics"))[1]
         assert status == 403
-        assert '"bad_signature"' in body
+        assert '"BAD_SIGNATURE"' in body
         assert [log["code"] for log in logs] == ["bad_signature"]
         assert 'voicecore_streams_refused_total{code="bad_signature"} 1.0' in metrics
 

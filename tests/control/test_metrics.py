@@ -50,3 +50,21 @@ def metrics_of(quality: LineQuality) -> list[str]:
     metrics.on_event("line_quality", structs.asdict(quality))
     lines = metrics.render().decode().splitlines()
     return [line for line in lines if "_created" not in line]
+
+
+class Sink:
+    dropped, refused, waiting, spilled = 1, 2, 3, 4
+
+
+def test_how_the_sink_stands_is_read_when_asked_for() -> None:
+    metrics, sink = Metrics(), Sink()
+    assert b"voicecore_sink" not in metrics.render()
+    metrics.watch(sink)
+    names = ("dropped_facts_total", "refused_facts_total", "waiting_facts", "spilled_files")
+
+    def values() -> list[float | None]:
+        return [metrics.registry.get_sample_value(f"voicecore_sink_{name}") for name in names]
+
+    assert values() == [1, 2, 3, 4]
+    sink.waiting = 0
+    assert values() == [1, 2, 0, 4]

@@ -134,7 +134,7 @@ class TestTooLate:
             if listener == "http" and part.strip():
                 assert answer.startswith(b"HTTP/1.1 408 ")
                 body = json.loads(answer.partition(b"\r\n\r\n")[2])
-                assert body["error"]["code"] == "request_timeout"
+                assert body["error"]["code"] == "REQUEST_TIMEOUT"
 
     @listeners
     async def test_byte_by_byte(self, tmp_path: Path, listener: str) -> None:
@@ -225,7 +225,7 @@ class TestHandedOver:
             (b"GET /\x00 HTTP/1.1\r\n\r\n", 400, "BAD_REQUEST"),
             (b"\x16\x03\x01", 400, "BAD_REQUEST"),
             (b"get", 400, "BAD_REQUEST"),
-            (b"A" * HEAD_LIMIT_BYTES + b"A", 431, "head_too_large"),
+            (b"A" * HEAD_LIMIT_BYTES + b"A", 431, "HEAD_TOO_LARGE"),
         ],
     )
     async def test_what_is_no_request(

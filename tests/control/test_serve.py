@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import aiohttp
 import pytest
 
-from control.agent_pool import AgentPool
+from control import call_tickets
+from control.agent_pool import AgentPool, Version
 from control.auth import tokens
 from control.call_facts import CallBegan
 from control.db import accounts
@@ -78,8 +79,8 @@ class Served:
             await db.execute("UPDATE agents SET version = 2")
 
     async def webhook(self, to: str = NUMBER, **fields: str) -> tuple[int, str]:
-        """Ask as Twilio does."""
-        form = {"CallSid": "CA1", "From": "+14155550111", "To": to, **fields}
+        """Ask as Twilio does, each time about another call."""
+        form = {"CallSid": f"CA{uuid4().hex}", "From": "+14155550111", "To": to, **fields}
         url = "https://voice.example.com/webhooks/calls/inbound"
         headers = {"X-Twilio-Signature": twilio_signature(TOKEN, url, form)}
         path = f"http://127.0.0.1:{self.port}/webhooks/calls/inbound"
@@ -136,14 +137,16 @@ async def test_a_number_is_answered_by_its_agent_and_the_call_is_kept(served: Se
     (call,) = await served.rows("SELECT * FROM calls")
     assert (call["workspace_id"], call["agent_id"]) == (served.workspace_id, served.agent_id)
     assert (call["caller_number"], call["called_number"]) == ("+14155550111", NUMBER)
-    assert (call["status"], call["agent_name"]) == ("completed", "Desk")
+    assert (call["status"], call["agent_name"], call["is_test"]) == ("completed", "Desk", False)
     assert call["end_reason"] in ("caller_hangup", "carrier_disconnected")
     events = await served.rows("SELECT sequence, type FROM call_events ORDER BY sequence")
     assert [row["sequence"] for row in events] == list(range(1, len(events) + 1))
     assert events[0]["type"] == "call_started"
     assert "call_ended" in {row["type"] for row in events}
-    turns = await served.rows("SELECT speaker, text FROM call_turns")
-    assert [(turn["speaker"], turn["text"]) for turn in turns] == [("agent", CONFIG["greeting"])]
+    (turn,) = await served.rows("SELECT speaker, text, words FROM call_turns")
+    said = " ".join(word["text"] for word in turn["words"])
+    assert (turn["speaker"], said) == ("agent", CONFIG["greeting"])
+    assert CONFIG["greeting"].startswith(turn["text"]), "he hung up before it was over"
 
 
 async def test_a_token_lets_one_stream_in(served: Served) -> None:
@@ -193,6 +196,8 @@ async def test_a_change_does_not_touch_a_call_in_progress(served: Served) -> Non
     await served.change({**CONFIG, "greeting": "Another greeting."})
     async with served.stream(token) as stream:
         assert await media_from(stream)
+    await served.webhook()  # has the next version loaded, and is answered by what is loaded
+    await served.server.calls.pool.warmed(10)
     second = token_in((await served.webhook())[1])
     async with served.stream(second) as stream:
         assert await media_from(stream)
@@ -202,8 +207,8 @@ async def test_a_change_does_not_touch_a_call_in_progress(served: Served) -> Non
     assert [row["agent_version"] for row in versions] == [1, 2]
 
 
-async def test_an_agent_is_tried_without_a_number(served: Served) -> None:
-    await served.rows("UPDATE agents SET status = 'draft'")
+async def tried(served: Served, carrier: str = "twilio") -> tuple[int, Any]:
+    """What a manager is answered who wants to try the agent."""
     async with served.server.plane.db.transaction(PLATFORM) as db:
         now = served.server.plane.now()
         user = await accounts.insert_user(db, "a@example.com", "A", None, now, verified_at=now)
@@ -214,17 +219,28 @@ async def test_an_agent_is_tried_without_a_number(served: Served) -> None:
     async with served.session.post(
         f"http://127.0.0.1:{served.port}{path}",
         headers={"Authorization": f"Bearer {token}"},
-        json={"carrier": "twilio"},
+        json={"carrier": carrier},
     ) as response:
-        assert response.status == 200, await response.text()
-        answer = await response.json()
-    assert answer["stream_url"] == "wss://voice.example.com/media/twilio"
+        return response.status, await response.json()
+
+
+async def test_a_test_needs_minutes_as_a_call_does(served: Served) -> None:
+    await served.rows("UPDATE tiers SET max_minutes = 0")
+    status, answer = await tried(served)
+    assert (status, answer["error"]["code"]) == (409, "CONFLICT")
+    assert "has used up its tier's minutes" in answer["error"]["details"][0]["message"]
+
+
+async def test_an_agent_is_tried_without_a_number(served: Served) -> None:
+    await served.rows("UPDATE agents SET status = 'draft'")
+    status, answer = await tried(served)
+    assert (status, answer.get("stream_url")) == (200, "wss://voice.example.com/media/twilio")
     async with served.stream(answer["token"]) as stream:
         assert await media_from(stream)
     await until(lambda: not served.server.calls.live())
     await served.server.sink.flushed()
-    (call,) = await served.rows("SELECT id FROM calls")
-    assert str(call["id"]) == answer["call_id"]
+    (call,) = await served.rows("SELECT id, is_test FROM calls")
+    assert (str(call["id"]), call["is_test"]) == (answer["call_id"], True)
 
 
 async def test_a_workspace_has_no_more_calls_than_it_may(served: Served) -> None:
@@ -240,6 +256,22 @@ async def test_those_who_ask_at_once_get_no_more_either(served: Served) -> None:
     """The agent is loaded by the first; all of them wait for it."""
     answers = await asyncio.gather(*(served.webhook() for _ in range(6)))
     assert sorted("<Reject" in document for _, document in answers) == [False] * 2 + [True] * 4
+
+
+async def test_streams_that_do_not_come_keep_nobody_out_for_long(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They count no more after half a minute; those that come then find room, or they do not."""
+    monkeypatch.setattr(call_tickets, "COUNTS_MS", -1)  # half a minute has passed
+    tokens = [token_in((await served.webhook())[1]) for _ in range(4)]
+    async with served.stream(tokens[0]) as first, served.stream(tokens[3]) as second:
+        assert await media_from(first)
+        assert await media_from(second)
+        async with served.stream(tokens[1]) as third:
+            assert (await third.next()).type is not aiohttp.WSMsgType.TEXT
+    await until(lambda: not served.server.calls.live())
+    async with served.stream(tokens[2]) as later:
+        assert await media_from(later)
 
 
 async def test_a_stream_that_is_refused_keeps_its_token(served: Served) -> None:
@@ -261,7 +293,7 @@ async def test_a_stream_that_is_refused_keeps_its_token(served: Served) -> None:
 
 
 async def test_a_version_that_could_not_be_loaded_is_tried_again() -> None:
-    pool, version = AgentPool(), (UUID(int=1), 1)
+    pool, version = AgentPool(), Version(UUID(int=1), 1)
     loading = asyncio.Event()
 
     async def fails() -> AnsweringAgent:

@@ -145,6 +145,7 @@ async def test_one_bad_fact_takes_none_with_it(database: Database, tmp_path: Pat
     assert (await counts(database))["calls"] == 1
     refused, _ = decode_facts((tmp_path / "refused.txt").read_bytes())
     assert refused == bad[:1]
+    assert (sink.refused, sink.dropped) == (1, 0)
 
 
 @pytest.fixture
@@ -166,12 +167,15 @@ async def test_while_the_database_is_away_nothing_is_lost_and_nothing_twice(
     spill = tmp_path / "spill"
     async with sinking(database, spill) as sink:
         put_all(sink, calls[0])
+        assert sink.waiting == len(calls[0])
         await sink.flushed()
+        assert (sink.waiting, sink.spilled) == (0, 0)
         await asyncio.to_thread(postgres.go)
         put_all(sink, calls[1])
         async with asyncio.timeout(20):
             while not list(spill.glob("*.jsonl")):  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
+        await until(lambda: sink.spilled > 0)
         put_all(sink, calls[2])
     # The process ends while the database is away; the next one brings everything home.
     assert not sink.dropped
@@ -258,7 +262,6 @@ async def test_a_bug_does_not_end_the_sink(
 
     async def broken(sink: CallSink, batch: list[CallFact]) -> bool:
         failed.append(batch)
-        sink._waiting.extendleft(reversed(batch))
         raise RuntimeError("a bug")
 
     async with sinking(database, tmp_path) as sink:
@@ -299,7 +302,6 @@ async def test_what_a_bug_left_behind_is_on_disk_when_it_ends(
     facts = call_facts(await workspace(database))
 
     async def broken(sink: CallSink, batch: list[CallFact]) -> bool:
-        sink._waiting.extendleft(reversed(batch))
         raise RuntimeError("a bug")
 
     with monkeypatch.context() as patched:
@@ -311,3 +313,37 @@ async def test_what_a_bug_left_behind_is_on_disk_when_it_ends(
     async with sinking(database, tmp_path) as again:
         await again.flushed()
     assert await counts(database) == {"calls": 1, "call_events": 5, "call_turns": 1}
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_a_fact_that_cannot_be_written_takes_none_with_it(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: bool
+) -> None:
+    """Whether it goes into the database or onto the disk; it is counted, and kept."""
+    whose = await workspace(database)
+    bad = CallEvent(whose, uuid4(), 1, "dtmf", 0, {"digit": object()}, NOW)
+    facts = call_facts(whose)
+    async with sinking(database, tmp_path) as sink:
+        with monkeypatch.context() as patched:
+            if away:
+
+                def fails(*_: object) -> None:
+                    raise OSError("away")
+
+                patched.setattr(Database, "transaction", fails)
+            put_all(sink, [*facts[:3], bad, *facts[3:]])
+            await until(lambda: sink.refused == 1)
+        await sink.flushed()
+        assert (sink.refused, sink.dropped) == (1, 0)
+    assert await counts(database) == {"calls": 1, "call_events": 5, "call_turns": 1}
+    assert b"object at" in (tmp_path / "refused.txt").read_bytes()
+
+
+def test_a_file_that_is_no_segment_is_left_alone(tmp_path: Path) -> None:
+    for name in ("²1.jsonl", "1.jsonl", "٣٣٣٣٣٣٣٣.jsonl", "000000001.jsonl", "notes.jsonl"):
+        (tmp_path / name).write_text("x\n")
+    spill = Spill(tmp_path)
+    assert spill.empty
+    spill.append(b"{}\n")
+    assert [path.name for path in tmp_path.glob("00000001.jsonl")] == ["00000001.jsonl"]
+    assert Spill(tmp_path).first() == b"{}\n"

@@ -166,7 +166,20 @@ async def test_other_events_ask_for_nothing(tmp_path: Path, body: bytes) -> None
         assert rest.asked == []
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'{"data": 1}', b'{"data": {"payload": {}}}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b'{"data": 1}',
+        b'{"data": {"payload": {}}}',
+        event(to=NUMBER + "\0"),
+        event(**{"from": "\0"}),
+        event(call_control_id="v3:\0"),
+        event(call_control_id=""),
+        event(to="\ud800"),
+    ],
+)
 async def test_what_is_no_event_is_refused(tmp_path: Path, body: bytes) -> None:
     async with telnyx(tmp_path) as (served, _):
         status, text = await post(served, body)

@@ -192,6 +192,25 @@ class TestOutOfReach:
         assert tenant_agent(config, settings, {**KEYS, "ORDERS_TOKEN": "t"})
         assert list(problems_of(config, settings)) == ["tools[0].headers.X"]
 
+    def test_a_workspaces_own_secret(self) -> None:
+        config = http_tool(url="https://api.example.com/x", headers={"X": "${ORDERS_TOKEN}"})
+        secrets = {**KEYS, "ORDERS_TOKEN": "t"}
+        assert tenant_agent(config, Settings(), secrets, own={"ORDERS_TOKEN"})
+        with pytest.raises(TenantAgentError):
+            tenant_agent(config, Settings(), secrets)
+
+    @pytest.mark.parametrize(
+        "name", ["Authorization", "x-api-key", "apikey", "Cookie", "X-Auth-Token", "X-Secret"]
+    )
+    def test_a_secret_in_clear(self, name: str) -> None:
+        """Everybody in the workspace is shown the configuration."""
+        url = "https://api.example.com/x"
+        shown = problems_of(http_tool(url=url, headers={name: "Bearer sk-123"}))
+        assert "${NAME}" in shown[f"tools[0].headers.{name}"]
+        own = http_tool(url=url, headers={name: "Bearer ${ORDERS_TOKEN}"})
+        assert tenant_agent(own, Settings(), {**KEYS, "ORDERS_TOKEN": "t"}, own={"ORDERS_TOKEN"})
+        assert problems_of(http_tool(url=url, headers={"X-Shop": "12"})) == {}
+
     @pytest.mark.parametrize(
         "url",
         [

@@ -22,8 +22,10 @@ from control.api import ENDPOINTS
 from control.auth import tokens
 from control.db import accounts, workspaces
 from control.db.database import PLATFORM
+from control.http import limits
 from control.http.api_server import api_app, close_plane, open_plane
 from control.http.endpoint import Endpoint
+from control.http.errors import NOT_FOUND
 from control.http.http_port import HttpPort
 from control.http.openapi import refusals_of
 from control.plane import Plane
@@ -31,6 +33,7 @@ from control.settings import Settings
 from tests.support.postgres import fresh_database
 
 PASSWORD = "Correct-Horse-7"
+GENEROUS = {"person_requests_per_min": 1_000_000, "public_requests_per_min": 1_000_000}
 
 
 class Reply(msgspec.Struct):
@@ -196,17 +199,24 @@ class Api:
 
 @asynccontextmanager
 async def served_api(tmp_path: Path, **settings: Any) -> AsyncIterator[Api]:
-    """The API, over real sockets."""
-    async with fresh_database() as url:
-        plane = await open_plane(Settings(**settings), url, tmp_path)
-        http_port = HttpPort(api_app(plane))
-        port = await http_port.open("127.0.0.1", 0)
-        try:
-            async with aiohttp.ClientSession() as session:
-                yield Api(f"http://127.0.0.1:{port}", plane, session, tmp_path / "outbox")
-        finally:
-            await http_port.close()
-            await close_plane(plane)
+    """The API with a fresh database, over real sockets."""
+    async with fresh_database() as url, served_from(url, tmp_path, **settings) as api:
+        yield api
+
+
+@asynccontextmanager
+async def served_from(database_url: str, tmp_path: Path, **settings: Any) -> AsyncIterator[Api]:
+    """The API with this database. People are counted, but not refused: a test that is about
+    limits sets them."""
+    plane = await open_plane(Settings(**(GENEROUS | settings)), database_url, tmp_path)
+    http_port = HttpPort(api_app(plane))
+    port = await http_port.open("127.0.0.1", 0)
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield Api(f"http://127.0.0.1:{port}", plane, session, tmp_path / "outbox")
+    finally:
+        await http_port.close()
+        await close_plane(plane)
 
 
 def endpoint_of(method: str, path: str) -> Endpoint | None:
@@ -220,11 +230,23 @@ def endpoint_of(method: str, path: str) -> Endpoint | None:
     return min(fitting, key=lambda one: one.path.count("{"), default=None)
 
 
+def was_counted(endpoint: Endpoint, reply: Reply) -> bool:
+    """Whether the request came so far: not without a token, nor by a path that leads elsewhere
+    (as with ``..`` in it), nor if the server failed."""
+    if reply.status == 404:
+        return bool(reply.json["error"]["message"] != NOT_FOUND.message)
+    if reply.status == 401:
+        return endpoint.access.kind == "public"
+    return reply.status < 500
+
+
 def assert_documented(method: str, path: str, reply: Reply) -> None:
     """The answer is one that the endpoint's declaration has."""
     endpoint = endpoint_of(method, "/api" + path if path.startswith("/v1/") else path)
     if endpoint is None:
         return
+    if was_counted(endpoint, reply):
+        assert set(limits.NAMES) <= set(reply.headers), f"{endpoint} does not tell the limit"
     if reply.status in endpoint.other_statuses:
         return
     if reply.status >= 400:
@@ -233,6 +255,9 @@ def assert_documented(method: str, path: str, reply: Reply) -> None:
         assert reply.json["error"]["request_id"] == reply.headers["X-Request-Id"]
         return
     assert reply.status == endpoint.status, f"{endpoint} does not declare {reply.status}"
+    is_first = "Idempotency-Replayed" not in reply.headers
+    if is_first and not isinstance(endpoint.answer, str):
+        assert ("ETag" in reply.headers) == endpoint.etag, f"{endpoint} does not declare its ETag"
     if endpoint.answer is None:
         assert not reply.body
     elif isinstance(endpoint.answer, str):

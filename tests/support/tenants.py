@@ -11,8 +11,8 @@ from tests.support.api import Api
 Place = tuple[Any, Any]
 """A thing's UUID and its number, by which one of the APIs names it; None: it has none."""
 
-OF_NOBODY = frozenset({"template_id", "provider", "tier_name", "version", "type", "period"})
-"""What paths and bodies name that is no tenant's."""
+OF_NOBODY = frozenset({"template_id", "provider", "tier_name", "version", "type", "period", "name"})
+"""What paths and bodies name that is no tenant's; secrets' names are each tenant's own choice."""
 
 NO_IDS = frozenset({"caller_id"})
 """Fields that are called as if they named a thing."""
@@ -143,10 +143,23 @@ async def _finish(api: Api, tenant: Tenant) -> None:
     )
     call = tenant.place("call_id")[0]
     await api.run(
+        "INSERT INTO coming_calls (workspace_id, asked_by, call_id, expires_at) "
+        "VALUES ($1, $2, $3, now())",
+        workspace_id,
+        f"twilio/{mark}",
+        call,
+    )
+    await api.run(
         "INSERT INTO call_events (workspace_id, call_id, sequence, type, at_ms, data, occurred_at) "
         "VALUES ($1, $2, 1, $3, 0, '{}', now())",
         workspace_id,
         call,
+        mark,
+    )
+    await api.run(
+        "INSERT INTO secrets (workspace_id, name, key_id, wrapped_key, sealed, updated_by, "
+        "created_at, updated_at) VALUES ($1, 'TOKEN', 'k', '', '', $2, now(), now())",
+        workspace_id,
         mark,
     )
     await api.run(

@@ -47,6 +47,7 @@ class TestLoggingIn:
         assert (noted["action"], noted["resource_id"]) == ("admin.logged_in", admin_id)
 
     async def test_whatever_is_wrong_the_answer_is_the_same(self, api: Api) -> None:
+        frozen(api)
         await admin(api)
         inactive = await admin(api, "inactive@example.com")
         await api.run("UPDATE admins SET is_active = false WHERE id = $1", inactive)

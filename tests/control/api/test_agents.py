@@ -359,8 +359,9 @@ class TestGoingLive:
                 self.loaded.append(version[1])
 
         calls = Calls()
-        desk.api.plane.calls = cast(Any, calls)
-        desk.api.plane.agents = AgentMaker(desk.api.plane.settings)
+        plane = desk.api.plane
+        plane.calls = cast(Any, calls)
+        plane.agents = AgentMaker(plane.settings, plane.vault, plane.db)
         path = await desk.made()
         await desk.put(path, {"name": "Still a draft"})
         assert calls.loaded == []

@@ -16,7 +16,7 @@ class TestSigningUp:
         made = await signed_up(api)
         assert made["user"].items() >= {"email": NEW["email"], "name": NEW["name"]}.items()
         assert (await api.get("/auth/me", made["token"])).status == 401
-        assert (await login(api)).code == "INVALID_CREDENTIALS"
+        assert (await login(api)).code == "EMAIL_NOT_VERIFIED"
         (mail,) = await api.mails()
         assert mail["To"] == NEW["email"]
         assert (await api.post("/auth/verify-email", {"token": await link(api)})).status == 204
@@ -27,6 +27,7 @@ class TestSigningUp:
         assert (await api.get("/auth/me", refreshed.json["token"])).status == 200
 
     async def test_a_registered_address_has_the_same_answer(self, api: Api) -> None:
+        frozen(api)
         await api.person("Known@Example.com")
         fresh = await api.post("/auth/signup", {**NEW, "email": "fresh@example.com"})
         known = await api.post("/auth/signup", {**NEW, "email": "known@example.com"})
@@ -38,7 +39,8 @@ class TestSigningUp:
         assert known.json["user"]["email"] == "known@example.com"
         for answer in (fresh, known):
             assert (await api.get("/auth/me", answer.json["token"])).status == 401
-        assert (await login(api, "known@example.com")).status == 401
+        told = [await login(api, f"{who}@example.com") for who in ("fresh", "known")]
+        assert [(one.status, one.code) for one in told] == [(403, "EMAIL_NOT_VERIFIED")] * 2
         assert (await login(api, "known@example.com", PASSWORD)).status == 200
 
     async def test_its_owner_is_told_and_has_no_link_to_confirm(self, api: Api) -> None:
@@ -56,9 +58,9 @@ class TestSigningUp:
         hashed: list[str] = []
         kept = api.plane.passwords.hash
 
-        async def counted(password: str) -> str:
+        async def counted(password: str, like: str | None = None) -> str:
             hashed.append(password)
-            return await kept(password)
+            return await kept(password, like)
 
         monkeypatch.setattr(api.plane.passwords, "hash", counted)
         for email in ("known@example.com", "fresh@example.com"):
@@ -72,10 +74,9 @@ class TestSigningUp:
         assert (await api.post("/auth/verify-email", {"token": await link(api, 1)})).status == 204
         assert (await api.get("/auth/me", owner["token"])).json["user"] == owner["user"]
         assert (await api.get("/auth/me", thief["token"])).status == 401
-        assert (await login(api, password="Thiefs-Word-1")).status == 401
+        assert (await login(api, password="Thiefs-Word-1")).code == "EMAIL_NOT_VERIFIED"
         late = await api.post("/auth/verify-email", {"token": thiefs})
         assert (late.status, late.fields) == (422, {"token"})
-        assert await api.run("SELECT id FROM signups") == []
 
     async def test_a_person_whom_a_workspace_made_belongs_to_who_reads_his_mail(
         self, api: Api
@@ -184,6 +185,7 @@ class TestLoggingIn:
     async def test_whatever_is_wrong_the_answer_is_the_same(
         self, api: Api, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        frozen(api)
         compared: list[str | None] = []
         kept = api.plane.passwords.matches
 
@@ -260,6 +262,28 @@ class TestTokens:
             assert (await api.get(path, other)).code == "INVALID_TOKEN"
         assert (await api.get("/auth/me", await api.oauth())).code == "INVALID_TOKEN"
         assert (await api.get("/auth/me", "x" * 600)).code == "INVALID_TOKEN"
+
+    async def test_what_to_do_about_a_token_is_told(self, api: Api) -> None:
+        _, token = await api.person()
+        for path, sent, challenge, words in (
+            ("/auth/me", None, "Bearer", "Authorization: Bearer <token>"),
+            ("/auth/me", "unknown", 'Bearer error="invalid_token"', "POST /auth/refresh"),
+            ("/admin/auth/me", "unknown", 'Bearer error="invalid_token"', "/admin/auth/refresh"),
+            ("/admin/auth/me", token, 'Bearer error="invalid_token"', "POST /admin/auth/login"),
+            ("/api/v1/users", "unknown", 'Bearer error="invalid_token"', "grant_type"),
+            ("/api/v1/users", None, "Bearer", "POST /oauth/v2/token"),
+        ):
+            answer = await api.get(path, sent)
+            assert (answer.status, answer.code) == (401, "INVALID_TOKEN")
+            assert answer.headers["WWW-Authenticate"] == challenge
+            assert words in answer.json["error"]["message"]
+
+    @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic dTpw", "nonsense"])
+    async def test_a_header_without_a_token_is_none(self, api: Api, header: str) -> None:
+        answer = await api.get("/auth/me", headers={"Authorization": header})
+        assert answer.status == 401
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        assert answer.json["error"]["message"].startswith("There is no token")
 
     @pytest.mark.parametrize("token", ["", "x" * 513, "\0", None, ["x"]])
     async def test_what_is_no_token_is_refused(self, api: Api, token: Any) -> None:

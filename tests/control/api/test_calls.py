@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from control.call_facts import CallBegan, CallEvent, CallFact, CallOver, CallTurn
+from control.db import tier_limits
 from control.db.call_writes import write
 from control.db.database import PLATFORM
 from tests.support.api import Api
@@ -81,12 +82,17 @@ class TestClient:
         out = await add_call(api, mine, NOON + timedelta(1), direction="outbound")
         of_agent = await add_call(api, mine, NOON + timedelta(2), agent_id=agent_id)
         live = await add_call(api, mine, NOON + timedelta(3), over=False)
+        test = await add_call(api, mine, NOON - timedelta(hours=1), is_test=True)
         for query, found in (
+            ("is_test=true", [test]),
+            ("is_test=false", [live, of_agent, out, plain]),
+            ("is_test=true&status=completed&direction=inbound", [test]),
+            ("is_test=true&agent_id=" + str(agent_id), []),
             ("direction=outbound", [out]),
             (f"agent_id={agent_id}", [of_agent]),
             ("status=in_progress", [live]),
-            ("status=completed&direction=inbound", [of_agent, plain]),
-            ("to=2026-01-21T00:00:00Z", [plain]),
+            ("status=completed&direction=inbound", [of_agent, plain, test]),
+            ("to=2026-01-21T00:00:00Z", [plain, test]),
             ("from=2026-01-22T00:00:00%2B00:00", [live, of_agent]),
         ):
             answer = await api.get(f"/workspaces/{mine}/calls?{query}", token)
@@ -126,6 +132,61 @@ class TestClient:
         events = (await api.get(f"{path}/events", token)).json["events"]
         assert [event["event_type"] for event in events] == ["dtmf"]
         assert (await api.get(f"{path}/events?after=1", token)).json["events"] == []
+
+    async def test_the_text_is_what_was_heard_and_the_words_tell_the_rest(self, api: Api) -> None:
+        owner, token = await api.person()
+        mine = await api.workspace(owner)
+        call_id = await add_call(api, mine)
+        words = [
+            {"text": "We", "start_ms": 2000, "end_ms": 2200, "heard": True},
+            {"text": "open", "start_ms": 2200, "end_ms": 2600, "heard": "cut"},
+            {"text": "at", "start_ms": 2600, "end_ms": 2700, "heard": False},
+        ]
+        whose: dict[str, Any] = {"workspace_id": mine, "call_id": call_id, "speaker": "agent"}
+        more = {"words": words, "interrupted": True}
+        unheard = {"words": [words[-1]], "interrupted": True}
+        async with api.plane.db.transaction(PLATFORM) as db:
+            facts = [
+                CallTurn(**whose, sequence=3, start_ms=2000, end_ms=2400, text="We", **more),
+                CallTurn(**whose, sequence=4, start_ms=2600, end_ms=2600, text="", **unheard),
+            ]
+            await write(db, facts)
+        path = f"/workspaces/{mine}/calls/{call_id}"
+        said = (await api.get(f"{path}/transcription", token)).json
+        assert said["transcription"] == "Agent: Hello\nCaller: Hi\nAgent: We"
+        assert (await api.get(path, token)).json["transcription"] == said["transcription"]
+        shown = [(word["text"], word["heard"]) for word in said["words"][2:]]
+        assert shown == [("We", True), ("open", "cut"), ("at", False), ("at", False)]
+
+    async def test_a_test_is_told_from_other_calls(self, api: Api) -> None:
+        owner, token = await api.person()
+        mine, admin = await api.workspace(owner), await api.admin()
+        test = await add_call(api, mine, over=False, is_test=True)
+        real = await add_call(api, mine, NOON - timedelta(1), over=False)
+        for path, name, by in (
+            (f"/workspaces/{mine}/calls", "calls", token),
+            (f"/workspaces/{mine}/calls/live", "active_calls", token),
+            ("/admin/calls", "calls", admin),
+            ("/admin/calls/live", "active_calls", admin),
+        ):
+            listed = (await api.get(path, by)).json[name]
+            assert {one["id"]: one["is_test"] for one in listed} == {
+                str(test): True,
+                str(real): False,
+            }
+        for path, by in ((f"/workspaces/{mine}", token), ("/admin", admin)):
+            assert (await api.get(f"{path}/calls/{test}", by)).json["call"]["is_test"] is True
+            assert (await api.get(f"{path}/calls/{real}", by)).json["call"]["is_test"] is False
+        for wanted, found in (("true", test), ("false", real)):
+            answer = (await api.get(f"/admin/calls?is_test={wanted}", admin)).json
+            assert ([one["id"] for one in answer["calls"]], answer["total"]) == ([str(found)], 1)
+
+    async def test_tests_use_minutes_up(self, api: Api) -> None:
+        mine = await api.workspace()
+        await add_call(api, mine, is_test=True)
+        async with api.plane.db.transaction(PLATFORM) as db:
+            used = await tier_limits.usage(db, mine, NOON)
+        assert (used.calls, used.duration_ms) == (1, 12_500)
 
     async def test_the_recording_is_a_file(self, api: Api) -> None:
         owner, token = await api.person()
@@ -199,6 +260,7 @@ async def test_totals_are_those_of_the_calls_themselves(api: Api) -> None:
             datetime(2026, 1, 20, tzinfo=UTC) + timedelta(hours=hour),
             over=place % 3 != 0,
             agent_id=agent_id if place % 2 else None,
+            is_test=place % 4 == 1,
         )
     await add_call(api, await api.workspace())
     async with api.plane.db.transaction(PLATFORM) as db:
@@ -209,7 +271,10 @@ async def test_totals_are_those_of_the_calls_themselves(api: Api) -> None:
              "2026-01-21T05:30:00%2B05:30", "2026-01-22T12:00:00Z"]  # fmt: skip
     for since in times:
         for until in times:
-            for more in ("", "&status=completed", f"&agent_id={agent_id}", "&direction=outbound"):
+            for more in (
+                *("", "&status=completed", f"&agent_id={agent_id}", "&direction=outbound"),
+                *("&is_test=true", "&is_test=false"),
+            ):
                 query = f"limit=100&from={since}&to={until}{more}"
                 answer = (await api.get(f"/workspaces/{mine}/calls?{query}", token)).json
                 assert answer["total"] == len(answer["calls"]), query

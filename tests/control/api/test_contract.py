@@ -2,18 +2,27 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import aiohttp
 import msgspec
 import pytest
 import yaml
 
 from control.api import ENDPOINTS
+from control.http import carrier_hooks
+from control.http.carrier_docs import HAND_WRITTEN
 from control.http.endpoint import Endpoint
+from control.http.errors import Refusal
+from control.http.media_entrance import BUSY, DRAINING, NOT_READY
 from control.http.openapi import as_file, openapi
+from control.server import Server
+from control.settings import Settings
 from tests.support.api import Api
+from tests.support.postgres import fresh_database
 
 CHECKED_IN = Path(__file__).parents[3] / "docs" / "openapi.json"
 
@@ -23,6 +32,7 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
 
     endpoint: str
     served: bool
+    declared: bool = True
     query: list[str] = []
     query_more: list[str] = []
     status: int = 200
@@ -55,9 +65,10 @@ def entries() -> list[Entry]:
 DECLARED: Mapping[tuple[str, str], Endpoint] = {
     (endpoint.method, nameless(endpoint.path)): endpoint for endpoint in ENDPOINTS
 }
-SERVED = [entry for entry in entries() if entry.served]
+SERVED = [entry for entry in entries() if entry.served and entry.declared]
+UNDECLARED = [entry for entry in entries() if entry.served and not entry.declared]
 UNSERVED = [entry for entry in entries() if not entry.served]
-DOCUMENT = openapi(ENDPOINTS, "test")
+DOCUMENT = openapi(ENDPOINTS, "test", HAND_WRITTEN)
 
 
 def test_no_endpoint_is_listed_twice() -> None:
@@ -102,6 +113,35 @@ async def test_what_is_not_served_is_not_there(api: Api) -> None:
             assert answer.status == (405 if fitting else 404), entry
 
 
+def test_every_error_of_the_webhook_is_written_down() -> None:
+    (inbound,) = [one for one in HAND_WRITTEN if one.path == "/webhooks/calls/inbound"]
+    own = {one for one in vars(carrier_hooks).values() if isinstance(one, Refusal)}
+    assert own | {BUSY, DRAINING, NOT_READY} <= set(inbound.refusals)
+
+
+async def test_what_is_served_though_not_declared(tmp_path: Path) -> None:
+    """By the whole server, with the errors that are written down; and all of it is documented."""
+    assert [entry.endpoint for entry in UNDECLARED] == ["POST /webhooks/calls/inbound"]
+    assert {entry.place for entry in UNDECLARED} <= {(one.method, one.path) for one in HAND_WRITTEN}
+    async with fresh_database() as url, AsyncExitStack() as stack:
+        server = await Server.open(Settings(database_url=url), tmp_path, stack)
+        port = await server.listen("127.0.0.1", 0)
+        stack.push_async_callback(server.stop, 0)
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        for one in HAND_WRITTEN:
+            assert (one.method, one.path) not in DECLARED
+            operation = DOCUMENT["paths"][one.path][one.method.lower()]
+            target = f"http://127.0.0.1:{port}{one.path.replace('{token}', 'x')}"
+            async with session.request(one.method, target, data=b"{}") as response:
+                error = (await response.json())["error"]
+            assert (response.status, error["code"]) in {
+                (refusal.status, refusal.code) for refusal in one.refusals
+            }
+            assert (
+                f"`{error['code']}`" in operation["responses"][str(response.status)]["description"]
+            )
+
+
 def test_the_documents_file_is_fresh() -> None:
     """Write it anew: ``python -m control.http.openapi docs/openapi.json``."""
     assert CHECKED_IN.read_bytes() == as_file(ENDPOINTS)
@@ -110,7 +150,7 @@ def test_the_documents_file_is_fresh() -> None:
 def test_the_document_holds_together() -> None:
     operations = [one for path in DOCUMENT["paths"].values() for one in path.values()]
     names = [one["operationId"] for one in operations]
-    assert len(names) == len(set(names)) == len(ENDPOINTS)
+    assert len(names) == len(set(names)) == len(ENDPOINTS) + len(HAND_WRITTEN)
     components = DOCUMENT["components"]
     for reference in references(DOCUMENT):
         _, _, kind, name = reference.split("/")

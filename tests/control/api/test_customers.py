@@ -128,6 +128,8 @@ class TestWhoMay:
     async def test_a_token_without_the_scope(self, api: Api) -> None:
         answer = await api.post("/api/v1/customers", NEW, await api.oauth(("read",)))
         assert (answer.status, answer.code) == (403, "INSUFFICIENT_SCOPE")
+        challenge = 'Bearer error="insufficient_scope", scope="write"'
+        assert answer.headers["WWW-Authenticate"] == challenge
 
     async def test_another_tenants_customer_is_as_if_it_were_not_there(self, api: Api) -> None:
         mine, other = await api.workspace(name="Mine"), await api.workspace(name="Other")

@@ -208,6 +208,18 @@ class TestTheList:
         assert (await api.delete(one, token)).code == "RESOURCE_NOT_FOUND"
         assert (await accept(api, secret, name="New", password=PASSWORD)).status == 422
 
+    async def test_a_key_sees_them_and_withdraws_none(self, api: Api) -> None:
+        workspace, token = await owned(api)
+        secret = await invited(api, workspace, token)
+        body = {"name": "A key", "role": "admin"}
+        key = (await api.post(f"/workspaces/{workspace}/api-keys", body, token)).json["key"]
+        listed = await api.get(f"/workspaces/{workspace}/invitations", key)
+        one = f"/workspaces/{workspace}/invitations/{listed.json['invitations'][0]['id']}"
+        for place in (one, f"/workspaces/{workspace}/invitations/{uuid4()}"):
+            answer = await api.delete(place, key)
+            assert (answer.status, answer.code) == (403, "PERMISSION_DENIED")
+        assert (await accept(api, secret, name="New", password=PASSWORD)).status == 200
+
     @pytest.mark.parametrize("role", ["manager", "member"])
     async def test_who_may_not_invite_does_not_see_them(self, api: Api, role: str) -> None:
         workspace = await api.workspace()

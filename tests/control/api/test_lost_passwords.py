@@ -27,6 +27,7 @@ class TestLostPasswords:
         assert (noted["action"], noted["resource_id"]) == ("user.password_reset", str(user_id))
 
     async def test_nobody_learns_who_is_registered(self, api: Api) -> None:
+        frozen(api)
         await api.person("known@example.com")
         inactive, _ = await api.person("inactive@example.com")
         await api.run("UPDATE users SET status = 'inactive' WHERE id = $1", inactive)

@@ -2,6 +2,8 @@
 
 import asyncio
 import base64
+import inspect
+import re
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,7 +11,7 @@ import pytest
 from authlib.integrations.base_client import OAuthError
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 
-from control.api import throttle
+from control.api import oauth, throttle
 from control.auth import tokens
 from control.db import accounts
 from control.db.database import PLATFORM
@@ -324,3 +326,26 @@ class TestRefreshing:
         found = await pair(api, client_id, "me@example.com")
         seen = await api.get("/api/v1/customers", found["access_token"])
         assert [one["uuid"] for one in seen.json["data"]] == [str(mine)]
+
+
+class TestForm:
+    @pytest.mark.parametrize(
+        "kind", ["application/json", "application/problem+json; charset=utf-8"]
+    )
+    async def test_json_is_told_that_a_form_is_wanted(self, api: Api, kind: str) -> None:
+        body = b'{"grant_type": "client_credentials"}'
+        answer = await api.post(PATH, data=body, headers={"Content-Type": kind})
+        assert error(answer) == (400, "invalid_request")
+        assert "application/x-www-form-urlencoded" in answer.json["error_description"]
+        assert kind.partition(";")[0] in answer.json["error_description"]
+
+    async def test_json_that_says_it_is_a_form_is_told_so_too(self, api: Api) -> None:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        answer = await api.post(PATH, data=b'{"grant_type": "x"}', headers=form)
+        assert error(answer) == (400, "invalid_request")
+        assert "application/x-www-form-urlencoded" in answer.json["error_description"]
+
+    async def test_every_error_is_one_of_those_that_are_documented(self) -> None:
+        source = inspect.getsource(oauth)
+        raised = set(re.findall(r'OAuthError\(\s*"(\w+)"', source))
+        assert raised == {one.code for one in oauth.ERRORS}

@@ -4,6 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from control.db import agents
 from tests.support.api import Api
 
 NEW = {"phone_number": "+14155550123", "friendly_name": "Main line", "carrier": "twilio"}
@@ -66,6 +67,49 @@ class TestRegistering:
         _, path, token = await workspace(api)
         answer = await api.post(path, {"phone_number": phone_number}, token)
         assert (answer.status, answer.fields) == (422, {"phone_number"})
+
+    async def test_one_is_got_by_its_id(self, api: Api) -> None:
+        _, path, token = await workspace(api)
+        made = (await api.post(path, NEW, token)).json
+        assert (await api.get(f"{path}/{made['phone_number']['id']}", token)).json == made
+        for nothing in (uuid4(), "available"):
+            answer = await api.get(f"{path}/{nothing}", token)
+            assert (answer.status, answer.code) == (404, "RESOURCE_NOT_FOUND")
+
+    async def test_who_answers_it_may_be_said_at_once(self, api: Api) -> None:
+        workspace_id, path, token = await workspace(api)
+        agent = await api.post(f"/workspaces/{workspace_id}/agents", AGENT, token)
+        agent_id = agent.json["agent"]["id"]
+        made = (await api.post(path, {**NEW, "agent_id": agent_id}, token)).json["phone_number"]
+        assert (made["agent_id"], made["agent_name"]) == (agent_id, "Desk")
+        (log,) = await api.run("SELECT details FROM audit_log WHERE action LIKE 'phone%'")
+        assert log["details"]["after"]["agent_id"] == agent_id
+
+    async def test_an_agent_that_is_not_the_workspaces_answers_nothing(self, api: Api) -> None:
+        _, path, token = await workspace(api)
+        other_id, _, other = await workspace(api)
+        theirs = await api.post(f"/workspaces/{other_id}/agents", AGENT, other)
+        for agent_id in (theirs.json["agent"]["id"], str(uuid4()), "nobody"):
+            answer = await api.post(path, {**NEW, "agent_id": agent_id}, token)
+            assert (answer.status, answer.fields) == (422, {"agent_id"})
+        assert (await api.get(path, token)).json["phone_numbers"] == []
+
+    async def test_an_agent_that_is_deleted_at_this_moment(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _, path, token = await workspace(api)
+        number = (await api.post(path, NEW, token)).json["phone_number"]
+
+        async def it_was_there(*_: object) -> bool:
+            return True
+
+        monkeypatch.setattr(agents, "exists", it_was_there)
+        gone = {"agent_id": str(uuid4())}
+        for answer in (
+            await api.post(path, {"phone_number": "+14155550177", **gone}, token),
+            await api.put(f"{path}/{number['id']}", gone, token),
+        ):
+            assert (answer.status, answer.fields) == (422, {"agent_id"})
 
     async def test_every_wrong_field_is_told_at_once(self, api: Api) -> None:
         _, path, token = await workspace(api)
@@ -171,14 +215,15 @@ class TestWhoMay:
             new = {"phone_number": f"+1415555020{at}"}
             may[role] = [
                 (await api.get(path, theirs)).status,
+                (await api.get(one, theirs)).status,
                 (await api.put(one, {"friendly_name": role}, theirs)).status,
                 (await api.post(path, new, theirs)).status,
                 (await api.delete(f"{path}/{uuid4()}", theirs)).status,
             ]
         assert may == {
-            "member": [200, 403, 403, 403],
-            "manager": [200, 200, 403, 403],
-            "admin": [200, 200, 201, 404],
+            "member": [200, 200, 403, 403, 403],
+            "manager": [200, 200, 200, 403, 403],
+            "admin": [200, 200, 200, 201, 404],
         }
 
     async def test_another_tenants_number_is_as_if_it_were_not_there(self, api: Api) -> None:
@@ -187,6 +232,7 @@ class TestWhoMay:
         _, mine, my_token = await workspace(api)
         for one in (f"{mine}/{number['id']}", f"{mine}/{uuid4()}", f"{path}/{number['id']}"):
             for answer in (
+                await api.get(one, my_token),
                 await api.put(one, {"friendly_name": "Stolen"}, my_token),
                 await api.delete(one, my_token),
             ):

@@ -1,5 +1,6 @@
 """Sapien's users: changing and deleting them."""
 
+import asyncio
 from uuid import UUID
 
 import pytest
@@ -126,3 +127,67 @@ class TestDeleting:
         assert (await api.delete(f"/api/v1/users/{numbers[0]}", token)).status == 204
         last = await api.delete(f"/api/v1/users/{numbers[1]}", token)
         assert (last.status, last.code) == (409, "CONFLICT")
+
+
+class TestTheLastActiveOwner:
+    """An owner who cannot log in keeps no workspace going."""
+
+    @staticmethod
+    async def owners(api: Api, *statuses: str) -> list[str]:
+        """The places of a workspace's owners, by their statuses."""
+        workspace, places = await api.workspace(), []
+        for status in statuses:
+            user_id, _ = await api.member(workspace, "owner")
+            await api.run("UPDATE users SET status = $2 WHERE id = $1", user_id, status)
+            places.append(f"/api/v1/users/{await user_number(api, user_id)}")
+        return places
+
+    @pytest.mark.parametrize("change", [{"role": "user"}, {"status": "inactive"}, None])
+    async def test_he_stays(self, api: Api, change: dict[str, str] | None) -> None:
+        active, _ = await self.owners(api, "active", "inactive")
+        token = await api.oauth()
+        if change is None:
+            answer = await api.delete(active, token)
+        else:
+            answer = await api.put(active, change, token)
+        assert (answer.status, answer.code) == (409, "CONFLICT")
+        kept = (await api.get(active, token)).json["data"]
+        assert (kept["role"], kept["status"]) == ("admin", "active")
+
+    @pytest.mark.parametrize("change", [{"role": "user"}, {"status": "inactive"}, None])
+    async def test_an_inactive_one_may_go(self, api: Api, change: dict[str, str] | None) -> None:
+        _, inactive = await self.owners(api, "active", "inactive")
+        token = await api.oauth()
+        if change is None:
+            assert (await api.delete(inactive, token)).status == 204
+        else:
+            assert (await api.put(inactive, change, token)).status == 200
+
+    async def test_of_two_one_may_go(self, api: Api) -> None:
+        first, second = await self.owners(api, "active", "active")
+        token = await api.oauth()
+        assert (await api.put(first, {"status": "inactive"}, token)).status == 200
+        assert (await api.put(second, {"status": "inactive"}, token)).status == 409
+        assert (await api.put(first, {"status": "active"}, token)).status == 200
+        assert (await api.put(second, {"status": "inactive"}, token)).status == 200
+
+    async def test_two_who_go_at_the_same_time_do_not_both(self, api: Api) -> None:
+        for change in ({"status": "inactive"}, {"role": "user"}):
+            places = await self.owners(api, "active", "active")
+            token = await api.oauth()
+            answers = await asyncio.gather(*(api.put(one, change, token) for one in places))
+            assert sorted(one.status for one in answers) == [200, 409]
+
+    async def test_another_workspace_needs_him_too(self, api: Api) -> None:
+        first, _ = await self.owners(api, "active", "active")
+        alone = await api.workspace()
+        (row,) = await api.run(
+            "SELECT user_id FROM members WHERE number = $1", int(first.rpartition("/")[2])
+        )
+        await api.run(
+            "INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, 'owner')",
+            alone,
+            row["user_id"],
+        )
+        answer = await api.put(first, {"status": "inactive"}, await api.oauth())
+        assert (answer.status, answer.code) == (409, "CONFLICT")

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from control.api.client import workspaces as resource
+from control.auth import tokens
 from control.db import tier_limits
 from control.db.database import PLATFORM
 from tests.support.api import Api
@@ -102,7 +103,7 @@ class TestReading:
             "limits": {"agents": 3, "minutes": 5000, "concurrent_calls": 5},
         }
 
-    @pytest.mark.parametrize("place", ["1", "x", "..", "%00", "{}", str(UUID(int=7))])
+    @pytest.mark.parametrize("place", ["1", "x", "...", "%00", "{}", str(UUID(int=7))])
     async def test_no_workspace(self, api: Api, place: str) -> None:
         answer = await api.get(f"/workspaces/{place}", (await api.person())[1])
         assert answer.status == 404
@@ -178,14 +179,16 @@ class TestSuspension:
         assert (answer.status, answer.code) == (404, "RESOURCE_NOT_FOUND")
 
     async def test_keys_are_bound_too(self, api: Api) -> None:
+        key = tokens.new_secret("vc_")
         workspace = await api.workspace(status="suspended")
         await api.run(
             "INSERT INTO api_keys (workspace_id, name, prefix, key_hash, role) "
-            "VALUES ($1, 'a', 'vc_', sha256('the key'), 'admin')",
+            "VALUES ($1, 'a', 'vc_', $2, 'admin')",
             workspace,
+            tokens.digest(key),
         )
-        assert (await api.get(f"/workspaces/{workspace}", "the key")).status == 200
-        answer = await api.put(f"/workspaces/{workspace}", {"name": "x"}, "the key")
+        assert (await api.get(f"/workspaces/{workspace}", key)).status == 200
+        answer = await api.put(f"/workspaces/{workspace}", {"name": "x"}, key)
         assert (answer.status, answer.code) == (403, "WORKSPACE_SUSPENDED")
 
 

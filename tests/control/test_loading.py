@@ -1,0 +1,230 @@
+"""Agents that are being loaded, or cannot be: no call is lost for it that need not be."""
+
+import argparse
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+
+from control import agent_pool
+from control.agent_pool import AgentPool, Version
+from control.api.client import agent_tests
+from control.commands.serve import _listening
+from control.http import carrier_hooks
+from control.server import Server
+from tests.control.test_serve import (
+    CONFIG,
+    NUMBER,
+    TOKEN,
+    Served,
+    media_from,
+    served,
+    token_in,
+    tried,
+)
+from tests.support.media_client import twilio_signature
+from tests.support.waiting import until
+from voicecore.answering import AnsweringAgent
+from voicecore.providers.errors import VendorError
+
+__all__ = ["served"]
+AGENT_ID = UUID(int=1)
+
+FIRST, SECOND = Version(AGENT_ID, 1), Version(AGENT_ID, 2)
+
+
+class Agent:
+    """One that takes as long to load as is wanted, or cannot be."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.may_start = asyncio.Event()
+        self.stopped = False
+        self._fails = fails
+
+    async def make(self) -> AnsweringAgent:
+        return cast(AnsweringAgent, self)
+
+    async def start(self, line: object, progress: Callable[[str], None]) -> None:
+        progress("loading")
+        await self.may_start.wait()
+        if self._fails:
+            raise VendorError("openai", "auth_failed", "the key sk-123 is wrong", retryable=False)
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+
+async def loaded(pool: AgentPool, version: Version) -> Agent:
+    agent = Agent()
+    agent.may_start.set()
+    await pool.hold(version, agent.make)
+    pool.release(version)
+    return agent
+
+
+class TestPool:
+    async def test_what_was_loaded_before_answers_until_the_next_is(self) -> None:
+        pool, second = AgentPool(), Agent()
+        first = await loaded(pool, FIRST)
+        assert pool.hold_ready(SECOND, second.make) == (FIRST, first)
+        await until(lambda: pool.state(SECOND) == ("loading", ""))
+        second.may_start.set()
+        await pool.warmed(10)
+        assert pool.hold_ready(SECOND, second.make) == (SECOND, second)
+        assert pool.state(SECOND) == ("ready", "")
+        assert not first.stopped  # a call has it still
+        pool.release(FIRST)
+        await until(lambda: first.stopped)
+        await pool.stop()
+
+    async def test_a_change_for_the_worse_turns_nobody_away(self) -> None:
+        pool = AgentPool()
+        first = await loaded(pool, FIRST)
+        for _ in range(2):
+            second = Agent(fails=True)
+            second.may_start.set()
+            assert pool.hold_ready(SECOND, second.make) == (FIRST, first)
+            pool.release(FIRST)
+            await pool.warmed(10)
+            assert second.stopped
+            assert pool.state(SECOND) == ("failed", "openai: auth_failed")
+        assert not first.stopped
+        await loaded(pool, SECOND)
+        assert pool.state(SECOND) == ("ready", "")
+        await pool.stop()
+
+    async def test_nothing_else_answers(self) -> None:
+        pool = AgentPool()
+        await loaded(pool, Version(UUID(int=2), 1))
+        assert pool.hold_ready(SECOND, Agent().make) is None
+        assert pool.state(SECOND) == ("idle", "")
+        await pool.stop()
+
+    async def test_so_many_failures_are_known(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(agent_pool, "MOST_FAILURES", 2)
+        pool = AgentPool()
+        for number in range(4):
+            agent = Agent(fails=True)
+            agent.may_start.set()
+            with pytest.raises(VendorError):
+                await pool.hold(Version(AGENT_ID, number), agent.make)
+        states = [pool.state(Version(AGENT_ID, number))[0] for number in range(4)]
+        assert states == ["idle", "idle", "failed", "failed"]
+
+
+class Slow:
+    """Has an agent's loading wait."""
+
+    def __init__(self, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go_on = asyncio.Event()
+        maker = served.server._maker
+        real = maker.make
+
+        async def make(route: Any) -> AnsweringAgent:
+            await self.go_on.wait()
+            return await real(route)
+
+        monkeypatch.setattr(maker, "make", make)
+        monkeypatch.setattr(carrier_hooks, "LOADING_TIMEOUT_S", 0.01)
+        monkeypatch.setattr(agent_tests, "LOADING_TIMEOUT_S", 0.01)
+
+
+async def asked(served: Served, path: str) -> tuple[int, str]:
+    """Ask as Twilio does after a redirect."""
+    form = {"CallSid": "CA7", "From": "+14155550111", "To": NUMBER}
+    signature = twilio_signature(TOKEN, f"https://voice.example.com{path}", form)
+    async with served.session.post(
+        f"http://127.0.0.1:{served.port}{path}",
+        data=form,
+        headers={"X-Twilio-Signature": signature},
+    ) as response:
+        return response.status, await response.text()
+
+
+async def test_a_first_call_waits_until_its_agent_is_loaded(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(served, monkeypatch)
+    path = "/webhooks/calls/inbound"
+    for _ in range(2):
+        status, document = await asked(served, path)
+        assert status == 200
+        found = re.search(r"<Pause length=\"2\"/><Redirect method=\"POST\">([^<]+)<", document)
+        assert found, document
+        path = found[1].removeprefix("https://voice.example.com")
+    slow.go_on.set()
+    monkeypatch.setattr(carrier_hooks, "LOADING_TIMEOUT_S", 10)
+    token = token_in((await asked(served, path))[1])
+    async with served.stream(token) as stream:
+        assert await media_from(stream)
+    await served.server.sink.flushed()
+    assert len(await served.rows("SELECT 1 FROM calls")) == 1
+
+
+@pytest.mark.parametrize("count", ["4", "99999", "-1", "x", "%D9%A3"])
+async def test_nobody_asks_for_ever(
+    served: Served, monkeypatch: pytest.MonkeyPatch, count: str
+) -> None:
+    slow = Slow(served, monkeypatch)
+    status, body = await asked(served, f"/webhooks/calls/inbound?asked={count}")
+    slow.go_on.set()
+    assert (status, "UNAVAILABLE" in body) == (503, True)
+
+
+async def test_who_tries_an_agent_is_told_what_it_lacks(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Slow(served, monkeypatch)
+    status, answer = await tried(served)
+    assert (status, answer["error"]["code"]) == (503, "AGENT_LOADING")
+    slow.go_on.set()
+    served.server.calls.calls.draining = True
+    status, answer = await tried_again(served)
+    assert (status, answer["error"]["code"]) == (503, "DRAINING")
+
+
+async def tried_again(served: Served) -> tuple[int, Any]:
+    await served.rows("DELETE FROM members")
+    await served.rows("DELETE FROM users")
+    return await tried(served)
+
+
+async def test_tests_that_were_not_begun_keep_no_caller_out(served: Served) -> None:
+    for _ in range(3):
+        assert (await tried_again(served))[0] == 200
+    for _ in range(2):
+        assert "<Stream" in (await served.webhook())[1]
+    assert "<Reject" in (await served.webhook())[1]
+
+
+async def test_an_agent_says_whether_it_is_ready(served: Served) -> None:
+    pool = served.server.calls.pool
+    await served.webhook()
+    await served.change({**CONFIG, "llm": {"vendor": "no such vendor"}})
+    assert "<Stream" in (await served.webhook())[1]  # by the version before
+    await pool.warmed(10)
+    (failed,) = pool._failures
+    assert (failed.agent_id, failed.number) == (served.agent_id, 2)
+    state, problem = pool.state(failed)
+    assert (state, "no such vendor" in problem) == ("failed", True)
+
+
+async def test_a_server_that_is_told_to_stop_waits_for_no_agent() -> None:
+    class Loading:
+        stopped_with: float | None = None
+
+        async def listen(self, host: str, port: int) -> int:
+            await asyncio.Event().wait()
+            return 0
+
+        async def stop(self, drain_timeout_s: float) -> None:
+            self.stopped_with = drain_timeout_s
+
+    server, stopping = Loading(), asyncio.Event()
+    stopping.set()
+    args = argparse.Namespace(host="127.0.0.1", port=0)
+    assert await _listening(cast(Server, server), args, stopping) is None
+    assert server.stopped_with == 0
