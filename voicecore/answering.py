@@ -1,7 +1,8 @@
 """An agent made ready to answer: its vendors loaded, its fixed phrases spoken beforehand."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import msgspec
 
@@ -54,7 +55,9 @@ class AnsweringAgent:
         new_guard: Callable[[], ToolGuard],
         spoken: SpokenSentences,
         turn_end: EndOfTurnModel | None = None,
+        tool_secrets: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """``tool_secrets``: those that its tools' headers refer to."""
         self.conduct = conduct
         self.stt = stt
         self.llm = llm
@@ -63,6 +66,7 @@ class AnsweringAgent:
         self.new_guard = new_guard
         self.spoken = spoken
         self.turn_end = turn_end
+        self.tool_secrets = tool_secrets
 
     async def start(self, line: AudioFormat, progress: Callable[[str], None]) -> None:
         """Load everything, then speak the fixed phrases once, so that the first words of a

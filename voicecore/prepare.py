@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from voicecore.adapters.registry import make_llm, make_stt, make_tts
 from voicecore.agents.model import Agent
+from voicecore.agents.secrets import references
 from voicecore.agents.tools import HttpTool, TransferCallTool
 from voicecore.agents.turn_taking import Interruption
 from voicecore.answering import AnsweringAgent, Conduct, VadSettings
@@ -62,7 +63,14 @@ def prepare(
         new_guard=lambda: ToolGuard(agent.limits),
         spoken=SpokenSentences(voice_key(voice), cache, fixed_phrases(agent)),
         turn_end=None if stt.ends_turns else turn_end_model(agent),
+        tool_secrets=tool_secrets(agent, secrets),
     )
+
+
+def tool_secrets(agent: Agent, secrets: Mapping[str, str]) -> Mapping[str, str]:
+    """Those that the headers of its tools refer to, and no others."""
+    headers = [tool.headers for tool in agent.tools if isinstance(tool, HttpTool)]
+    return {name: secrets[name] for name in references(headers) if name in secrets}
 
 
 def turn_end_model(agent: Agent) -> EndOfTurnModel | None:
