@@ -13,6 +13,12 @@ from voicecore.phone.report import RunReport
 UNDERSTOOD_WER = 0.34
 """Word error rate below which a sentence counts as understood."""
 
+ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
+    "fifteen sixteen seventeen eighteen nineteen"
+).split()
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+
 
 class Question(msgspec.Struct, frozen=True):
     """``answer`` is a pattern that the agent's words must match; empty when the caller
@@ -43,7 +49,7 @@ def load_questions(path: Path) -> tuple[Question, ...]:
             re.compile(question.answer)
     except (OSError, ValueError, yaml.YAMLError, re.error) as error:
         raise DemoError(f"{path}: {error}") from error
-    if any(not _words(question.say) for question in questions):
+    if any(not words_of(question.say) for question in questions):
         raise DemoError(f"{path}: a question says nothing")
     if not any(question.answer for question in questions):
         raise DemoError(f"{path}: no question has an answer to wait for")
@@ -113,7 +119,7 @@ def judge(
 
 def word_error_rate(wanted: str, got: str) -> float:
     """Edit distance in words over the number of words wanted."""
-    reference, hypothesis = _words(wanted), _words(got)
+    reference, hypothesis = words_of(wanted), words_of(got)
     row = list(range(len(hypothesis) + 1))
     for index, word in enumerate(reference, 1):
         previous, row[0] = row[0], index
@@ -124,5 +130,16 @@ def word_error_rate(wanted: str, got: str) -> float:
     return row[-1] / max(1, len(reference))
 
 
-def _words(text: str) -> list[str]:
-    return re.findall(r"[a-z0-9']+", text.lower())
+def words_of(text: str) -> list[str]:
+    """The words as they are said: in lower case, and "12" as "twelve"."""
+    return [said for word in re.findall(r"[a-z0-9']+", text.lower()) for said in _said(word)]
+
+
+def _said(word: str) -> list[str]:
+    """Numbers up to 99, as hours and prices are; speech-to-text writes them either way."""
+    if not re.fullmatch(r"\d{1,2}", word):
+        return [word]
+    tens, ones = divmod(int(word), 10)
+    if int(word) < len(ONES):
+        return [ONES[int(word)]]
+    return [TENS[tens - 2], *([ONES[ones]] if ones else [])]

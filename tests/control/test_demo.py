@@ -11,7 +11,15 @@ from rich.console import Console
 
 from control.cli import main
 from control.commands.demo import CALLS, FILES, _clear, _collect, watching
-from control.demo.plan import DemoError, Question, faults, judge, load_questions
+from control.demo.plan import (
+    DemoError,
+    Question,
+    faults,
+    judge,
+    load_questions,
+    word_error_rate,
+    words_of,
+)
 from control.demo.show import Show, loading
 from media.phone.line import Interval
 from voicecore.call_files import EVENTS, RECORDING, TRANSCRIPT
@@ -285,3 +293,17 @@ def test_the_table_has_every_stage_that_a_turn_can_reach(stages: tuple[str, ...]
     for place in range(1, len(stages)):
         assert str(100 + place) in out.getvalue()
     assert ("filler" in out.getvalue()) == ("filler" in stages)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("Open 9 to 12.", "open nine to twelve"),
+        ("$80, or 21", "eighty or twenty one"),
+        ("suite 404", "suite 404"),
+        ("It's 0", "it's zero"),
+    ],
+)
+def test_numbers_count_as_they_are_said(written: str, said: str) -> None:
+    assert words_of(written) == said.split()
+    assert word_error_rate(written, said) == 0

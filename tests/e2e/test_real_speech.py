@@ -3,7 +3,6 @@ from the caller's own recording and from the server's."""
 
 import asyncio
 import json
-import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from control.demo.plan import word_error_rate
+from control.demo.plan import word_error_rate, words_of
 from media.audio.format import L16_8K
 from voicecore.adapters.moonshine_stt import MoonshineStt
 from voicecore.adapters.registry import VendorConfig
@@ -90,9 +89,18 @@ def agent_turns(demo: Path) -> list[dict[str, Any]]:
     return [entry for entry in transcript(demo) if entry["speaker"] == "agent"]
 
 
-def marked(turn: dict[str, Any], heard: bool) -> str:
-    """The words of a turn that the server says were heard, or were not."""
-    return " ".join(word["text"] for word in turn["words"] if word["heard"] is heard)
+def marked(turn: dict[str, Any], *heard: bool | str) -> str:
+    """The words of a turn that the server says were heard, were not, or were cut within."""
+    return " ".join(word["text"] for word in turn["words"] if word["heard"] in heard)
+
+
+def errors_heard(turns: list[dict[str, Any]], got: str) -> float:
+    """Speech-to-text may or may not make out the words that were cut within, on a busy machine
+    a filler's too: with them or without, whichever fits."""
+    return min(
+        word_error_rate(" ".join(marked(turn, *kinds) for turn in turns), got)
+        for kinds in ((True,), (True, "cut"))
+    )
 
 
 def agent_channel(path: Path) -> np.ndarray[Any, Any]:
@@ -115,10 +123,6 @@ def stretches(channel: np.ndarray[Any, Any]) -> list[slice]:
     ]
 
 
-def words(text: str) -> list[str]:
-    return re.findall(r"[a-z0-9']+", text.lower())
-
-
 async def test_the_caller_heard_what_the_transcript_says(demo: Path) -> None:
     """The telephone's own recording: what reached the caller, cut up by its silences only."""
     channel = agent_channel(demo / "phone.wav")
@@ -126,8 +130,8 @@ async def test_the_caller_heard_what_the_transcript_says(demo: Path) -> None:
     assert len(spans) >= 4, "greeting and answers"
     texts = await transcribe([channel[span] for span in spans])
     turns = agent_turns(demo)
-    wanted, got = " ".join(marked(turn, True) for turn in turns), " ".join(texts)
-    assert word_error_rate(wanted, got) < 0.3, f"{wanted!r} was heard as {got!r}"
+    got = " ".join(texts)
+    assert errors_heard(turns, got) < 0.3, f"{turns} were heard as {got!r}"
     (at,) = [at for at, turn in enumerate(turns) if turn["interrupted"]]
     cut, end_ms = turns[at], turns[at + 1]["start_ms"] - CLOCKS_MS
     during = [
@@ -136,20 +140,18 @@ async def test_the_caller_heard_what_the_transcript_says(demo: Path) -> None:
         if cut["start_ms"] - CLOCKS_MS <= span.start // 8 < end_ms
     ]
     assert during, "the reply was heard until it was interrupted"
-    heard, unheard = Counter(words(marked(cut, True))), Counter(words(marked(cut, False)))
+    heard, unheard = Counter(words_of(marked(cut, True))), Counter(words_of(marked(cut, False)))
     assert unheard
-    beyond = (Counter(words(" ".join(during))) - heard) & unheard
+    beyond = (Counter(words_of(" ".join(during))) - heard) & unheard
     assert beyond.total() <= 1, f"marked unheard, and yet heard: {beyond}"
 
 
 async def test_the_recording_holds_what_the_transcript_says(demo: Path) -> None:
     samples = agent_channel(demo / "recording.wav")
     turns = agent_turns(demo)
-    heard = [marked(turn, True) for turn in turns]
     spans = [slice(turn["start_ms"] * 8, turn["end_ms"] * 8) for turn in turns]
-    texts = await transcribe([samples[span] for span in spans])
-    wanted, got = " ".join(heard), " ".join(texts)
-    assert word_error_rate(wanted, got) < 0.3, f"{wanted!r} was heard as {got!r}"
+    got = " ".join(await transcribe([samples[span] for span in spans]))
+    assert errors_heard(turns, got) < 0.3, f"{turns} were heard as {got!r}"
 
 
 def test_one_reply_was_cut_and_the_words_say_where(demo: Path) -> None:
