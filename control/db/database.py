@@ -2,7 +2,8 @@
 
 Every connection has the role ``voicecore_api``, which owns no table, so that row-level security
 binds it. Whose rows it sees is said anew each time it is used: in the same message that begins a
-transaction, or before the first statement of somebody who only reads.
+transaction, by the statement that finds the bearer of a token, or before the first statement of
+somebody who only reads.
 """
 
 import asyncio

@@ -47,9 +47,9 @@ class Migration(msgspec.Struct, frozen=True, order=True):
     """One half of a migration."""
 
     number: int
-    name: str
     finishes: bool
     """It takes away what the version before used."""
+    name: str
     path: Path
 
 
@@ -66,7 +66,7 @@ def migrations(directory: Path = DIRECTORY) -> Sequence[Migration]:
         match = _NAME.fullmatch(path.name)
         if match is None:
             raise MigrationError(f"{path.name} is no name of a migration: 0001_name.sql")
-        found.append(Migration(int(match[1]), path.name, match[2] is not None, path))
+        found.append(Migration(int(match[1]), match[2] is not None, path.name, path))
     firsts = [migration.number for migration in found if not migration.finishes]
     if firsts != list(range(1, len(firsts) + 1)):
         raise MigrationError(f"migrations are not numbered from 1 without a gap: {firsts}")

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import structlog
@@ -11,7 +10,7 @@ from aiohttp import ClientConnectionResetError, web
 from aiohttp.typedefs import Handler as HttpHandler
 
 from control.auth.bearers import bearer_of, token_in
-from control.db.database import AWAY, NOBODY, PLATFORM, Connection, Sight, look, of_workspaces
+from control.db.database import AWAY, Connection, Sight
 from control.http import idempotency, limits
 from control.http.access import Access, Bearer, has_scope
 from control.http.challenges import no_good_token, scope_too_small
@@ -22,12 +21,11 @@ from control.http.plain import to_json
 from control.http.reading import read
 from control.http.refusals import (
     PERMISSION_DENIED,
-    RESOURCE_NOT_FOUND,
     SERVICE_UNAVAILABLE,
     TOO_BUSY,
-    WORKSPACE_SUSPENDED,
 )
 from control.http.remote import network_of, remote_of
+from control.http.sights import place_in, sight_of
 from control.plane import Plane
 
 JSON_TYPE = "application/json; charset=utf-8"
@@ -75,7 +73,7 @@ async def _authenticated(
     if token is None:  # for which no connection is taken
         raise await _stranger(plane, endpoint, None, request)
     async with plane.db.connection() as db:
-        bearer = await bearer_of(db, token)
+        bearer = await bearer_of(db, token, place_in(endpoint, request))
         is_known = bearer is not None and bearer.kind in _BEARERS[endpoint.access.kind]
         if is_known and endpoint.only_reads:  # on the connection that is there
             return await _limited(plane, endpoint, bearer, request, db)
@@ -134,9 +132,7 @@ async def _answer(
     reading: Connection | None,
 ) -> web.StreamResponse:
     values, raw_body = await read(endpoint, request)
-    sight = _sight(endpoint, bearer, values)
-    if reading is not None:
-        await look(reading, sight)
+    sight = sight_of(endpoint, bearer, values)
     if reading is not None or endpoint.alone:
         context = _context(plane, reading, bearer, sight, request)
         return _response(endpoint, await endpoint.handler(context, **values))
@@ -229,41 +225,6 @@ def _remote(plane: Plane, request: web.Request) -> str:
 def _replayed(kept: idempotency.Kept) -> web.Response:
     headers = {"Content-Type": JSON_TYPE, idempotency.REPLAYED: "true"}
     return web.Response(body=kept.body, status=kept.status, headers=headers)
-
-
-def _sight(endpoint: Endpoint, bearer: Bearer | None, values: Mapping[str, Any]) -> Sight:
-    """Whose rows the handler sees.
-
-    :raises Refused: the workspace of the path is none of the caller's, or it is suspended."""
-    access = endpoint.access
-    if bearer is None or bearer.kind == "admin":
-        return PLATFORM
-    if access.kind == "member":
-        workspace: UUID = values["workspace_id"]
-        role = bearer.roles.get(workspace)
-        if role is None:
-            raise Refused(RESOURCE_NOT_FOUND)
-        if role not in access.roles:
-            raise Refused(PERMISSION_DENIED)
-        if endpoint.changes and workspace in bearer.suspended:
-            raise Refused(WORKSPACE_SUSPENDED)
-        return of_workspaces([workspace], bearer.person)
-    if bearer.kind == "oauth":
-        return _sight_of_client(bearer)
-    return of_workspaces(bearer.roles, bearer.person)
-
-
-def _sight_of_client(bearer: Bearer) -> Sight:
-    """A client of the platform sees every customer, a workspace's own client that one, and one
-    that acts for a person no more than the person."""
-    if bearer.person is not None:
-        seen = set(bearer.roles)
-        if bearer.client_workspace is not None:
-            seen &= {bearer.client_workspace}
-        return of_workspaces(seen, bearer.person)
-    if bearer.client_workspace is not None:
-        return of_workspaces([bearer.client_workspace])
-    return PLATFORM if bearer.client is not None else NOBODY
 
 
 def _response(endpoint: Endpoint, answer: Any) -> web.StreamResponse:

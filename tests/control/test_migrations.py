@@ -15,7 +15,7 @@ import pytest
 from control.auth import tokens
 from control.auth.bearers import bearer_of
 from control.db.database import API_ROLE, PLATFORM, Database
-from control.db.migrate import DIRECTORY, MigrationError, migrate, migrations
+from control.db.migrate import MigrationError, migrate, migrations
 from tests.support.api import served_from
 from tests.support.postgres import fresh_database, postgres
 
@@ -55,7 +55,7 @@ async def test_calls_and_keys_of_the_first_version_are_kept(tmp_path: Path) -> N
             tokens.digest(key),
         )
         applied = await migrate(url)
-        assert applied == [one.name for one in migrations() if one.number > 4]
+        assert applied == [one.name for one in migrations() if one.number > 4 and not one.finishes]
         await run(url, _CALL)
         await run(
             url,
@@ -65,7 +65,7 @@ async def test_calls_and_keys_of_the_first_version_are_kept(tmp_path: Path) -> N
         assert [tuple(row) for row in counts] == [(False, 2), (True, 1)]
         database = await Database.open(url, connections=1)
         async with database.transaction(PLATFORM) as db:
-            bearer = await bearer_of(db, key)
+            bearer = await bearer_of(db, key, None)
         await database.close()
     assert bearer is not None
     assert bearer.tier == "standard"
@@ -176,4 +176,13 @@ async def test_one_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> Non
 async def test_processes_that_start_at_once_take_turns() -> None:
     async with fresh_database(migrated=False) as url:
         applied = await asyncio.gather(*(migrate(url) for _ in range(4)))
-    assert sorted(map(len, applied)) == [0, 0, 0, len(list(DIRECTORY.glob("*.sql")))]
+    assert sorted(map(len, applied)) == [0, 0, 0, sum(not one.finishes for one in migrations())]
+
+
+async def test_second_halves_come_behind_their_first_ones_and_only_when_asked_for() -> None:
+    names = [one.name for one in migrations()]
+    for half in (one.name for one in migrations() if one.finishes):
+        assert names.index(half) == names.index(half.replace(".after", "")) + 1
+    async with fresh_database(migrated=False) as url:
+        assert not [name for name in await migrate(url) if ".after" in name]
+        assert await migrate(url, finish=True) == [one.name for one in migrations() if one.finishes]

@@ -1,0 +1,1 @@
+DROP FUNCTION bearer_of(bytea);
