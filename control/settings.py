@@ -92,7 +92,8 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(
         default=SecretStr(""),
         description="PostgreSQL 14 or newer, as postgresql://user:password@host/database. When "
-        "empty, one of its own runs in the data directory.",
+        "empty, one of its own runs in the data directory. A pooler between must pool sessions: what "
+        "a connection may see is said once for several statements.",
     )
     database_connections: int = Field(
         default=10, ge=2, le=200, description="Connections to PostgreSQL of this process."
