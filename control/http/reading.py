@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from control.http.endpoint import Endpoint
-from control.http.errors import Invalid, Refused
+from control.http.errors import Invalid, Refusal, Refused
 from control.http.field_errors import invalid_fields
 from control.http.form import Form
 from control.http.refusals import INVALID_JSON, RESOURCE_NOT_FOUND, VALIDATION_ERROR
@@ -39,7 +39,7 @@ async def read(endpoint: Endpoint, request: web.Request) -> tuple[dict[str, Any]
         try:
             values[name] = adapter.validate_strings(request.match_info[name])
         except ValidationError:
-            raise Refused(RESOURCE_NOT_FOUND) from None
+            raise Refused(_nothing_there(endpoint)) from None
     found = _query(endpoint, request, wrong)
     if endpoint.query is not None:
         values["query"] = _validated(endpoint.query, found, wrong)
@@ -57,6 +57,13 @@ async def read(endpoint: Endpoint, request: web.Request) -> tuple[dict[str, Any]
     if wrong:
         raise Refused(VALIDATION_ERROR, details=wrong)
     return values, raw
+
+
+def _nothing_there(endpoint: Endpoint) -> Refusal:
+    """An id that can be nobody's is told as one that nobody has: with the endpoint's own refusal,
+    where its path names one thing alone."""
+    own = [refusal for refusal in endpoint.refusals if refusal.status == 404]
+    return own[0] if len(own) == 1 == len(endpoint.places) else RESOURCE_NOT_FOUND
 
 
 def _query(endpoint: Endpoint, request: web.Request, wrong: list[Invalid]) -> dict[str, str]:

@@ -180,7 +180,7 @@ async def update_customer(context: Context, customer_id: Id, body: CustomerChang
         raise Refused(PERMISSION_DENIED)
     row = await workspaces.update(context.db, before["id"], context.now, fields)
     if row is None:
-        raise Refused(CUSTOMER_NOT_FOUND)
+        raise _not_found(customer_id)
     await context.write_down(
         "workspace.updated",
         "workspace",
@@ -214,8 +214,13 @@ async def customer(context: Context, number: int) -> Row:
     """:raises Refused: there is no such customer, or he is none of the caller's."""
     row = await workspaces.by_number(context.db, context.sight.seen, number)
     if row is None:
-        raise Refused(CUSTOMER_NOT_FOUND)
+        raise _not_found(number)
     return row
+
+
+def _not_found(number: int) -> Refused:
+    message = f"Customer with ID {number} not found"
+    return Refused(Refusal(CUSTOMER_NOT_FOUND.status, CUSTOMER_NOT_FOUND.code, message))
 
 
 def customer_of(row: Row) -> dict[str, Any]:

@@ -145,6 +145,22 @@ class TestWhoMay:
         ):
             assert (answer.status, answer.code) == (404, "CUSTOMER_NOT_FOUND")
 
+    @pytest.mark.parametrize("number", ["99999", "0", "-1", "abc", str(UUID(int=7)), "9" * 23])
+    async def test_an_id_that_none_has(self, api: Api, number: str) -> None:
+        token, place = await api.oauth(), f"/api/v1/customers/{number}"
+        for answer in (
+            await api.get(place, token),
+            await api.put(place, {"name": "New"}, token),
+            await api.delete(place, token),
+        ):
+            assert (answer.status, answer.code) == (404, "CUSTOMER_NOT_FOUND")
+        assert (await api.get(place)).code == "INVALID_TOKEN"
+        assert (await api.delete(place, await api.oauth(("read",)))).code == "INSUFFICIENT_SCOPE"
+
+    async def test_the_refusal_names_the_number(self, api: Api) -> None:
+        answer = await api.get("/api/v1/customers/99999", await api.oauth())
+        assert answer.json["error"]["message"] == "Customer with ID 99999 not found"
+
     async def test_both_prefixes_serve(self, api: Api) -> None:
         answer = await api.get("/v1/customers", await api.oauth())
         assert answer.status == 200
