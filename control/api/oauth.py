@@ -86,7 +86,12 @@ ERRORS = (
     Refusal(400, "unsupported_grant_type", "There is no such `grant_type`"),
     Refusal(400, "invalid_scope", "More was asked for than the client, or the token, has"),
     Refusal(401, "invalid_client", "The client is unknown, or its secret is wrong"),
-    Refusal(429, "slow_down", "Too many attempts failed; `Retry-After` says when to go on"),
+    Refusal(408, "invalid_request", "The request did not come whole"),
+    Refusal(413, "invalid_request", "The request's body is too large"),
+    Refusal(415, "invalid_request", "The body's `Content-Encoding` is not known"),
+    Refusal(429, "slow_down", "Too many requests, or too many attempts that failed"),
+    Refusal(500, "server_error", "The server has failed"),
+    Refusal(503, "temporarily_unavailable", "The database is away, or the server too busy"),
 )
 """`{"error": code, "error_description": why}`."""
 _NO_FORM = "The body must be a form (Content-Type: application/x-www-form-urlencoded)"
@@ -113,6 +118,18 @@ class Asked(msgspec.Struct, frozen=True):
     scope: str
 
 
+def _in_this_form(refusal: Refusal) -> Raw:
+    """What the server says without the endpoint, or the endpoint's database."""
+    why, status = refusal.message, refusal.status
+    if status == 429:
+        return _refusal(OAuthError("slow_down", why, status=status))
+    if status == 503:
+        return _refusal(OAuthError("temporarily_unavailable", why, status=status))
+    if status >= 500:
+        return _refusal(OAuthError("server_error", why, status=status))
+    return _refusal(OAuthError("invalid_request", why, status=status))
+
+
 @endpoint(
     "POST",
     "/oauth/v2/token",
@@ -121,9 +138,11 @@ class Asked(msgspec.Struct, frozen=True):
     refusals=ERRORS,
     other_statuses={
         status: ", ".join(f"`{one.code}`" for one in ERRORS if one.status == status)
-        for status in (400, 401, 429)
+        for status in sorted({one.status for one in ERRORS})
     },
     other_answer=Failure,
+    other_form=_in_this_form,
+    any_query=True,
     heavy="passwords",
 )
 async def oauth_token(context: Context, form: Annotated[Form, TokenForm]) -> Answer:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from control.http.dispatch import handler_of
+from control.http.dispatch import handler_of, others_refused
 from control.http.docs_page import add_documentation
 from control.http.endpoint import Endpoint
 from control.plane import Plane
@@ -27,4 +27,6 @@ def add_api(app: web.Application, plane: Plane, endpoints: Iterable[Endpoint]) -
         app.router.add_route(endpoint.method, endpoint.path, handler)
         if endpoint.path.startswith("/api/v1/"):
             app.router.add_route(endpoint.method, endpoint.path.removeprefix("/api"), handler)
+        if endpoint.other_form is not None:  # which has its path for itself
+            app.router.add_route("*", endpoint.path, others_refused(endpoint))
     add_documentation(app, declared)

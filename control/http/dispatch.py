@@ -16,7 +16,7 @@ from control.http.access import Access, Bearer, has_scope
 from control.http.challenges import no_good_token, scope_too_small
 from control.http.context import Context
 from control.http.endpoint import Endpoint, Raw
-from control.http.errors import Refused, request_id_of
+from control.http.errors import METHOD_NOT_ALLOWED, Refused, request_id_of, tell_errors_as
 from control.http.plain import to_json
 from control.http.reading import read
 from control.http.refusals import (
@@ -47,6 +47,7 @@ def handler_of(plane: Plane, endpoint: Endpoint) -> HttpHandler:
     """What aiohttp calls for an endpoint."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        _tell_errors(endpoint, request)
         try:
             if endpoint.access.kind == "public":
                 return await _limited(plane, endpoint, None, request, None)
@@ -63,6 +64,24 @@ def handler_of(plane: Plane, endpoint: Endpoint) -> HttpHandler:
             raise Refused(TOO_BUSY) from error
 
     return handle
+
+
+def others_refused(endpoint: Endpoint) -> HttpHandler:
+    """What aiohttp calls for every other method, where errors have a form of their own: its own
+    refusal knows of no endpoint."""
+
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        _tell_errors(endpoint, request)
+        raise Refused(METHOD_NOT_ALLOWED, headers={"Allow": endpoint.method})
+
+    return refuse
+
+
+def _tell_errors(endpoint: Endpoint, request: web.Request) -> None:
+    """In the form that the endpoint declares, if it does."""
+    form = endpoint.other_form
+    if form is not None:
+        tell_errors_as(request, lambda refusal: _raw(form(refusal)))
 
 
 async def _authenticated(
@@ -231,11 +250,15 @@ def _response(endpoint: Endpoint, answer: Any) -> web.StreamResponse:
     if isinstance(answer, web.StreamResponse):
         return answer
     if isinstance(answer, Raw):
-        headers = {"Content-Type": answer.content_type, **answer.headers}
-        return web.Response(body=answer.body, status=answer.status, headers=headers)
+        return _raw(answer)
     if answer is None:
         return web.Response(status=204)
     headers = {"Content-Type": JSON_TYPE}
     if endpoint.shows_secret:
         headers["Cache-Control"] = "no-store"
     return web.Response(body=to_json(answer), status=endpoint.status, headers=headers)
+
+
+def _raw(answer: Raw) -> web.Response:
+    headers = {"Content-Type": answer.content_type, **answer.headers}
+    return web.Response(body=answer.body, status=answer.status, headers=headers)

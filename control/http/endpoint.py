@@ -61,6 +61,8 @@ class Endpoint:
         tag: str,
         other_statuses: Mapping[int, str],
         other_answer: type[BaseModel] | None,
+        other_form: Callable[[Refusal], Raw] | None,
+        any_query: bool,
         etag: bool,
         shows_secret: bool,
         alone: bool,
@@ -77,6 +79,8 @@ class Endpoint:
         self.tag = tag
         self.other_statuses = dict(other_statuses)
         self.other_answer = other_answer
+        self.other_form = other_form
+        self.any_query = any_query
         self.etag = etag
         self.shows_secret = shows_secret
         self.alone = alone
@@ -132,6 +136,8 @@ def endpoint(
     tag: str = "",
     other_statuses: Mapping[int, str] | None = None,
     other_answer: type[BaseModel] | None = None,
+    other_form: Callable[[Refusal], Raw] | None = None,
+    any_query: bool = False,
     etag: bool = False,
     shows_secret: bool = False,
     alone: bool = False,
@@ -144,6 +150,9 @@ def endpoint(
     :param other_statuses: answers of another status that the endpoint words itself, and what they
         mean.
     :param other_answer: the model of those that are errors in a form of their own.
+    :param other_form: makes that of whatever is refused before the handler is asked, or besides it.
+        All statuses of errors are among ``other_statuses`` then.
+    :param any_query: parameters that it does not know are ignored, and not refused.
     :param etag: a good answer says which version it is; ``PRECONDITION_FAILED`` among the refusals
         says that the request may.
     :param shows_secret: the answer is shown once: no cache keeps it, and no Idempotency-Key.
@@ -165,6 +174,8 @@ def endpoint(
             tag=tag or path.strip("/").split("/")[0],
             other_statuses=other_statuses or {},
             other_answer=other_answer,
+            other_form=other_form,
+            any_query=any_query,
             etag=etag,
             shows_secret=shows_secret,
             alone=alone,

@@ -6,7 +6,7 @@ of the request are wrong; the id is in the header
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -62,6 +62,7 @@ class Refused(Exception):
 
 NOT_FOUND = Refusal(404, "RESOURCE_NOT_FOUND", "There is nothing here")
 UPGRADE_REQUIRED = Refusal(426, "UPGRADE_REQUIRED", "Only WebSockets are served here")
+METHOD_NOT_ALLOWED = Refusal(405, "METHOD_NOT_ALLOWED", "The method is none of those in Allow")
 INTERNAL_ERROR = Refusal(500, "INTERNAL_ERROR", "The server has failed")
 BAD_REQUEST = Refusal(400, "BAD_REQUEST", "The request is not as HTTP wants it")
 REQUEST_TIMEOUT = Refusal(408, "REQUEST_TIMEOUT", "The request's head did not come in time")
@@ -70,12 +71,15 @@ HEAD_TOO_LARGE = Refusal(431, "HEAD_TOO_LARGE", "The request's head is too large
 _OF_STATUS = {
     400: BAD_REQUEST,
     404: NOT_FOUND,
-    405: Refusal(405, "METHOD_NOT_ALLOWED", "The method is none of those in Allow"),
+    405: METHOD_NOT_ALLOWED,
     413: Refusal(413, "BODY_TOO_LARGE", "The request's body is too large"),
 }
 
 
+OtherForm = Callable[[Refusal], web.Response]
+"""Errors as another document has them."""
 _REQUEST_ID = web.RequestKey("request_id", str)
+_FORM: web.RequestKey[OtherForm] = web.RequestKey("form_of_errors")
 
 
 def new_request_id() -> str:
@@ -85,6 +89,11 @@ def new_request_id() -> str:
 def request_id_of(request: web.Request) -> str:
     """What ``error_form`` calls the request."""
     return request[_REQUEST_ID]
+
+
+def tell_errors_as(request: web.Request, form: OtherForm) -> None:
+    """From here on the request's errors have another form than the usual one."""
+    request[_FORM] = form
 
 
 def log_stream_bug(error: BaseException, request_id: str) -> None:
@@ -119,20 +128,34 @@ def response_of(refusal: Refusal, request_id: str, details: Sequence[Invalid] = 
     )
 
 
+def _answer(
+    request: web.Request, refusal: Refusal, details: Sequence[Invalid] = ()
+) -> web.Response:
+    request_id = request_id_of(request)
+    form: OtherForm | None = request.get(_FORM)
+    if form is None:
+        return response_of(refusal, request_id, details)
+    response = form(refusal)
+    for name, value in headers_of(refusal, request_id).items():
+        response.headers.setdefault(name, value)
+    return response
+
+
 @web.middleware
 async def error_form(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Every error in the one form; a bug is logged and told to nobody else."""
+    """Every error in the one form, or in the other one that the request has; a bug is logged and
+    told to nobody else."""
     request_id = request[_REQUEST_ID] = new_request_id()
     try:
         response = await handler(request)
     except Refused as refused:
-        response = response_of(refused.refusal, request_id, refused.details)
+        response = _answer(request, refused.refusal, refused.details)
         response.headers.update(refused.headers)
     except web.HTTPException as refused:  # aiohttp's own
         if refused.status < 400:
             raise
         unnamed = Refusal(refused.status, "HTTP_ERROR", refused.reason)
-        response = response_of(_OF_STATUS.get(refused.status, unnamed), request_id)
+        response = _answer(request, _OF_STATUS.get(refused.status, unnamed))
         if (allow := refused.headers.get("Allow")) is not None:
             response.headers["Allow"] = allow
     except Exception as error:
@@ -149,7 +172,7 @@ async def error_form(request: web.Request, handler: Handler) -> web.StreamRespon
         )
         if request.writer.output_size:  # it is too late for another answer
             raise ConnectionResetError("the response had begun") from error
-        response = response_of(INTERNAL_ERROR, request_id)
+        response = _answer(request, INTERNAL_ERROR)
     if not response.prepared:
         response.headers[REQUEST_ID] = request_id
     return response

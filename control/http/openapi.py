@@ -153,6 +153,8 @@ def openapi(
 
 def refusals_of(endpoint: Endpoint) -> Sequence[Refusal]:
     """Every error that the endpoint may answer with."""
+    if endpoint.other_form is not None:  # for which it has words of its own
+        return [*endpoint.refusals, BAD_REQUEST]
     found = [*endpoint.refusals, INTERNAL_ERROR, SERVICE_UNAVAILABLE, BAD_REQUEST]
     found += [RATE_LIMIT_EXCEEDED, VALIDATION_ERROR]  # as a parameter that is none
     if endpoint.access.kind != "public":
@@ -253,12 +255,12 @@ def _security(access: Access) -> list[dict[str, list[str]]] | None:
 
 
 def _good(endpoint: Endpoint, shapes: Shapes) -> dict[str, Any]:
-    content: dict[str, Any] = {}
-    if endpoint.other_answer is not None:  # or else an error that came before the endpoint's own
-        errors = [shapes.of(endpoint.other_answer, "serialization"), ERROR]
-        content = {"content": {"application/json": {"schema": {"anyOf": errors}}}}
     responses: dict[str, Any] = {
-        str(status): {"description": text, **content, **_headers_of(status)}
+        str(status): {
+            "description": text,
+            **_own_error(endpoint, status, shapes),
+            **_headers_of(status),
+        }
         for status, text in endpoint.other_statuses.items()
     }
     more = [_ETAG] if endpoint.etag else []
@@ -272,6 +274,16 @@ def _good(endpoint: Endpoint, shapes: Shapes) -> dict[str, Any]:
         response["content"] = {"application/json": {"schema": shape}}
     responses[str(endpoint.status)] = response
     return responses
+
+
+def _own_error(endpoint: Endpoint, status: int, shapes: Shapes) -> dict[str, Any]:
+    """Of an endpoint that has another form of errors, or else the usual one: of what came before
+    it was asked, which is nothing but what is no HTTP if it has a form for all."""
+    if endpoint.other_answer is None:
+        return {}
+    own = shapes.of(endpoint.other_answer, "serialization")
+    alone = endpoint.other_form is not None and status != BAD_REQUEST.status
+    return {"content": {"application/json": {"schema": own if alone else {"anyOf": [own, ERROR]}}}}
 
 
 def _bad(endpoint: Endpoint) -> dict[str, Any]:

@@ -68,11 +68,12 @@ def _nothing_there(endpoint: Endpoint) -> Refusal:
 
 def _query(endpoint: Endpoint, request: web.Request, wrong: list[Invalid]) -> dict[str, str]:
     """Of a name that comes twice the last value counts; an empty value is none. A name that the
-    endpoint does not know is wrong: it may be a filter's, misspelt."""
+    endpoint does not know is wrong, if it does not take any: it may be a filter's, misspelt."""
     if not request.rel_url.raw_query_string:
         return {}
     known = endpoint.query_names
-    unknown = [name for name in dict.fromkeys(request.query) if name not in known]
+    came = () if endpoint.any_query else dict.fromkeys(request.query)
+    unknown = [name for name in came if name not in known]
     for name in unknown[:MOST_NAMED]:
         shown = name[:MOST_NAME].encode("utf-8", "replace").decode()
         wrong.append(Invalid(shown, "is no parameter of this endpoint"))

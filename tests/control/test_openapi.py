@@ -9,7 +9,8 @@ from control.api.shapes import Body, Id, Query, Shape
 from control.http.access import OAUTH_WRITES, PUBLIC
 from control.http.carrier_docs import HAND_WRITTEN
 from control.http.context import Context
-from control.http.endpoint import Answer, Endpoint, endpoint
+from control.http.endpoint import Answer, Endpoint, Raw, endpoint
+from control.http.errors import Refusal
 from control.http.form import Form
 from control.http.openapi import openapi
 from control.http.refusals import PRECONDITION_FAILED
@@ -137,6 +138,29 @@ def test_a_form_of_known_fields_and_errors_in_its_own_form() -> None:
     assert shape == {"$ref": "#/components/schemas/Filled"}
     errors = form["responses"]["400"]["content"]["application/json"]["schema"]["anyOf"]
     assert [one["$ref"].rpartition("/")[2] for one in errors] == ["Wrong", "Error"]
+
+
+def test_a_form_of_errors_for_all_that_is_refused() -> None:
+    """But for what is no HTTP, as nobody knows whom it is for."""
+
+    @endpoint(
+        "POST",
+        "/tokens",
+        PUBLIC,
+        SecondAnswer,
+        refusals=(Refusal(400, "wrong", "Wrong"), Refusal(429, "slow", "Slow")),
+        other_statuses={400: "`wrong`", 429: "`slow`"},
+        other_answer=Wrong,
+        other_form=lambda refusal: Raw(b"{}", "application/json"),
+    )
+    async def make_token(context: Context, form: Form) -> Answer:
+        """Make a token."""
+
+    responses = openapi([make_token], "1")["paths"]["/tokens"]["post"]["responses"]
+    assert set(responses) == {"200", "400", "429"}
+    shape = responses["429"]["content"]["application/json"]["schema"]
+    assert shape == {"$ref": "#/components/schemas/Wrong"}
+    assert "anyOf" in responses["400"]["content"]["application/json"]["schema"]
 
 
 def test_a_change_may_name_its_version() -> None:

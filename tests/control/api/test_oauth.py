@@ -4,7 +4,9 @@ import asyncio
 import base64
 import inspect
 import re
+from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,7 +17,8 @@ from control.api import oauth, throttle
 from control.auth import tokens
 from control.db import accounts
 from control.db.database import PLATFORM
-from tests.support.api import PASSWORD, Api, Reply
+from control.http.heavy import Gate
+from tests.support.api import PASSWORD, Api, Reply, served_api
 from tests.support.identity import frozen
 
 SECRET = "s:ecret %41+ü"
@@ -231,6 +234,59 @@ class TestErrors:
         assert 1 <= int(answer.headers["Retry-After"]) <= 60
         login = {"email": "me@example.com", "password": PASSWORD}
         assert (await api.post("/auth/login", login)).status == 429
+
+
+class TestRefusedBeforeItIsAsked:
+    """What the server says of every request has this endpoint's form here."""
+
+    async def test_too_many_requests(self, tmp_path: Path) -> None:
+        async with served_api(tmp_path, public_requests_per_min=1) as api:
+            frozen(api)
+            await api.post(PATH, data={})
+            answer = await api.post(PATH, data={})
+            assert error(answer) == (429, "slow_down")
+            assert 1 <= int(answer.headers["Retry-After"]) <= 60
+            assert answer.headers["X-RateLimit-Remaining"] == "0"
+            async with authlib(api, "a client") as found:
+                with pytest.raises(OAuthError, match="slow_down"):
+                    await found.fetch_token(grant_type="client_credentials")
+
+    async def test_too_many_at_once(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        for room, expected in (
+            (Gate(1, most_of_one=0), (429, "slow_down")),
+            (Gate(1, most_waiting=0), (503, "temporarily_unavailable")),
+        ):
+            monkeypatch.setitem(api.plane.heavy.of, "passwords", room)
+            async with room.entered():
+                answer = await api.post(PATH, data={})
+            assert error(answer) == expected
+            assert int(answer.headers["Retry-After"]) >= 1
+
+    async def test_bodies(self, api: Api) -> None:
+        large = await api.post(PATH, data=b"a" * 300_000)
+        assert error(large) == (413, "invalid_request")
+        packed = await api.post(PATH, data=b"a=b", headers={"Content-Encoding": "br"})
+        assert error(packed) == (415, "invalid_request")
+        assert packed.headers["X-Request-Id"]
+        assert packed.headers["Cache-Control"] == "no-store"
+
+    @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "OPTIONS"])
+    async def test_other_methods(self, api: Api, method: str) -> None:
+        answer = await api.send(method, PATH)
+        assert error(answer) == (405, "invalid_request")
+        assert answer.headers["Allow"] == "POST"
+
+    async def test_a_database_that_is_away(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(api.plane.db, "transaction", Mock(side_effect=OSError("gone")))
+        answer = await ask(api, "x", grant_type="client_credentials")
+        assert error(answer) == (503, "temporarily_unavailable")
+        assert answer.headers["Retry-After"]
+
+    async def test_a_bug(self, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(api.plane.db, "transaction", Mock(side_effect=LookupError("a bug")))
+        answer = await ask(api, "x", grant_type="client_credentials")
+        assert error(answer) == (500, "server_error")
+        assert "bug" not in answer.body.decode()
 
 
 class TestScopes:

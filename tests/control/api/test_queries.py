@@ -38,9 +38,15 @@ async def test_changes_and_forms_too(api: Api) -> None:
     assert (answer.status, answer.fields) == (422, {"dry_run", "nane", "name"})
     answer = await api.send("DELETE", "/admin/users/none?force=1", token=await api.admin())
     assert answer.status == 404
-    form = {"grant_type": "client_credentials"}
-    answer = await api.post("/oauth/v2/token?client_id=1", data=form)
-    assert (answer.status, answer.fields) == (422, {"client_id"})
+
+
+async def test_where_tokens_are_made_they_are_ignored(api: Api) -> None:
+    """RFC 6749, 3.2. Nor are the form's fields taken from there (2.3.1)."""
+    form = {"grant_type": "client_credentials", "client_id": "x", "client_secret": "y"}
+    answer = await api.post("/oauth/v2/token?verbose=1&%00=%00", data=form)
+    assert (answer.status, answer.json["error"]) == (401, "invalid_client")
+    answer = await api.post("/oauth/v2/token?grant_type=password", data={})
+    assert (answer.status, answer.json["error"]) == (400, "invalid_request")
 
 
 async def test_so_many_are_named_and_no_more(api: Api) -> None:
