@@ -39,13 +39,16 @@ FOR NO KEY UPDATE"""
 _UPDATE = """
 UPDATE users SET
     name = CASE WHEN $2 ? 'name' THEN $2 ->> 'name' ELSE name END,
+    first_name = CASE WHEN $2 ->> 'name' <> name THEN '' ELSE first_name END,
+    last_name = CASE WHEN $2 ->> 'name' <> name THEN '' ELSE last_name END,
     status = CASE WHEN $2 ? 'status' THEN $2 ->> 'status' ELSE status END,
     updated_at = $3
 WHERE id = $1
 RETURNING *"""
 _TAKE_OVER = """
-UPDATE users SET name = $2, password_hash = $3, email_verified_at = $4, managed_by = NULL,
-                 updated_at = $4
+UPDATE users SET name = $2, first_name = CASE WHEN name = $2 THEN first_name ELSE '' END,
+                 last_name = CASE WHEN name = $2 THEN last_name ELSE '' END,
+                 password_hash = $3, email_verified_at = $4, managed_by = NULL, updated_at = $4
 WHERE id = $1
 RETURNING *"""
 _DELETE = "DELETE FROM users WHERE id = $1"
@@ -79,7 +82,8 @@ async def lock_owned(db: Connection, user_id: UUID, also: UUID | None = None) ->
 async def update(
     db: Connection, user_id: UUID, fields: Mapping[str, Any], now: datetime
 ) -> Row | None:
-    """Change what ``fields`` names: ``name``, ``status``."""
+    """Change what ``fields`` names: ``name``, ``status``. Another name is one: the first and the
+    last name that he had are no more."""
     return await db.fetchrow(_UPDATE, user_id, dict(fields), now)
 
 

@@ -1,7 +1,7 @@
 """Shapes of users, as they come and go."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -91,8 +91,21 @@ class User(CreatedUserData):
     last_login_at: datetime | None
 
 
+class ShownNotifications(Shape):
+    email: bool
+    sms: bool
+
+
+class ShownSettings(Shape):
+    """Those that are set."""
+
+    timezone: str | None = None
+    language: str | None = None
+    notifications: ShownNotifications | None = None
+
+
 class UserDetail(User):
-    settings: dict[str, Any]
+    settings: ShownSettings
 
 
 class Users(Shape):

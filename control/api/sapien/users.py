@@ -17,6 +17,14 @@ from control.api.sapien.tenancy import (
     may_change,
     wrong,
 )
+from control.api.sapien.user_rows import (
+    detail_of,
+    merged,
+    name_of,
+    person_changes,
+    present,
+    user_of,
+)
 from control.api.sapien.user_shapes import (
     CreatedUser,
     CreatedUserData,
@@ -47,10 +55,7 @@ from control.http.refusals import CONFLICT, PERMISSION_DENIED, RESOURCE_NOT_FOUN
 LAST_OWNER = Refusal(CONFLICT.status, CONFLICT.code, "A customer needs an owner who is active")
 ROLES = {"admin": "admin", "manager": "manager", "user": "member"}
 """What the table calls each; it has owners besides, who are shown as admins."""
-_SHOWN = {"owner": "admin", "admin": "admin", "manager": "manager", "member": "user"}
 _ROLES_SHOWN_AS = {"admin": ["owner", "admin"], "manager": ["manager"], "user": ["member"]}
-_PERSONS = ("email", "first_name", "last_name", "password", "status")
-"""What is the person's in every customer he is in."""
 
 
 @endpoint("GET", "/api/v1/users", OAUTH_READS, Users)
@@ -71,7 +76,7 @@ async def list_users(context: Context, query: UserQuery) -> Answer:
 @endpoint("GET", "/api/v1/users/{user_id}", OAUTH_READS, OneUser)
 async def get_user(context: Context, user_id: Id) -> Answer:
     """Get a user."""
-    return {"data": _detail_of(await _user(context, user_id))}
+    return {"data": detail_of(await _user(context, user_id))}
 
 
 @endpoint(
@@ -92,6 +97,7 @@ async def create_user(context: Context, body: NewUser) -> Answer:
     workspace_id = customer["id"]
     may_change(context, workspace_id, customer["status"], ADMINS)
     fields = _fields_of(body)
+    fields["settings"] = merged({}, fields.get("settings") or {})
     _may_handle(context, fields["role"])
     await refuse_who_walks(context)
     password_hash = await context.plane.passwords.hash(body.password)
@@ -102,7 +108,7 @@ async def create_user(context: Context, body: NewUser) -> Answer:
     except asyncpg.UniqueViolationError:
         raise await already_registered(context) from None
     if body.extension is not None:
-        await _give_extension(context, workspace_id, user_id, body.extension, _name_of(fields))
+        await _give_extension(context, workspace_id, user_id, body.extension, name_of(fields))
     await context.write_down(
         "user.created", "user", user_id, workspace_id=workspace_id, after=fields
     )
@@ -134,23 +140,25 @@ async def update_user(context: Context, user_id: Id, body: UserChange) -> Answer
     hashed = None if body.password is None else await context.plane.passwords.hash(body.password)
     row = await _locked(context, row)
     _may_handle(context, row["role"], fields.get("role"))
-    if any(name in body.model_fields_set for name in _PERSONS):
-        await _change_person(context, row, fields, hashed)
+    changes = person_changes(row, fields)
+    if changes or hashed is not None:
+        await _change_person(context, row, changes, hashed)
     if fields.get("role") is not None and row["role"] == "owner":
         await _change_owner(context, row, fields)
+    settings = fields.get("settings")
     await customer_users.change_member(
         context.db,
         row["workspace_id"],
         row["user_id"],
         context.now,
         role=fields.get("role"),
-        settings=_merged(row["settings"], fields.get("settings")),
+        settings=None if settings is None else merged(row["settings"], settings),
     )
     if (role := fields.get("role")) is not None:
         kept = [one for one in MEMBER_ROLES if may_give(role, one)]
         await take_back(context, row["workspace_id"], row["user_id"], kept)
-    if "extension" in fields:
-        name = _name_of({**user_of(row), **_present(fields)})
+    if fields.get("extension", row["extension"]) != row["extension"]:
+        name = name_of({**user_of(row), **present(fields)})
         whose = (row["workspace_id"], row["user_id"])
         await _give_extension(context, *whose, fields["extension"], name)
     changed = await _user(context, user_id)
@@ -159,11 +167,11 @@ async def update_user(context: Context, user_id: Id, body: UserChange) -> Answer
         "user",
         row["user_id"],
         workspace_id=row["workspace_id"],
-        before=_detail_of(row),
-        after=_detail_of(changed),
+        before=detail_of(row),
+        after=detail_of(changed),
         password_changed=body.password is not None,
     )
-    return {"data": _detail_of(changed)}
+    return {"data": detail_of(changed)}
 
 
 @endpoint(
@@ -236,7 +244,7 @@ def _may_handle(context: Context, *roles: str | None) -> None:
 
 
 async def _change_person(
-    context: Context, row: Row, fields: Mapping[str, Any], password_hash: str | None
+    context: Context, row: Row, changes: Mapping[str, Any], password_hash: str | None
 ) -> None:
     """:raises Refused: he is not the customer's to change, he is the last who can log in of a
     customer's owners, or the e-mail is another's."""
@@ -245,21 +253,19 @@ async def _change_person(
         managed = await customer_users.is_managed(context.db, person, row["workspace_id"])
         if not managed:
             raise Refused(PERMISSION_DENIED)
-    leaves = fields.get("status") not in (None, "active")
+    leaves = changes.get("status", "active") != "active"
     if leaves and row["status"] == "active":
         for workspace in await users.lock_owned(context.db, person):
             await _keep_an_owner(context, workspace["id"], person)
-    if fields.get("email") is not None:
+    if "email" in changes:
         await refuse_who_walks(context)
-    kept = {name: value for name, value in _present(fields).items() if name in _PERSONS}
-    kept["name"] = _name_of({**user_of(row), **kept})
-    if password_hash is not None:
-        kept["password_hash"] = password_hash
+    kept = dict(changes) if password_hash is None else {**changes, "password_hash": password_hash}
     try:
         await customer_users.change_person(context.db, person, kept, context.now)
     except asyncpg.UniqueViolationError:
         raise await already_registered(context) from None
-    if {"password_hash", "email", "status"} & set(kept):
+    has_other_email = kept.get("email", row["email"]).lower() != row["email"].lower()
+    if has_other_email or {"password_hash", "status"} & set(kept):
         await tokens.revoke_person(context.db, person, context.now)
     if leaves:
         await take_back_all(context, person)
@@ -298,29 +304,6 @@ async def _give_extension(
         raise taken
 
 
-def user_of(row: Row) -> dict[str, Any]:
-    """As lists show him. Who signed up by himself has given one name."""
-    first, _, last = row["name"].partition(" ")
-    has_names = row["first_name"] or row["last_name"]
-    return {
-        "id": row["number"],
-        "uuid": row["user_id"],
-        "email": row["email"],
-        "first_name": row["first_name"] if has_names else first,
-        "last_name": row["last_name"] if has_names else last,
-        "role": _SHOWN[row["role"]],
-        "customer_id": row["customer_id"],
-        "extension": row["extension"],
-        "status": row["status"],
-        "last_login_at": row["last_login_at"],
-        "created_at": row["joined_at"],
-    }
-
-
-def _detail_of(row: Row) -> dict[str, Any]:
-    return {**user_of(row), "settings": row["settings"]}
-
-
 def _fields_of(body: NewUser | UserChange) -> dict[str, Any]:
     """What is to be kept, without the password."""
     fields = given(body)
@@ -328,21 +311,6 @@ def _fields_of(body: NewUser | UserChange) -> dict[str, Any]:
     if fields.get("role") is not None:
         fields["role"] = ROLES[fields["role"]]
     return fields
-
-
-def _present(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _name_of(fields: Mapping[str, Any]) -> str:
-    return f"{fields['first_name']} {fields['last_name']}".strip()
-
-
-def _merged(kept: dict[str, Any], changes: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Settings with those that are given; null takes one away."""
-    if changes is None:
-        return None
-    return _present({**kept, **changes})
 
 
 ENDPOINTS = (list_users, get_user, create_user, update_user, delete_user)
