@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
+import msgspec
 import orjson
 
 from control.db.database import Connection, Sight
@@ -18,6 +19,14 @@ _WRITE_DOWN = """
 INSERT INTO audit_log (actor_kind, actor_id, actor_email, workspace_id, action, resource_type,
                        resource_id, details, remote, request_id)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"""
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Whose doing something was, where the request shows it otherwise than by a token."""
+
+    kind: Literal["admin", "user"]
+    id: UUID
+    email: str | None
 
 
 class Context:
@@ -83,13 +92,16 @@ class Context:
         resource_type: str,
         resource_id: object,
         *,
+        by: Actor | None = None,
         workspace_id: UUID | None = None,
         before: Mapping[str, Any] | None = None,
         after: Mapping[str, Any] | None = None,
         **details: Any,
     ) -> None:
-        """Note in the audit log what was done; it is kept if what was done is."""
-        who = self._bearer
+        """Note in the audit log what was done; it is kept if what was done is.
+
+        :param by: whose doing it was, if not his who calls: who logs in brings no token yet."""
+        who = by or self._bearer
         facts = {"before": before, "after": after, **details}
         shown = {name: fact for name, fact in facts.items() if fact is not None}
         await self.db.execute(

@@ -17,7 +17,7 @@ from control.api.shapes import Body, NewPassword, Password, Shape
 from control.auth import tokens
 from control.db import accounts
 from control.http.access import ADMIN_READS, PUBLIC
-from control.http.context import Context
+from control.http.context import Actor, Context
 from control.http.endpoint import Answer, endpoint
 from control.http.errors import Invalid, Refused
 from control.http.refusals import (
@@ -79,7 +79,10 @@ async def admin_login(context: Context, body: AdminLoginRequest) -> Answer:
         raise wrong_credentials()
     pair = await tokens.issue(context.db, tokens.Holder(admin_id=admin["id"]), context.now)
     await accounts.admin_logged_in(context.db, admin["id"], context.now)
-    await context.write_down("admin.logged_in", "admin", admin["id"], email=admin["email"])
+    actor = Actor("admin", admin["id"], admin["email"])
+    await context.write_down(
+        "admin.logged_in", "admin", admin["id"], by=actor, email=admin["email"]
+    )
     return {
         **session_of(pair),
         "admin": {name: admin[name] for name in AdminSelf.model_fields},

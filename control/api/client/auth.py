@@ -33,7 +33,7 @@ from control.auth import tokens
 from control.db import accounts, config, signups, users
 from control.db.database import Row
 from control.http.access import PERSON, PUBLIC
-from control.http.context import Context
+from control.http.context import Actor, Context
 from control.http.endpoint import Answer, endpoint
 from control.http.errors import Invalid, Refusal, Refused
 from control.http.refusals import (
@@ -262,9 +262,10 @@ async def reset_password(context: Context, body: ResetPasswordRequest) -> Answer
     hashed = await context.plane.passwords.hash(body.new_password)
     await accounts.set_password(context.db, user_id, hashed, context.now)
     await tokens.revoke_person(context.db, user_id, context.now)
-    await context.write_down("user.password_reset", "user", user_id)
     user = await accounts.verify_email(context.db, user_id, context.now)
     if user is not None:
+        actor = Actor("user", user_id, user["email"])
+        await context.write_down("user.password_reset", "user", user_id, by=actor)
         mail = mails.password_changed(context.plane.portal, user["email"])
         context.mail(mail)
     return None

@@ -26,7 +26,7 @@ from control.auth.rate_limits import Limit
 from control.db import accounts, config, invitations, members, users, workspaces
 from control.db.database import Row
 from control.http.access import MEMBER_ADMINISTERS, PUBLIC, may_give
-from control.http.context import Context
+from control.http.context import Actor, Context
 from control.http.endpoint import Answer, endpoint
 from control.http.errors import Invalid, Refused
 from control.http.refusals import (
@@ -213,6 +213,7 @@ async def accept_invitation(context: Context, body: InvitationAcceptance) -> Ans
         "member.joined",
         "member",
         person["id"],
+        by=Actor("user", person["id"], person["email"]),
         workspace_id=workspace_id,
         after={"email": person["email"], "role": member["role"]},
     )

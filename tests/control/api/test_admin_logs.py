@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from control.api.cursors import cursor_of
-from tests.support.api import Api
+from tests.support.api import PASSWORD, Api
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -53,6 +53,16 @@ class TestReading:
         assert details["actor"]["kind"] == "admin"
         assert details["remote"] == "127.0.0.1"
         assert details["request_id"]
+
+    async def test_who_logs_in_has_done_so_himself(self, api: Api) -> None:
+        token = await api.admin("support")
+        me = (await api.get("/admin/auth/me", token)).json["admin"]
+        login = {"email": me["email"].upper(), "password": PASSWORD}
+        assert (await api.post("/admin/auth/login", login)).status == 200
+        path = f"/admin/logs/activity?action=admin.logged_in&admin_id={me['id']}"
+        (entry,) = (await api.get(path, token)).json["logs"]
+        assert entry["admin_email"] == me["email"]
+        assert entry["details"]["actor"] == {"kind": "admin", "id": me["id"]}
 
     async def test_filters(self, api: Api) -> None:
         await entries(api, 4)

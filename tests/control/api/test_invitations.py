@@ -242,6 +242,9 @@ class TestAccepting:
         assert rows[0]["name"] == "New One"
         assert rows[0]["email_verified_at"] is not None
         assert await api.plane.passwords.matches(PASSWORD, rows[0]["password_hash"])
+        (joined,) = await api.run("SELECT * FROM audit_log WHERE action = 'member.joined'")
+        assert (joined["actor_kind"], joined["actor_id"]) == ("user", rows[0]["id"])
+        assert joined["actor_email"] == "new@example.com"
 
     async def test_somebody_known_is_a_member_at_once(self, api: Api) -> None:
         workspace, token = await owned(api)

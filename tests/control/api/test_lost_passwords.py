@@ -25,6 +25,8 @@ class TestLostPasswords:
         assert [mail["To"] for mail in await api.mails()] == ["me@example.com"] * 3
         (noted,) = await api.run("SELECT * FROM audit_log")
         assert (noted["action"], noted["resource_id"]) == ("user.password_reset", str(user_id))
+        assert (noted["actor_kind"], noted["actor_id"]) == ("user", user_id)
+        assert noted["actor_email"] == "me@example.com"
 
     async def test_nobody_learns_who_is_registered(self, api: Api) -> None:
         frozen(api)
