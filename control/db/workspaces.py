@@ -8,7 +8,15 @@ import msgspec
 
 from control.db.database import Connection, Row
 
-SORTS = {"name": "lower(name)", "created_at": "created_at", "id": "number", "status": "status"}
+SORTS = {
+    "name": "lower(name)",
+    "email": "lower(email)",
+    "created_at": "created_at",
+    "updated_at": "updated_at",
+    "id": "number",
+    "status": "status = 'suspended'",
+}
+"""By ``status`` come first those that are used, whether on trial or not."""
 
 _LIST = """
 SELECT workspaces.*, count(*) OVER () AS total FROM workspaces

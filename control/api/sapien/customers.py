@@ -83,7 +83,7 @@ class CustomerChange(Body):
 class CustomerQuery(PageQuery):
     search: Annotated[str, Field(max_length=255)] | None = None
     status: Status | None = None
-    sort: Literal["name", "created_at", "id", "status"] = "name"
+    sort: Literal["name", "email", "created_at", "updated_at", "id", "status"] = "name"
     order: Order = "asc"
 
 
@@ -101,9 +101,22 @@ class Customer(Created):
     updated_at: datetime
 
 
+class CustomerAddress(Shape):
+    line1: str | None
+    line2: str | None
+    city: str | None
+    postcode: str | None
+    country: str | None
+
+
+class CustomerSettings(Shape):
+    timezone: str
+    language: str
+
+
 class CustomerDetail(Customer):
-    address: dict[str, str | None]
-    settings: dict[str, str]
+    address: CustomerAddress
+    settings: CustomerSettings
 
 
 class Customers(Shape):
@@ -172,15 +185,20 @@ async def create_customer(context: Context, body: NewCustomer) -> Answer:
     refusals=(CUSTOMER_NOT_FOUND, *CHANGE_REFUSALS),
 )
 async def update_customer(context: Context, customer_id: Id, body: CustomerChange) -> Answer:
-    """Change a customer: the fields that are given. `status` is for the platform's own clients."""
-    before = await customer(context, customer_id)
+    """Change a customer: the fields that are given.
+
+    Of `address` and `settings`, too, what is not given stays; null takes a part of the address
+    away. `status` is changed by the platform's own clients only."""
+    found = await customer(context, customer_id)
+    before = await workspaces.lock(context.db, found["id"])
+    if before is None:
+        raise _not_found(customer_id)
     may_change(context, before["id"], before["status"], ADMINS)
-    fields = _fields_of(given(body))
+    fields = _changes(before, _fields_of(given(body)))
     if "status" in fields and not is_platform(context.bearer):
         raise Refused(PERMISSION_DENIED)
     row = await workspaces.update(context.db, before["id"], context.now, fields)
-    if row is None:
-        raise _not_found(customer_id)
+    assert row is not None
     await context.write_down(
         "workspace.updated",
         "workspace",
@@ -231,25 +249,42 @@ def customer_of(row: Row) -> dict[str, Any]:
         "name": row["name"],
         "email": row["email"],
         "phone": row["phone"],
-        "status": "inactive" if row["status"] == "suspended" else "active",
+        "status": _status_of(row),
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
     }
 
 
 def _detail_of(row: Row) -> dict[str, Any]:
-    settings = {"timezone": row["timezone"], "language": row["language"]}
-    return {**customer_of(row), "address": row["address"], "settings": settings}
+    address = {name: row["address"].get(name) for name in CustomerAddress.model_fields}
+    settings = {name: row[name] for name in CustomerSettings.model_fields}
+    return {**customer_of(row), "address": address, "settings": settings}
+
+
+def _status_of(row: Row) -> Status:
+    return "inactive" if row["status"] == "suspended" else "active"
 
 
 def _fields_of(fields: dict[str, Any]) -> dict[str, Any]:
-    """As the table has them. A field that must have a value is not taken away by null."""
+    """As the table has them, but for the status. A field that must have a value is not taken away
+    by null."""
     settings = fields.pop("settings", None) or {}
     kept = {**fields, **settings}
-    if "status" in kept:
-        kept["status"] = {"inactive": "suspended"}.get(kept["status"], kept["status"])
     must = ("name", "email", "status", "timezone", "language")
     return {name: value for name, value in kept.items() if value is not None or name not in must}
+
+
+def _changes(row: Row, fields: dict[str, Any]) -> dict[str, Any]:
+    """What the fields make of the row. A status that is shown already stays what it is, as that of
+    a trial, and why it was suspended."""
+    changes = dict(fields)
+    if fields.get("address") is not None:
+        changes["address"] = {**row["address"], **fields["address"]}
+    status = changes.pop("status", _status_of(row))
+    if status != _status_of(row):
+        changes["status"] = "suspended" if status == "inactive" else status
+        changes["suspended_reason"] = None
+    return changes
 
 
 ENDPOINTS = (list_customers, get_customer, create_customer, update_customer, delete_customer)

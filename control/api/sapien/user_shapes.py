@@ -96,7 +96,7 @@ class ShownNotifications(Shape):
     sms: bool
 
 
-class ShownSettings(Shape):
+class ShownUserSettings(Shape):
     """Those that are set."""
 
     timezone: str | None = None
@@ -105,7 +105,7 @@ class ShownSettings(Shape):
 
 
 class UserDetail(User):
-    settings: ShownSettings
+    settings: ShownUserSettings
 
 
 class Users(Shape):

@@ -125,7 +125,7 @@ async def create_user(context: Context, body: NewUser) -> Answer:
     heavy="passwords",
 )
 async def update_user(context: Context, user_id: Id, body: UserChange) -> Answer:
-    """Change a user: the fields that are given.
+    """Change a user: the fields that are given, of `settings` and its `notifications` too.
 
     What is the person's own (e-mail, names, password, status) can be changed for those whom the
     customer has made and who are in no other; of everybody else, by himself alone. A customer's

@@ -1,5 +1,6 @@
 """Sapien's customers."""
 
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -7,8 +8,9 @@ import pytest
 from control.auth import tokens
 from control.db.database import PLATFORM
 from tests.support.api import Api
+from tests.support.locks import first
 
-NEW = {
+NEW: dict[str, Any] = {
     "name": "New Corporation",
     "email": "contact@newcorp.com",
     "phone": "+442079876543",
@@ -22,6 +24,9 @@ NEW = {
 }
 
 
+NO_ADDRESS = ("line1", "line2", "city", "postcode", "country")
+
+
 class TestCreating:
     async def test_a_customer_is_there_as_it_was_made(self, api: Api) -> None:
         token = await api.oauth()
@@ -29,7 +34,7 @@ class TestCreating:
         assert made.status == 201
         assert set(made.json["data"]) == {"id", "uuid", "name", "email", "status", "created_at"}
         found = (await api.get(f"/api/v1/customers/{made.json['data']['id']}", token)).json["data"]
-        assert found["address"]["postcode"] == "M1 1AA"
+        assert found["address"] == {**NEW["address"], "line2": None}
         assert found["settings"] == NEW["settings"]
         assert found["phone"] == NEW["phone"]
         assert found["created_at"].endswith("+00:00")
@@ -118,6 +123,24 @@ class TestListing:
         down = await api.get("/api/v1/customers?order=desc", token)
         assert [one["name"] for one in down.json["data"]] == ["Awake", "Asleep"]
 
+    @pytest.mark.parametrize(
+        ("sort", "up", "down"),
+        [("status", "BCA", "ABC"), ("email", "CAB", "BAC"), ("updated_at", "ACB", "BCA")],
+    )
+    async def test_sorts_are_of_what_is_shown(
+        self, api: Api, sort: str, up: str, down: str
+    ) -> None:
+        await api.workspace(name="A", email="b@example.com", status="suspended")
+        await api.workspace(name="B", email="C@example.com", status="trial")
+        await api.workspace(name="C", email="a@example.com")
+        token = await api.oauth()
+        number = (await api.get("/api/v1/customers?search=C@", token)).json["data"][0]["id"]
+        await api.put(f"/api/v1/customers/{number}", {"phone": "+442071234567"}, token)
+        for order, names in (("asc", up), ("desc", down)):
+            path = f"/api/v1/customers?sort={sort}&order={order}"
+            found = (await api.get(path, token)).json["data"]
+            assert "".join(one["name"] for one in found) == names
+
 
 class TestWhoMay:
     async def test_without_a_token_nobody(self, api: Api) -> None:
@@ -192,7 +215,54 @@ class TestChanging:
         token = await api.oauth()
         number = (await api.post("/api/v1/customers", NEW, token)).json["data"]["id"]
         changed = await api.put(f"/api/v1/customers/{number}", {"address": None}, token)
-        assert changed.json["data"]["address"] == {}
+        assert changed.json["data"]["address"] == dict.fromkeys(NO_ADDRESS)
+
+    async def test_a_part_of_the_address_keeps_the_others(self, api: Api) -> None:
+        token = await api.oauth()
+        number = (await api.post("/api/v1/customers", NEW, token)).json["data"]["id"]
+        place = f"/api/v1/customers/{number}"
+        change = {"address": {"city": "Leeds", "postcode": None}}
+        changed = (await api.put(place, change, token)).json["data"]
+        kept = {"line1": "456 Business Road", "city": "Leeds", "country": "GB"}
+        assert changed["address"] == {**dict.fromkeys(NO_ADDRESS), **kept}
+        assert (await api.get(place, token)).json["data"]["address"] == changed["address"]
+
+    async def test_two_parts_at_the_same_time_are_both_kept(self, api: Api) -> None:
+        token = await api.oauth()
+        number = (await api.post("/api/v1/customers", NEW, token)).json["data"]["id"]
+        place = f"/api/v1/customers/{number}"
+        async with first(api) as held:
+            await held.db.execute("""UPDATE workspaces SET address = '{"line1": "1 New Road"}'""")
+            await held.ask(api.put(place, {"address": {"city": "Leeds"}}, token))
+        address = (await held.answer()).json["data"]["address"]
+        assert (address["line1"], address["city"]) == ("1 New Road", "Leeds")
+
+    @pytest.mark.parametrize("status", ["active", "trial"])
+    async def test_a_status_that_is_shown_already_changes_nothing(
+        self, api: Api, status: str
+    ) -> None:
+        workspace = await api.workspace(status=status)
+        place = f"/api/v1/customers/{await number_of(api, workspace)}"
+        for token in (await api.oauth(), await api.oauth(workspace_id=workspace)):
+            changed = await api.put(place, {"status": "active", "phone": None}, token)
+            assert (changed.status, changed.json["data"]["status"]) == (200, "active")
+        kept = await api.run("SELECT status FROM workspaces WHERE id = $1", workspace)
+        assert kept[0]["status"] == status
+
+    async def test_the_reason_of_a_suspension_ends_with_it(self, api: Api) -> None:
+        workspace, admin, token = await api.workspace(), await api.admin(), await api.oauth()
+        place = f"/api/v1/customers/{await number_of(api, workspace)}"
+        its_own = f"/admin/workspaces/{workspace}"
+
+        async def reason() -> str | None:
+            found = (await api.get(its_own, admin)).json["workspace"]["suspended_reason"]
+            return None if found is None else str(found)
+
+        await api.post(f"{its_own}/suspend", {"reason": "unpaid"}, admin)
+        assert (await api.put(place, {"status": "inactive"}, token)).status == 200
+        assert await reason() == "unpaid"
+        assert (await api.put(place, {"status": "active"}, token)).status == 200
+        assert await reason() is None
 
     async def test_a_deleted_customer_is_gone(self, api: Api) -> None:
         token = await api.oauth()
