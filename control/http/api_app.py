@@ -1,6 +1,7 @@
 """The API's routes, made from the declarations."""
 
 from collections.abc import Iterable
+from itertools import product
 
 from aiohttp import web
 
@@ -24,9 +25,17 @@ def add_api(app: web.Application, plane: Plane, endpoints: Iterable[Endpoint]) -
     # Of two paths that fit, aiohttp takes the first: fixed words go before places.
     for endpoint in sorted(declared, key=lambda one: one.path.replace("{", "~")):
         handler = handler_of(plane, endpoint)
-        app.router.add_route(endpoint.method, endpoint.path, handler)
+        paths = [endpoint.path]
         if endpoint.path.startswith("/api/v1/"):
-            app.router.add_route(endpoint.method, endpoint.path.removeprefix("/api"), handler)
+            paths.append(endpoint.path.removeprefix("/api"))
+        for method, path in product(methods_of(endpoint), paths):
+            app.router.add_route(method, path, handler)
         if endpoint.other_form is not None:  # which has its path for itself
             app.router.add_route("*", endpoint.path, others_refused(endpoint))
     add_documentation(app, declared)
+
+
+def methods_of(endpoint: Endpoint) -> tuple[str, ...]:
+    """What it is served by: HEAD is GET, of whose answer aiohttp leaves the body away (RFC 9110,
+    9.3.2)."""
+    return ("GET", "HEAD") if endpoint.method == "GET" else (endpoint.method,)

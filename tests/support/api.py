@@ -220,11 +220,11 @@ async def served_from(database_url: str, tmp_path: Path, **settings: Any) -> Asy
 
 
 def endpoint_of(method: str, path: str) -> Endpoint | None:
-    """The declared endpoint that answers this."""
+    """The declared endpoint that answers this; HEAD is answered by that of GET."""
     fitting = [
         endpoint
         for endpoint in ENDPOINTS
-        if endpoint.method == method
+        if endpoint.method == ("GET" if method == "HEAD" else method)
         and re.fullmatch(re.sub(r"{\w+}", "[^/]+", endpoint.path), path)
     ]
     return min(fitting, key=lambda one: one.path.count("{"), default=None)
@@ -244,6 +244,11 @@ def assert_documented(method: str, path: str, reply: Reply) -> None:
     """The answer is one that the endpoint's declaration has."""
     endpoint = endpoint_of(method, "/api" + path if path.startswith("/v1/") else path)
     if endpoint is None:
+        return
+    if method == "HEAD":
+        errors = {refusal.status for refusal in refusals_of(endpoint)}
+        assert reply.status in {endpoint.status, *endpoint.other_statuses, *errors}
+        assert not reply.body
         return
     if was_counted(endpoint, reply):
         assert set(limits.NAMES) <= set(reply.headers), f"{endpoint} does not tell the limit"
