@@ -87,8 +87,8 @@ _ABOUT = (
         f"{tier} {limit.per_minute:,} a minute and {limit.per_hour:,} an hour"
         for tier, limit in TIERS.items()
     )
-    + "), a person's, and where no token is needed those of a network, as the server is set up. HEAD "
-    "is answered as GET is, without the body."
+    + "), a person's, and where no token is needed those of a network, as the server is set up. "
+    "HEAD is answered as GET is, without the body."
 )
 _ETAG = "ETag"
 _TEXTS = {
