@@ -73,6 +73,10 @@ WITH deleted AS (
     DELETE FROM secrets WHERE workspace_id IN (SELECT id FROM deleted)
 )
 SELECT id FROM deleted"""
+_LOCK_MADE = "SELECT id FROM users WHERE managed_by = $1 ORDER BY id FOR UPDATE"
+_ALONE_HERE = """
+SELECT person FROM unnest($2::uuid[]) AS people (person) WHERE is_managed_by(person, $1)"""
+_DELETE_PEOPLE = "DELETE FROM users WHERE id = ANY ($1) RETURNING id, email, name"
 
 _OWNED_BY = "SELECT * FROM owned_by($1)"
 
@@ -165,7 +169,15 @@ async def update(
     return await db.fetchrow(_UPDATE, workspace_id, dict(fields), now)
 
 
-async def delete(db: Connection, workspace_id: UUID) -> bool:
+async def delete(db: Connection, workspace_id: UUID) -> Sequence[Row]:
     """Its rows are kept for the books; nobody sees them any more. Its phone numbers are not: who
-    has them next may register them. Nor are its secrets."""
-    return await db.fetchval(_DELETE, workspace_id) is not None
+    has them next may register them. Nor are its secrets, nor the people whom it made and who are in
+    no other: whoever has the e-mail may come by himself.
+
+    :returns: these people: ``id``, ``email``, ``name``."""
+    if await db.fetchval(_DELETE, workspace_id) is None:
+        return []
+    made = [row["id"] for row in await db.fetch(_LOCK_MADE, workspace_id)]
+    # Only what is asked once they are locked stays so: they may have joined another meanwhile.
+    alone = [row["person"] for row in await db.fetch(_ALONE_HERE, workspace_id, made)]
+    return await db.fetch(_DELETE_PEOPLE, alone)

@@ -218,10 +218,13 @@ async def update_customer(context: Context, customer_id: Id, body: CustomerChang
     refusals=(CUSTOMER_NOT_FOUND, *CHANGE_REFUSALS),
 )
 async def delete_customer(context: Context, customer_id: Id) -> Answer:
-    """Delete a customer."""
+    """Delete a customer, and the users whom it has made and who are in no other."""
     row = await customer(context, customer_id)
     may_change(context, row["id"], row["status"], OWNERS)
-    await workspaces.delete(context.db, row["id"])
+    for person in await workspaces.delete(context.db, row["id"]):
+        await context.write_down(
+            "user.deleted", "user", person["id"], workspace_id=row["id"], before=dict(person)
+        )
     await context.write_down(
         "workspace.deleted", "workspace", row["id"], workspace_id=row["id"], before=customer_of(row)
     )

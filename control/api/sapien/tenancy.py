@@ -23,8 +23,12 @@ async def customer_named(context: Context, number: int) -> Row:
     :raises Refused: there is none, or none that the caller sees."""
     row = await workspaces.by_number(context.db, context.sight.seen, number)
     if row is None:
-        raise wrong("customer_id", "There is no such customer")
+        raise no_such_customer()
     return row
+
+
+def no_such_customer() -> Refused:
+    return wrong("customer_id", "There is no such customer")
 
 
 def may_change(context: Context, workspace_id: UUID, status: str, roles: tuple[str, ...]) -> None:

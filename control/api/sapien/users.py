@@ -15,6 +15,7 @@ from control.api.sapien.tenancy import (
     customer_named,
     is_platform,
     may_change,
+    no_such_customer,
     wrong,
 )
 from control.api.sapien.user_rows import (
@@ -36,7 +37,7 @@ from control.api.sapien.user_shapes import (
 )
 from control.api.shapes import Id, given
 from control.auth import tokens
-from control.db import customer_users, members, users
+from control.db import customer_users, members, users, workspaces
 from control.db.database import Row, also_see
 from control.http.access import (
     MEMBER_ROLES,
@@ -101,6 +102,8 @@ async def create_user(context: Context, body: NewUser) -> Answer:
     _may_handle(context, fields["role"])
     await refuse_who_walks(context)
     password_hash = await context.plane.passwords.hash(body.password)
+    if await workspaces.lock(context.db, workspace_id) is None:  # deleted meanwhile
+        raise no_such_customer()
     try:
         user_id, number = await customer_users.insert(
             context.db, workspace_id, context.now, fields, password_hash=password_hash
