@@ -33,7 +33,7 @@ def user_of(row: Row) -> dict[str, Any]:
 
 
 def detail_of(row: Row) -> dict[str, Any]:
-    settings = dict(row["settings"])
+    settings = present(row["settings"])
     if "notifications" in settings:
         settings["notifications"] = Notifications(**settings["notifications"]).model_dump()
     return {**user_of(row), "settings": settings}

@@ -132,6 +132,13 @@ class TestSettings:
         shown = (await api.get(place, await api.oauth())).json["data"]
         assert shown["settings"] == {"notifications": {"email": True, "sms": True}}
 
+    async def test_a_null_that_is_kept_already_is_none(self, api: Api, acme: int) -> None:
+        place, _ = await made_user(api, acme)
+        kept = {"notifications": None, "language": None, "timezone": "UTC"}
+        await api.run("UPDATE members SET settings = $1", kept)
+        shown = await api.get(place, await api.oauth())
+        assert (shown.status, shown.json["data"]["settings"]) == (200, {"timezone": "UTC"})
+
     async def test_null_is_none(self, api: Api, acme: int) -> None:
         nothing = {"timezone": None, "notifications": None}
         place, _ = await made_user(api, acme, settings=nothing)
