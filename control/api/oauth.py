@@ -86,14 +86,20 @@ ERRORS = (
     Refusal(400, "unsupported_grant_type", "There is no such `grant_type`"),
     Refusal(400, "invalid_scope", "More was asked for than the client, or the token, has"),
     Refusal(401, "invalid_client", "The client is unknown, or its secret is wrong"),
+    Refusal(429, "slow_down", "Too many attempts failed; `Retry-After` says when to go on"),
+)
+"""`{"error": code, "error_description": why}`."""
+OF_ANY_REQUEST = (
     Refusal(408, "invalid_request", "The request did not come whole"),
     Refusal(413, "invalid_request", "The request's body is too large"),
     Refusal(415, "invalid_request", "The body's `Content-Encoding` is not known"),
-    Refusal(429, "slow_down", "Too many requests, or too many attempts that failed"),
+    Refusal(429, "slow_down", "Too many requests; `Retry-After` says when to go on"),
     Refusal(500, "server_error", "The server has failed"),
     Refusal(503, "temporarily_unavailable", "The database is away, or the server too busy"),
 )
-"""`{"error": code, "error_description": why}`."""
+"""What is said of requests anywhere, as it is called here. The RFC's codes for it are those of its
+section 4.1.2.1, and RFC 8628's."""
+_CODES = {one.status: one.code for one in OF_ANY_REQUEST}
 _NO_FORM = "The body must be a form (Content-Type: application/x-www-form-urlencoded)"
 
 
@@ -118,16 +124,16 @@ class Asked(msgspec.Struct, frozen=True):
     scope: str
 
 
+def _codes_of(status: int) -> str:
+    """For the documentation."""
+    found = [one.code for one in (*ERRORS, *OF_ANY_REQUEST) if one.status == status]
+    return ", ".join(f"`{code}`" for code in dict.fromkeys(found))
+
+
 def _in_this_form(refusal: Refusal) -> Raw:
-    """What the server says without the endpoint, or the endpoint's database."""
-    why, status = refusal.message, refusal.status
-    if status == 429:
-        return _refusal(OAuthError("slow_down", why, status=status))
-    if status == 503:
-        return _refusal(OAuthError("temporarily_unavailable", why, status=status))
-    if status >= 500:
-        return _refusal(OAuthError("server_error", why, status=status))
-    return _refusal(OAuthError("invalid_request", why, status=status))
+    """What is said of requests anywhere."""
+    code = _CODES.get(refusal.status, "invalid_request")
+    return _refusal(OAuthError(code, refusal.message, status=refusal.status))
 
 
 @endpoint(
@@ -135,10 +141,10 @@ def _in_this_form(refusal: Refusal) -> Raw:
     "/oauth/v2/token",
     PUBLIC,
     Token,
-    refusals=ERRORS,
+    refusals=(*ERRORS, *OF_ANY_REQUEST),
     other_statuses={
-        status: ", ".join(f"`{one.code}`" for one in ERRORS if one.status == status)
-        for status in sorted({one.status for one in ERRORS})
+        status: _codes_of(status)
+        for status in sorted({one.status for one in (*ERRORS, *OF_ANY_REQUEST)})
     },
     other_answer=Failure,
     other_form=_in_this_form,
