@@ -14,7 +14,7 @@ from control.call_server import CallServer
 from control.db.database import Database
 from control.http.heavy import Gates
 from control.mail import Mailer
-from control.portal import Portal, portal_of
+from control.portal import Portal, api_url, portal_of
 from control.settings import Settings
 from control.storage import Storage
 from control.vault import Vault
@@ -49,3 +49,8 @@ class Plane(msgspec.Struct):
     def portal(self) -> Portal:
         """Where links in e-mails lead."""
         return portal_of(self.settings, self.address)
+
+    @property
+    def api_url(self) -> str:
+        """What the URLs in answers begin with."""
+        return api_url(self.settings, self.address)

@@ -1,4 +1,5 @@
-"""Where the links in e-mails lead: the client portal, or the API where there is no portal."""
+"""Where links lead: those in e-mails to the client portal, or to the API where there is no portal;
+those in the API's answers to the API."""
 
 import ipaddress
 from urllib.parse import quote
@@ -35,8 +36,15 @@ class Portal(msgspec.Struct, frozen=True):
 
 def portal_of(settings: Settings, address: str) -> Portal:
     """:param address: the URL at which this server listens."""
-    url = settings.portal_url or settings.public_url or address
+    url = settings.portal_url or api_url(settings, address)
     return Portal(url.rstrip("/"), bool(settings.portal_url))
+
+
+def api_url(settings: Settings, address: str) -> str:
+    """Where the API is, without a slash at its end.
+
+    :param address: the URL at which this server listens."""
+    return (settings.public_url or address).rstrip("/")
 
 
 def address_of(host: str, port: int) -> str:

@@ -4,7 +4,7 @@ import pytest
 
 from control.api import mails
 from control.doctor_settings import links
-from control.portal import address_of, portal_of
+from control.portal import address_of, api_url, portal_of
 from control.settings import Settings
 
 HERE = "http://127.0.0.1:8123"
@@ -34,6 +34,14 @@ def test_links_lead_to_the_portal_or_to_this_server(settings: dict[str, str], ur
         ("warning", True) if told else ("ok", False)
     )
     assert ("POST /auth/verify-email" in finding.advice) == told
+
+
+@pytest.mark.parametrize(
+    ("settings", "url"),
+    [({}, HERE), (PUBLIC, "https://voice.example.com"), (PORTAL, HERE)],
+)
+def test_urls_in_answers_lead_to_the_api(settings: dict[str, str], url: str) -> None:
+    assert api_url(Settings.model_validate(settings), HERE) == url
 
 
 def test_each_mail_says_which_endpoint_does_the_same() -> None:

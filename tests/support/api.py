@@ -211,6 +211,7 @@ async def served_from(database_url: str, tmp_path: Path, **settings: Any) -> Asy
     plane = await open_plane(Settings(**(GENEROUS | settings)), database_url, tmp_path)
     http_port = HttpPort(api_app(plane))
     port = await http_port.open("127.0.0.1", 0)
+    plane.address = f"http://127.0.0.1:{port}"
     try:
         async with aiohttp.ClientSession() as session:
             yield Api(f"http://127.0.0.1:{port}", plane, session, tmp_path / "outbox")

@@ -109,12 +109,11 @@ async def get_call(context: Context, workspace_id: UUID, call_id: UUID) -> Answe
     """Get a call, with what was said."""
     row = await call_of(context, call_id, workspace_id)
     turns = await calls.turns(context.db, workspace_id, call_id)
-    path = f"/workspaces/{workspace_id}/calls/{call_id}/recording"
-    base = context.plane.settings.public_url.rstrip("/")
+    url = f"{context.plane.api_url}/workspaces/{workspace_id}/calls/{call_id}/recording"
     return {
         "call": detail_of(row),
         "agent": {"id": row["agent_id"], "name": row["agent_name"]},
-        "recording_url": base + path if row["has_recording"] else None,
+        "recording_url": url if row["has_recording"] else None,
         "transcription": text_of(turns),
         "summary": row["summary"],
     }

@@ -254,8 +254,7 @@ async def _urls(context: Context, *rows: Row) -> list[str]:
         raise Refused(STORAGE_UNAVAILABLE) from error
     if links is not None:
         return links
-    root = context.plane.settings.public_url.rstrip("/")
-    return [f"{root}/api/v1/audio/{row['id']}/download" for row in rows]
+    return [f"{context.plane.api_url}/api/v1/audio/{row['id']}/download" for row in rows]
 
 
 ENDPOINTS = (list_audio, get_audio, upload_audio, download_audio, delete_audio)

@@ -200,7 +200,8 @@ class TestListing:
         page = await api.get("/api/v1/audio?limit=2&page=2", token)
         assert [set(one) for one in page.json["data"]] == [LISTED]
         one = page.json["data"][0]
-        assert one["url"] == f"/api/v1/audio/{one['id']}/download"
+        assert one["url"] == f"{api.url}/api/v1/audio/{one['id']}/download"
+        assert (await api.get(one["url"].removeprefix(api.url), token)).status == 200
 
     async def test_urls_are_under_the_public_one(self, tmp_path: Path) -> None:
         async with served_api(tmp_path, public_url="https://voice.example.com/") as api:

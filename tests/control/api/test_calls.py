@@ -124,7 +124,7 @@ class TestClient:
         path = f"/workspaces/{mine}/calls/{await add_call(api, mine)}"
         call = (await api.get(path, token)).json
         assert call["transcription"] == "Agent: Hello\nCaller: Hi"
-        assert call["recording_url"].endswith(f"{path}/recording")
+        assert call["recording_url"] == f"{api.url}{path}/recording"
         assert call["call"]["latency"] == {"median_ms": 480, "max_ms": 900}
         said = (await api.get(f"{path}/transcription", token)).json
         assert [word["text"] for word in said["words"]] == ["Hello", "Hi"]
