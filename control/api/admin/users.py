@@ -45,12 +45,9 @@ class AdminUser(Shape):
     id: UUID
     email: str
     name: str
+    is_active: bool
     created_at: datetime
     last_login: datetime | None
-
-
-class AdminChangedUser(AdminUser):
-    is_active: bool
 
 
 class UserMembership(Shape):
@@ -73,7 +70,7 @@ class AdminUserDetail(Shape):
 
 
 class OneAdminUser(Shape):
-    user: AdminChangedUser
+    user: AdminUser
 
 
 @endpoint("GET", "/admin/users", ADMIN_READS, AdminUsers)
@@ -127,7 +124,7 @@ async def admin_update_user(context: Context, user_id: UUID, body: AdminUserChan
         before={name: before[name] for name in fields},
         after=fields,
     )
-    return {"user": {**_user_of(row), "is_active": row["status"] == "active"}}
+    return {"user": _user_of(row)}
 
 
 @endpoint("DELETE", "/admin/users/{user_id}", ADMIN_OWNS, None, refusals=(ONLY_OWNER,))
@@ -156,7 +153,8 @@ async def admin_delete_user(context: Context, user_id: UUID) -> Answer:
 
 def _user_of(row: Row) -> dict[str, Any]:
     names = ("id", "email", "name", "created_at")
-    return {**{name: row[name] for name in names}, "last_login": row["last_login_at"]}
+    more = {"is_active": row["status"] == "active", "last_login": row["last_login_at"]}
+    return {**{name: row[name] for name in names}, **more}
 
 
 ENDPOINTS = (admin_list_users, admin_get_user, admin_update_user, admin_delete_user)

@@ -44,7 +44,8 @@ class TestOne:
         user_id, _ = await api.person("anna@example.com")
         workspace = await api.workspace(user_id, name="Hers")
         answer = (await api.get(f"/admin/users/{user_id}", await api.admin())).json
-        assert set(answer["user"]) == {"id", "email", "name", "created_at", "last_login"}
+        names = {"id", "email", "name", "is_active", "created_at", "last_login"}
+        assert set(answer["user"]) == names
         (membership,) = answer["workspaces"]
         assert membership["workspace_id"] == str(workspace)
         assert (membership["workspace_name"], membership["role"]) == ("Hers", "owner")
@@ -70,6 +71,7 @@ class TestChanging:
         one = f"/admin/users/{user_id}"
         answer = await api.put(one, {"name": "New", "is_active": False}, token)
         assert (answer.json["user"]["name"], answer.json["user"]["is_active"]) == ("New", False)
+        assert (await api.get(one, token)).json["user"] == answer.json["user"]
         assert (await api.get("/workspaces", person)).status == 401
         again = await api.put(one, {"is_active": True}, token)
         assert again.json["user"]["is_active"] is True
