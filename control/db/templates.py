@@ -8,16 +8,18 @@ from uuid import UUID
 from control.db.database import PLATFORM, Connection, Database, Row
 from control.templates import shipped
 
-_ALL = """
+_AGENTS = """
+agents JOIN workspaces ON workspaces.id = agents.workspace_id AND workspaces.deleted_at IS NULL"""
+_ALL = f"""
 SELECT templates.*, coalesce(used.agents, 0) AS usage_count
 FROM templates LEFT JOIN (
-    SELECT template_id, count(*) AS agents FROM agents GROUP BY template_id
+    SELECT template_id, count(*) AS agents FROM {_AGENTS} GROUP BY template_id
 ) AS used ON used.template_id = templates.id
 WHERE templates.deleted_at IS NULL
 ORDER BY templates.name, templates.id"""
-_ONE = """
+_ONE = f"""
 SELECT templates.*, (
-    SELECT count(*) FROM agents WHERE agents.template_id = templates.id
+    SELECT count(*) FROM {_AGENTS} WHERE agents.template_id = templates.id
 ) AS usage_count
 FROM templates WHERE id = $1 AND deleted_at IS NULL"""
 _PUBLIC = """
@@ -30,7 +32,7 @@ INSERT INTO templates (name, industry, description, default_config, is_public,
                        created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, $6)
 RETURNING *, 0 AS usage_count"""
-_UPDATE = """
+_UPDATE = f"""
 UPDATE templates SET
     name = CASE WHEN $2 ? 'name' THEN $2 ->> 'name' ELSE name END,
     industry = CASE WHEN $2 ? 'industry' THEN $2 ->> 'industry' ELSE industry END,
@@ -41,7 +43,9 @@ UPDATE templates SET
     is_edited = true,
     updated_at = $3
 WHERE id = $1 AND deleted_at IS NULL
-RETURNING *, (SELECT count(*) FROM agents WHERE agents.template_id = templates.id) AS usage_count"""
+RETURNING *, (
+    SELECT count(*) FROM {_AGENTS} WHERE agents.template_id = templates.id
+) AS usage_count"""
 # Its row is kept: agents have it in their history, and one that ships must not come back.
 _DELETE = """
 UPDATE templates SET deleted_at = $2, updated_at = $2
@@ -61,7 +65,8 @@ WHERE NOT templates.is_edited AND templates.deleted_at IS NULL
 
 
 async def find_all(db: Connection) -> Sequence[Row]:
-    """Every template, with ``usage_count``, the agents made of it that the caller sees."""
+    """Every template, with ``usage_count``, the agents made of it that the caller sees,
+    but for those of workspaces that are deleted."""
     return await db.fetch(_ALL)
 
 

@@ -57,6 +57,21 @@ class TestAdmins:
         changed = await api.put(f"/admin/templates/{template_id}", {"name": "B"}, token)
         assert changed.json["template"]["usage_count"] == 2
 
+    async def test_what_went_with_its_workspace_is_no_use(self, api: Api) -> None:
+        token = await api.admin()
+        template_id = (await api.post("/admin/templates", NEW, token)).json["template"]["id"]
+        owner, person = await api.person()
+        for _ in range(2):
+            workspace = f"/workspaces/{await api.workspace(owner)}"
+            await api.post(f"{workspace}/agents", {"name": "A", "template_id": template_id}, person)
+        assert (await api.delete(workspace, person)).status == 204
+        listed = (await api.get("/admin/templates", token)).json["templates"]
+        assert [one["usage_count"] for one in listed if one["id"] == template_id] == [1]
+        path = f"/admin/templates/{template_id}"
+        assert (await api.get(path, token)).json["template"]["usage_count"] == 1
+        changed = await api.put(path, {"name": "B"}, token)
+        assert changed.json["template"]["usage_count"] == 1
+
     async def test_only_what_is_given_changes(self, api: Api) -> None:
         token = await api.admin("support")
         made = (await api.post("/admin/templates", NEW, token)).json["template"]
