@@ -17,8 +17,10 @@ from control.http.context import Context
 from control.http.endpoint import Answer, endpoint
 from control.http.errors import Invalid, Refused
 from control.http.refusals import DUPLICATE_RESOURCE, RESOURCE_NOT_FOUND, VALIDATION_ERROR
+from control.sentences import sentence_of
 
 MOST = 2_000_000_000
+_OTHER_NAME = Invalid("tier_name", "must be that of the path: a tier keeps its name")
 
 _VALUES: Mapping[str, TypeAdapter[Any]] = {
     "default_tier": TypeAdapter(TierName),
@@ -43,9 +45,14 @@ Features = Annotated[list[Feature], Field(max_length=100)]
 RateLimitTier = Literal["standard", "premium", "enterprise"]
 
 
+_AS_LISTED = "As it is listed; it is not changed."
+
+
 class NewSettingValue(Body):
     key: Annotated[str, Field(min_length=1, max_length=100)]
     value: JsonValue
+    description: JsonValue = Field(None, description=_AS_LISTED)
+    updated_at: JsonValue = Field(None, description=_AS_LISTED)
 
 
 class SettingsChange(Body):
@@ -68,6 +75,7 @@ class NewTier(Body):
 
 
 class TierChange(Body):
+    tier_name: TierName | None = Field(None, description="If it is named, that of the path.")
     display_name: Name | None = None
     monthly_fee: Money | None = None
     included_minutes: Count | None = None
@@ -173,10 +181,11 @@ async def update_tier(context: Context, tier_name: TierName, body: TierChange) -
     before = await config.lock_tier(context.db, tier_name)
     if before is None:
         raise Refused(RESOURCE_NOT_FOUND)
+    if body.tier_name not in (None, tier_name):
+        raise Refused(VALIDATION_ERROR, details=[_OTHER_NAME])
+    named = _columns(body.model_dump(exclude_unset=True, exclude={"tier_name"}))
     fields = {
-        name: value
-        for name, value in _columns(body.model_dump(exclude_unset=True)).items()
-        if value is not None or name.startswith("max_")
+        name: value for name, value in named.items() if value is not None or name.startswith("max_")
     }
     columns = {**{name: before[name] for name in config.TIER_COLUMNS}, **fields}
     row = await config.update_tier(context.db, tier_name, columns, context.now)
@@ -199,7 +208,7 @@ async def _wrongs(
     try:
         adapter.validate_python(new.value)
     except ValidationError as error:
-        return [("value", str(error.errors()[0]["msg"]))]
+        return [("value", sentence_of(error.errors()[0]))]
     if new.key == "default_tier" and not await config.has_tier(context.db, str(new.value)):
         return [("value", "is no tier's name")]
     return []

@@ -65,6 +65,25 @@ class TestSettings:
         assert (answer.status, answer.fields) == (422, fields)
         assert (await api.get("/admin/config/settings", token)).json == before
 
+    async def test_rows_come_back_as_they_were_listed(self, api: Api) -> None:
+        token = await api.admin()
+        rows = (await api.get("/admin/config/settings", token)).json["settings"]
+        for row in rows:
+            row["value"] = 3 if row["key"] == "invitation_days" else row["value"]
+            row["description"] += "!"
+        answer = await api.put("/admin/config/settings", {"settings": rows}, token)
+        assert answer.status == 200
+        changed = {one["key"]: one for one in answer.json["settings"]}
+        assert changed["invitation_days"]["value"] == 3
+        assert not any(one["description"].endswith("!") for one in changed.values())
+
+    async def test_a_mistake_is_told_in_our_words(self, api: Api) -> None:
+        body = change(invitation_days="7", signup_enabled=1, default_tier="Big One")
+        answer = await api.put("/admin/config/settings", body, await api.admin())
+        told = [one["message"] for one in answer.json["error"]["details"]]
+        assert told[:2] == ["must be a whole number", "must be true or false"]
+        assert told[2].startswith("must be small letters, digits")
+
     async def test_one_that_is_new_keeps_its_kind(self, api: Api) -> None:
         await api.run("INSERT INTO settings (key, value) VALUES ('greeting', '\"Hello\"')")
         token = await api.admin()
@@ -141,6 +160,22 @@ class TestTiers:
         log = await api.run("SELECT action, details FROM audit_log")
         assert log[0]["action"] == "tier.updated"
         assert log[0]["details"]["before"]["monthly_fee"] == 49
+
+    async def test_one_comes_back_as_it_was_listed(self, api: Api) -> None:
+        token, path = await api.admin(), "/admin/config/tiers/starter"
+        listed = (await api.get("/admin/config/tiers", token)).json["tiers"]
+        (starter,) = [one for one in listed if one["tier_name"] == "starter"]
+        answer = await api.put(path, {**starter, "included_minutes": 501}, token)
+        assert answer.json["tier"] == {**starter, "included_minutes": 501}
+        assert (await api.put(path, {"tier_name": None}, token)).status == 200
+
+    async def test_a_name_stays(self, api: Api) -> None:
+        body = {"tier_name": "free", "included_minutes": 1}
+        token = await api.admin()
+        answer = await api.put("/admin/config/tiers/starter", body, token)
+        assert (answer.status, answer.fields) == (422, {"tier_name"})
+        (row,) = await api.run("SELECT included_minutes FROM tiers WHERE tier_name = 'starter'")
+        assert row["included_minutes"] == 500
 
     @pytest.mark.parametrize("name", ["platinum", "x" * 70, "Big%20One"])
     async def test_none(self, api: Api, name: str) -> None:
