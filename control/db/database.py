@@ -16,6 +16,8 @@ import asyncpg
 import msgspec
 import orjson
 
+from control.db.migration_files import application_name
+
 if TYPE_CHECKING:
     Connection = (
         asyncpg.Connection[asyncpg.Record] | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
@@ -105,7 +107,7 @@ class Database:
             reset=_keep,
             command_timeout=COMMAND_TIMEOUT_S,
             timeout=CONNECT_TIMEOUT_S,
-            server_settings={"role": API_ROLE, "application_name": "voicecore"},
+            server_settings={"role": API_ROLE, "application_name": application_name()},
         )
         return cls(pool)
 

@@ -6,18 +6,15 @@ only the old version used: ``voicecore migrate --finish`` applies it once no old
 """
 
 import asyncio
-import re
-from collections.abc import Sequence
 from pathlib import Path
 
 import asyncpg
-import msgspec
 
 from control.db.database import API_ROLE, CONNECT_TIMEOUT_S, Connection
+from control.db.migration_files import DIRECTORY, Migration, migrations
+from control.db.migration_files import MigrationError as MigrationError
 
-DIRECTORY = Path(__file__).parent / "migrations"
 LOCK = 0x766F_6963  # "voic": of all processes that share a database, one migrates
-_NAME = re.compile(r"(\d{4})_\w+?(\.after)?\.sql")
 
 _MAKE_TABLE = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -41,36 +38,6 @@ ROLE_ATTEMPTS = 5
 """The role is the whole server's: who migrates another of its databases may be making it now."""
 _APPLIED = "SELECT name FROM schema_migrations"
 _APPLY = "INSERT INTO schema_migrations (name) VALUES ($1)"
-
-
-class Migration(msgspec.Struct, frozen=True, order=True):
-    """One half of a migration."""
-
-    number: int
-    finishes: bool
-    """It takes away what the version before used."""
-    name: str
-    path: Path
-
-
-class MigrationError(Exception):
-    """A migration failed; the database is as it was before it."""
-
-
-def migrations(directory: Path = DIRECTORY) -> Sequence[Migration]:
-    """All of them, in their order.
-
-    :raises MigrationError: a file's name is wrong, or a number is there twice."""
-    found = []
-    for path in sorted(directory.glob("*.sql")):
-        match = _NAME.fullmatch(path.name)
-        if match is None:
-            raise MigrationError(f"{path.name} is no name of a migration: 0001_name.sql")
-        found.append(Migration(int(match[1]), match[2] is not None, path.name, path))
-    firsts = [migration.number for migration in found if not migration.finishes]
-    if firsts != list(range(1, len(firsts) + 1)):
-        raise MigrationError(f"migrations are not numbered from 1 without a gap: {firsts}")
-    return sorted(found)
 
 
 async def migrate(url: str, *, finish: bool = False, directory: Path = DIRECTORY) -> list[str]:

@@ -15,7 +15,8 @@ import pytest
 from control.auth import tokens
 from control.auth.bearers import bearer_of
 from control.db.database import API_ROLE, PLATFORM, Database
-from control.db.migrate import MigrationError, migrate, migrations
+from control.db.migrate import migrate
+from control.db.migration_files import MigrationError, migrations
 from tests.support.api import served_from
 from tests.support.postgres import fresh_database, postgres
 
@@ -177,6 +178,27 @@ async def test_processes_that_start_at_once_take_turns() -> None:
     async with fresh_database(migrated=False) as url:
         applied = await asyncio.gather(*(migrate(url) for _ in range(4)))
     assert sorted(map(len, applied)) == [0, 0, 0, sum(not one.finishes for one in migrations())]
+
+
+@pytest.mark.parametrize(
+    "name", ["0002_other.sql", "0001_tenancy_or_not.after.sql", "0003_more.after.sql"]
+)
+def test_halves_that_fit_no_other_are_refused(name: str, tmp_path: Path) -> None:
+    directory = first(2, tmp_path / "migrations")
+    assert len(migrations(directory)) == 2
+    (directory / name).touch()
+    with pytest.raises(MigrationError):
+        migrations(directory)
+
+
+async def test_sessions_tell_the_newest_migration_that_they_know() -> None:
+    """So that the next version's ``migrate --finish`` knows whom it would break."""
+    async with fresh_database() as url:
+        database = await Database.open(url, connections=1)
+        async with database.transaction(PLATFORM) as db:
+            name = await db.fetchval("SELECT current_setting('application_name')")
+        await database.close()
+    assert name == f"voicecore/{migrations()[-1].number:04}"
 
 
 async def test_second_halves_come_behind_their_first_ones_and_only_when_asked_for() -> None:
