@@ -13,6 +13,7 @@ from control.auth.rate_limits import Limits
 from control.call_server import CallServer
 from control.db.database import Database
 from control.http.heavy import Gates
+from control.http.shares import Shares
 from control.mail import Mailer
 from control.portal import Portal, api_url, portal_of
 from control.settings import Settings
@@ -33,6 +34,8 @@ class Plane(msgspec.Struct):
     limits: Limits
     heavy: Gates
     """What endpoints pass that are ``heavy``."""
+    shares: Shares
+    """What each caller has of the database's connections."""
     mailer: Mailer
     storage: Storage
     audio: AudioWorker

@@ -79,6 +79,9 @@ def standing_of(limit: Limit, in_minute: int, in_hour: int, minute: int, hour: i
 class Limits(Protocol):
     """Counts callers, wherever the counts are kept."""
 
+    waits: bool
+    """Whether somebody else is asked, for whom nothing should be held meanwhile."""
+
     async def take(self, key: str, limit: Limit, now_s: float, *, counts: bool = True) -> Standing:
         """Count a request of this caller; or only look whether one would be allowed."""
         ...
@@ -90,6 +93,8 @@ class Limits(Protocol):
 
 class RateLimits:
     """Counts in this process."""
+
+    waits = False
 
     def __init__(self) -> None:
         self._windows = Windows()

@@ -79,6 +79,8 @@ class _Asked(msgspec.Struct):
 class SharedLimits:
     """Counts in Redis, and in this process while Redis is away."""
 
+    waits = True
+
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
         """Nothing is connected before the first request.
 

@@ -16,6 +16,7 @@ from control.http.api_app import add_api
 from control.http.endpoint import Endpoint
 from control.http.errors import error_form
 from control.http.heavy import Gates
+from control.http.shares import Shares, share_of
 from control.mail import FileOutbox, Mailer, Post, SmtpPost
 from control.plane import Plane, utc_now
 from control.settings import Settings
@@ -43,6 +44,7 @@ async def open_plane(settings: Settings, database_url: str, data_dir: Path) -> P
         passwords=Passwords(),
         limits=_limits(settings),
         heavy=Gates(settings.database_connections),
+        shares=Shares(share_of(settings.database_connections)),
         mailer=mailer,
         storage=storage,
         audio=audio,

@@ -1,6 +1,6 @@
 """From an HTTP request to a declared endpoint's handler, and back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
@@ -94,8 +94,13 @@ async def _authenticated(
     async with plane.db.connection() as db:
         bearer = await bearer_of(db, token, place_in(endpoint, request))
         is_known = bearer is not None and bearer.kind in _BEARERS[endpoint.access.kind]
-        if is_known and endpoint.only_reads:  # on the connection that is there
-            return await _limited(plane, endpoint, bearer, request, db)
+        if is_known and endpoint.only_reads and not plane.limits.waits:
+            callers = _callers(plane, bearer, request)
+            if plane.shares.take(callers):  # then on the connection that is there
+                try:
+                    return await _limited(plane, endpoint, bearer, request, db)
+                finally:
+                    plane.shares.leave(callers)
     if not is_known:
         raise await _stranger(plane, endpoint, bearer, request)
     return await _limited(plane, endpoint, bearer, request, None)
@@ -155,7 +160,12 @@ async def _answer(
     if reading is not None or endpoint.alone:
         context = _context(plane, reading, bearer, sight, request)
         return _response(endpoint, await endpoint.handler(context, **values))
-    async with _room(plane, endpoint, bearer, values, request):
+    callers = _callers(plane, bearer, request)
+    async with _room(plane, endpoint, callers, request), plane.shares.entered(callers):
+        if endpoint.only_reads:
+            async with plane.db.reading(sight) as db:
+                context = _context(plane, db, bearer, sight, request)
+                return _response(endpoint, await endpoint.handler(context, **values))
         try:
             return await _transacted(plane, endpoint, bearer, request, sight, values, raw_body)
         except CLASHES:
@@ -164,25 +174,27 @@ async def _answer(
         return await _transacted(plane, endpoint, bearer, request, sight, values, raw_body)
 
 
+def _callers(plane: Plane, bearer: Bearer | None, request: web.Request) -> tuple[str, ...]:
+    """Whose shares a request takes: who calls, and the workspace's; where nobody is known, the
+    network's."""
+    if bearer is None:
+        return (f"network:{network_of(_remote(plane, request))}",)
+    caller = f"caller:{bearer.person or bearer.client or bearer.id}"
+    workspace = request.match_info.get("workspace_id", bearer.client_workspace)
+    if bearer.kind == "admin" or workspace is None:
+        return (caller,)
+    return caller, f"workspace:{workspace}"
+
+
 def _room(
-    plane: Plane,
-    endpoint: Endpoint,
-    bearer: Bearer | None,
-    values: Mapping[str, Any],
-    request: web.Request,
+    plane: Plane, endpoint: Endpoint, callers: Sequence[str], request: web.Request
 ) -> AbstractAsyncContextManager[None]:
-    """A place among the heavy requests: of passwords for a network, which guesses them; else for
-    who calls and for the workspace."""
+    """A place among the heavy requests, for who calls; of passwords for a network, which guesses
+    them."""
     if endpoint.heavy is None:
         return nullcontext()
-    if bearer is None or endpoint.heavy == "passwords":
-        callers = [f"network:{network_of(_remote(plane, request))}"]
-    else:
-        person = bearer.person or bearer.client or bearer.id
-        callers = [f"caller:{person}"]
-        workspace = values.get("workspace_id", bearer.client_workspace)
-        if workspace is not None:
-            callers.append(f"workspace:{workspace}")
+    if endpoint.heavy == "passwords":
+        callers = (f"network:{network_of(_remote(plane, request))}",)
     return plane.heavy.of[endpoint.heavy].entered(callers)
 
 

@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Literal, get_args
 
-from control.http.errors import Refusal, Refused
-from control.http.refusals import RATE_LIMIT_EXCEEDED, TOO_BUSY
+from control.http.errors import Refused
+from control.http.refusals import TOO_BUSY, TOO_MANY_AT_ONCE
 
 Kind = Literal["passwords", "configurations", "audio"]
 """What a thread does meanwhile."""
@@ -25,12 +25,6 @@ LEFT = 3
 MOST_WAITING = 64
 DEADLINE_S = 10.0
 SOON_S = 1
-
-TOO_MANY_AT_ONCE = Refusal(
-    RATE_LIMIT_EXCEEDED.status,
-    RATE_LIMIT_EXCEEDED.code,
-    "Too many requests at once: wait for those before to be answered",
-)
 
 
 def rooms_of(connections: int) -> dict[Kind, int]:

@@ -20,6 +20,11 @@ WORKSPACE_SUSPENDED = Refusal(
     403, "WORKSPACE_SUSPENDED", "The workspace is suspended: it can be read, but not changed"
 )
 RATE_LIMIT_EXCEEDED = Refusal(429, "RATE_LIMIT_EXCEEDED", "Too many requests")
+TOO_MANY_AT_ONCE = Refusal(
+    RATE_LIMIT_EXCEEDED.status,
+    RATE_LIMIT_EXCEEDED.code,
+    "Too many requests at once: wait for those before to be answered",
+)
 IDEMPOTENCY_KEY_WRONG = Refusal(
     400, "IDEMPOTENCY_KEY_WRONG", "An Idempotency-Key has 1 to 255 printable characters"
 )
