@@ -15,6 +15,8 @@ from control.db.migrate import migrate
 
 DEMO_EMAIL = "demo@example.com"
 DEMO_NUMBER = "+14155550100"
+DEMO_TIER = "professional"
+"""Of those that a new database has: a new workspace's may have no room for a second agent."""
 DEMO_AGENT = Path(__file__).parent.parent / "demo" / "agent.yaml"
 
 _MEMBER = """
@@ -84,7 +86,12 @@ async def _workspace(db: Connection, user_id: UUID) -> UUID:
     if found is not None:
         return UUID(str(found))
     now = await db.fetchval("SELECT now()")
-    fields = {"name": "Bright Smile Dental", "industry": "dental", "email": DEMO_EMAIL}
+    fields = {
+        "name": "Bright Smile Dental",
+        "industry": "dental",
+        "email": DEMO_EMAIL,
+        "subscription_tier": DEMO_TIER,
+    }
     row = await workspaces.insert(db, uuid4(), now, fields)
     await db.execute(_MEMBER, row["id"], user_id)
     return UUID(str(row["id"]))

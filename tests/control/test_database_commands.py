@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from control import cli
+from control.db import tier_limits
 from control.db.database import PLATFORM, Database
 from tests.support.postgres import fresh_database
 
@@ -58,9 +59,10 @@ async def test_the_demo_may_be_made_twice(run) -> None:  # type: ignore[no-untyp
         assert first[1].splitlines()[:2] == again[1].splitlines()[:2]
         database = await Database.open(url, connections=1)
         async with database.transaction(PLATFORM) as db:
-            (row,) = await db.fetch("SELECT status FROM agents")
+            (row,) = await db.fetch("SELECT status, workspace_id FROM agents")
+            more = await tier_limits.may_add_agent(db, row["workspace_id"])
         await database.close()
-    assert row["status"] == "live"
+    assert (row["status"], more) == ("live", True)
 
 
 @pytest.mark.parametrize(
