@@ -147,3 +147,12 @@ Order = Literal["asc", "desc"]
 def given(body: BaseModel) -> dict[str, Any]:
     """The fields that a request names, as plain values: of an update those that change."""
     return body.model_dump(exclude_unset=True, mode="json")
+
+
+def filled(body: BaseModel) -> dict[str, Any]:
+    """All fields of what is to be made: null is not given, as it is of a change."""
+    shapes = type(body).model_fields
+    return {
+        name: shapes[name].get_default(call_default_factory=True) if value is None else value
+        for name, value in body.model_dump().items()
+    }

@@ -9,7 +9,7 @@ import asyncpg
 from pydantic import BeforeValidator, Field, JsonValue, TypeAdapter, ValidationError
 
 from control.api.admin.workspaces import MICROS, TierName
-from control.api.shapes import Body, Name, Number, Shape
+from control.api.shapes import Body, Name, Number, Shape, filled
 from control.db import config
 from control.db.database import Row
 from control.http.access import ADMIN_BILLS, ADMIN_OWNS, ADMIN_READS
@@ -70,8 +70,8 @@ class NewTier(Body):
     max_agents: Count | None = None
     max_minutes: Count | None = None
     max_concurrent_calls: Count | None = None
-    rate_limit_tier: RateLimitTier = "standard"
-    features: Features = Field(default_factory=list)
+    rate_limit_tier: RateLimitTier | None = "standard"
+    features: Features | None = Field(default_factory=list)
 
 
 class TierChange(Body):
@@ -165,7 +165,8 @@ async def list_tiers(context: Context) -> Answer:
 )
 async def create_tier(context: Context, body: NewTier) -> Answer:
     """Create a tier."""
-    columns = _columns(body.model_dump(exclude={"tier_name"}))
+    fields = filled(body)
+    columns = _columns({name: fields[name] for name in fields if name != "tier_name"})
     try:
         row = await config.insert_tier(context.db, body.tier_name, columns, context.now)
     except asyncpg.UniqueViolationError:

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import Field
 
 from control.api.agent_configs import EXAMPLE, AgentName, PartOfConfig, check
-from control.api.shapes import Body, Shape, Text, example, given
+from control.api.shapes import Body, Shape, Text, example, filled, given
 from control.db import templates
 from control.db.database import Row
 from control.http.access import ADMIN_READS, ADMIN_SUPPORTS
@@ -26,9 +26,9 @@ class NewTemplate(Body):
 
     name: AgentName
     industry: Industry
-    description: Text = ""
+    description: Text | None = ""
     default_config: PartOfConfig
-    is_public: bool = True
+    is_public: bool | None = True
 
 
 class TemplateChange(Body):
@@ -75,7 +75,7 @@ async def list_templates(context: Context) -> Answer:
 )
 async def create_template(context: Context, body: NewTemplate) -> Answer:
     """Create a template. Its configuration must be whole: an agent of it needs nothing else."""
-    fields = body.model_dump(mode="json")
+    fields = filled(body)
     await _complete(context, fields, body.name)
     row = await templates.insert(context.db, context.now, fields)
     await context.write_down("template.created", "template", row["id"], after=_told(fields))

@@ -26,13 +26,13 @@ class NewAgent(Body):
     name: AgentName
     template_id: UUID | None = None
     phone_number_id: UUID | None = Field(None, description="A number that it answers.")
-    config: PartOfConfig = Field(
+    config: PartOfConfig | None = Field(
         {},
         description="What an agent file holds, as JSON. With a template it is laid over the "
         "template's: objects field by field, lists and everything else as a whole.",
     )
     voice_provider: VoiceProvider | None = None
-    voice_config: VoiceConfig = Field({})
+    voice_config: VoiceConfig | None = Field({})
 
 
 class AgentChange(Body):
@@ -41,7 +41,7 @@ class AgentChange(Body):
     name: AgentName | None = None
     config: Config | None = Field(None, description="The whole configuration.")
     voice_provider: VoiceProvider | None = None
-    voice_config: VoiceConfig = Field({})
+    voice_config: VoiceConfig | None = Field({})
 
 
 class ListedAgent(Shape):

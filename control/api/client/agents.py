@@ -56,9 +56,9 @@ async def list_agents(context: Context, workspace_id: UUID) -> Answer:
 )
 async def create_agent(context: Context, workspace_id: UUID, body: NewAgent) -> Answer:
     """Create an agent, as a draft that answers no calls yet."""
-    config = merged(await _template_config(context, body.template_id), body.config)
-    config = {**with_voice(config, body.voice_provider, body.voice_config), "name": body.name}
-    given = (body.voice_provider, body.voice_config)
+    config = merged(await _template_config(context, body.template_id), body.config or {})
+    given = (body.voice_provider, body.voice_config or {})
+    config = {**with_voice(config, *given), "name": body.name}
     await check(context, config, workspace_id, ready=False, voice_given=given)
     if not await tier_limits.may_add_agent(context.db, workspace_id):
         raise Refused(tier_limit_reached("agents"))
@@ -114,9 +114,9 @@ async def update_agent(
     check_if_match(context.headers, row["version"])
     config = row["config"] if body.config is None else body.config
     name = body.name or config.get("name", row["name"])
-    config = {**with_voice(config, body.voice_provider, body.voice_config), "name": name}
+    given = (body.voice_provider, body.voice_config or {})
+    config = {**with_voice(config, *given), "name": name}
     ready = row["status"] == "live"
-    given = (body.voice_provider, body.voice_config)
     await check(context, config, workspace_id, ready=ready, voice_given=given)
     if config == row["config"]:
         return tagged({"agent": agent_of(row)}, row["version"])

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 from pydantic import Field
 
-from control.api.shapes import Body, Phone, Shape, example, given
+from control.api.shapes import Body, Phone, Shape, example, filled, given
 from control.db import agents, phone_numbers
 from control.db.database import Row
 from control.http.access import MEMBER_ADMINISTERS, MEMBER_MANAGES, MEMBER_READS
@@ -28,7 +28,7 @@ class NewNumber(Body):
     )
 
     phone_number: Phone
-    friendly_name: FriendlyName = ""
+    friendly_name: FriendlyName | None = ""
     carrier: Carrier | None = None
     agent_id: UUID | None = Field(None, description="Who answers it; null for nobody, yet.")
 
@@ -75,6 +75,7 @@ async def list_phone_numbers(context: Context, workspace_id: UUID) -> Answer:
 async def create_phone_number(context: Context, workspace_id: UUID, body: NewNumber) -> Answer:
     """Register a number whose calls the carrier sends here. Where the platform approves numbers it
     is `inactive` until then."""
+    fields = filled(body)
     approved = not context.plane.settings.numbers_need_approval
     await _check_agent(context, workspace_id, body.agent_id)
     try:
@@ -82,10 +83,7 @@ async def create_phone_number(context: Context, workspace_id: UUID, body: NewNum
             context.db,
             workspace_id,
             context.now,
-            phone_number=body.phone_number,
-            friendly_name=body.friendly_name,
-            carrier=body.carrier,
-            agent_id=body.agent_id,
+            **fields,
             status="active" if approved else "inactive",
         )
     except asyncpg.UniqueViolationError:
@@ -98,7 +96,7 @@ async def create_phone_number(context: Context, workspace_id: UUID, body: NewNum
         "phone_number",
         number_id,
         workspace_id=workspace_id,
-        after=body.model_dump(mode="json"),
+        after=fields,
     )
     return {"phone_number": number_of(await _found(context, workspace_id, number_id))}
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from pydantic import Field
 
-from control.api.shapes import Body, Name, Shape, Timezone, given
+from control.api.shapes import Body, Name, Shape, Timezone, filled, given
 from control.db import members, tier_limits, users, workspaces
 from control.db.database import Row, also_see
 from control.http.access import MEMBER_ADMINISTERS, MEMBER_OWNS, MEMBER_READS, PERSON
@@ -33,7 +33,7 @@ Role = Literal["owner", "admin", "manager", "member"]
 class NewWorkspace(Body):
     name: Name
     industry: Industry | None = None
-    timezone: Timezone = "UTC"
+    timezone: Timezone | None = "UTC"
 
 
 class WorkspaceChange(Body):
@@ -134,7 +134,7 @@ async def create_workspace(context: Context, body: NewWorkspace) -> Answer:
         raise Refused(TOO_MANY_WORKSPACES)
     if any(one["status"] == "suspended" for one in owned):
         raise Refused(OWNS_SUSPENDED)
-    fields = {**given(body), "timezone": body.timezone, "email": person.email}
+    fields = {**filled(body), "email": person.email}
     workspace_id = uuid4()
     await also_see(context.db, workspace_id)
     row = await workspaces.insert(context.db, workspace_id, context.now, fields)
