@@ -20,7 +20,7 @@ from control.api.shapes import Body, Id, Meta, Name, PageQuery, Shape, example
 from control.audio_files import NoAudio, check
 from control.audio_worker import CONTENT_TYPES, all_keys, original_key
 from control.db import audio
-from control.db.database import Row
+from control.db.database import Connection, Row
 from control.http.access import OAUTH_ADMINISTERS, OAUTH_READS, OAUTH_WRITES
 from control.http.context import Context
 from control.http.endpoint import Answer, endpoint
@@ -94,28 +94,43 @@ class CreatedAudio(Shape):
     data: CreatedAudioData
 
 
-@endpoint("GET", "/api/v1/audio", OAUTH_READS, AudioFiles, refusals=(STORAGE_UNAVAILABLE,))
+@endpoint(
+    "GET",
+    "/api/v1/audio",
+    OAUTH_READS,
+    AudioFiles,
+    refusals=(STORAGE_UNAVAILABLE,),
+    alone=True,  # a bucket's links may take their time
+)
 async def list_audio(context: Context, query: AudioQuery) -> Answer:
     """List audio files."""
-    found = await audio.find(
-        context.db,
-        context.sight.seen,
-        customer=query.customer_id,
-        kind=query.type,
-        limit=query.limit,
-        offset=query.offset,
-    )
+    async with context.plane.db.reading(context.sight) as db:
+        found = await audio.find(
+            db,
+            context.sight.seen,
+            customer=query.customer_id,
+            kind=query.type,
+            limit=query.limit,
+            offset=query.offset,
+        )
     urls = await _urls(context, *found.rows)
     data = [{**_base(row), **_place(row, url)} for row, url in zip(found.rows, urls, strict=True)]
     return {"data": data, "meta": query.meta(found.total)}
 
 
-@endpoint("GET", "/api/v1/audio/{audio_id}", OAUTH_READS, OneAudio, refusals=(STORAGE_UNAVAILABLE,))
+@endpoint(
+    "GET",
+    "/api/v1/audio/{audio_id}",
+    OAUTH_READS,
+    OneAudio,
+    refusals=(STORAGE_UNAVAILABLE,),
+    alone=True,
+)
 async def get_audio(context: Context, audio_id: Id) -> Answer:
     """Get an audio file.
 
     It can be used when its `status` is `available`; `failure` says why it never will be."""
-    row = await _audio(context, audio_id)
+    row = await _read(context, audio_id)
     (url,) = await _urls(context, row)
     return {"data": {**_base(row), **_place(row, url), "failure": row["failure"]}}
 
@@ -155,7 +170,7 @@ async def upload_audio(context: Context, upload: AudioUpload) -> Answer:
         size_bytes=len(upload.file),
         object_key=key,
     )
-    row = await _audio(context, made)
+    row = await _audio(context.db, context, made)
     shown = {**_base(row), "status": row["status"]}
     await context.write_down("audio.created", "audio", made, workspace_id=workspace_id, after=shown)
     content_type = CONTENT_TYPES[facts.format]
@@ -177,10 +192,7 @@ async def upload_audio(context: Context, upload: AudioUpload) -> Answer:
 )
 async def download_audio(context: Context, audio_id: Id) -> Answer:
     """Download an audio file, as it was uploaded."""
-    async with context.plane.db.reading(context.sight) as db:
-        row = await audio.by_id(db, context.sight.seen, audio_id)
-    if row is None:
-        raise Refused(RESOURCE_NOT_FOUND)
+    row = await _read(context, audio_id)
     try:
         opened = await context.plane.storage.open(original_key(row["object_key"]))
     except NotStored:
@@ -207,7 +219,7 @@ async def download_audio(context: Context, audio_id: Id) -> Answer:
 )
 async def delete_audio(context: Context, audio_id: Id) -> Answer:
     """Delete an audio file."""
-    row = await _audio(context, audio_id)
+    row = await _audio(context.db, context, audio_id)
     workspace_id = row["workspace_id"]
     may_change(context, workspace_id, row["workspace_status"], MANAGERS)
     await audio.delete(context.db, workspace_id, audio_id)
@@ -219,8 +231,14 @@ async def delete_audio(context: Context, audio_id: Id) -> Answer:
     return None
 
 
-async def _audio(context: Context, audio_id: int) -> Row:
-    row = await audio.by_id(context.db, context.sight.seen, audio_id)
+async def _read(context: Context, audio_id: int) -> Row:
+    """By itself: what comes next waits for the storage."""
+    async with context.plane.db.reading(context.sight) as db:
+        return await _audio(db, context, audio_id)
+
+
+async def _audio(db: Connection, context: Context, audio_id: int) -> Row:
+    row = await audio.by_id(db, context.sight.seen, audio_id)
     if row is None:
         raise Refused(RESOURCE_NOT_FOUND)
     return row

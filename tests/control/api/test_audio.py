@@ -1,7 +1,9 @@
 """Sapien's audio files."""
 
+import asyncio
 import io
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
@@ -12,7 +14,10 @@ import soundfile
 from control.api.sapien.audio import MOST_BYTES
 from tests.support.api import Api, served_api
 from tests.support.audio_uploads import customer, settled, sound, upload
+from tests.support.waiting import until
 
+ANSWERED_IN_S = 3.0
+"""Less than a request waits for a connection."""
 LISTED = {
     "id",
     "uuid",
@@ -202,6 +207,30 @@ class TestListing:
         one = page.json["data"][0]
         assert one["url"] == f"{api.url}/api/v1/audio/{one['id']}/download"
         assert (await api.get(one["url"].removeprefix(api.url), token)).status == 200
+
+    async def test_a_storage_that_takes_its_time_keeps_nobody_out(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        _, number = await customer(api)
+        one = (await upload(api, number, sound(0.2))).json["data"]["id"]
+        token, go_on, asked = await api.oauth(), asyncio.Event(), 0
+
+        async def slow(keys: Sequence[str]) -> list[str]:
+            nonlocal asked
+            asked += 1
+            await go_on.wait()
+            return [f"https://bucket.example/{key}" for key in keys]
+
+        monkeypatch.setattr(api.plane.storage, "links", slow)
+        reads = [
+            asyncio.create_task(api.get(path, token))
+            for path in ("/api/v1/audio", f"/api/v1/audio/{one}") * 10
+        ]
+        await until(lambda: asked == len(reads))
+        async with asyncio.timeout(ANSWERED_IN_S):
+            assert (await api.get("/api/v1/customers", await api.oauth())).status == 200
+        go_on.set()
+        assert {reply.status for reply in await asyncio.gather(*reads)} == {200}
 
     async def test_urls_are_under_the_public_one(self, tmp_path: Path) -> None:
         async with served_api(tmp_path, public_url="https://voice.example.com/") as api:
