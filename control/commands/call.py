@@ -15,6 +15,7 @@ import soundfile
 from rich.console import Console
 
 from control.commands.common import add_command, new_event_loop, positive, whole_number
+from media.carriers import CARRIERS
 from media.phone.sides import carrier_names
 from voicecore.adapters.registry import VendorConfigError, make_tts
 from voicecore.phone.failures import ADVICE
@@ -88,7 +89,11 @@ def add_parser(
         metavar="S",
         help="repeat the steps until all hang up after S seconds (default: the script once)",
     )
-    add("--carrier", choices=carrier_names(), help="who calls (default: the script's carrier)")
+    add(
+        "--carrier",
+        choices=carrier_names(),
+        help="who calls (default: the script's carrier, or else that of the URL: /media/telnyx)",
+    )
     add("--awkward", action="store_true", help="a carrier at its worst: jitter, odd sizes, loss")
     add(
         "--seed",
@@ -119,7 +124,7 @@ def add_parser(
 def run(args: argparse.Namespace) -> int:
     """Exit status 0: the script ran to its end on all calls; 1: it did not; 2: wrong usage."""
     try:
-        script, options = _script(args), _options(args)
+        script, options = script_of(args), _options(args)
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             result = runner.run(_call(args, script, options))
     except ScriptError as error:
@@ -176,16 +181,30 @@ async def _sounds(script: Script, secrets: Mapping[str, str]) -> Sounds:
         await tts.stop()
 
 
-def _script(args: argparse.Namespace) -> Script:
+def script_of(args: argparse.Namespace) -> Script:
+    """:raises ScriptError: it is wrong.
+    :raises _UsageError: it cannot be read."""
     try:
         text = args.script.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise _UsageError(f"cannot read the script {args.script}: {error}") from error
-    script = load_script(text, folder=str(args.script.parent), carrier=args.carrier)
+    script = load_script(
+        text,
+        folder=str(args.script.parent),
+        carrier=args.carrier,
+        unless_named=carrier_of(args.url),
+    )
     if args.token is None:
         return script
     parameters = {**script.parameters, "token": args.token}
     return msgspec.structs.replace(script, parameters=parameters)
+
+
+def carrier_of(url: str) -> str:
+    """Whose streams come to such a URL of ours; Twilio, if it does not show."""
+    path = f"{url.partition('?')[0]}/"
+    named = (kind.name for kind in CARRIERS if f"{kind.path}/" in path)
+    return next((name for name in named if name in carrier_names()), "twilio")
 
 
 def _options(args: argparse.Namespace) -> RunOptions:

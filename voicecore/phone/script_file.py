@@ -36,9 +36,15 @@ _FIELDS = (
 )  # fmt: skip
 
 
-def load_script(text: str, *, folder: str = ".", carrier: str | None = None) -> Script:
+def load_script(
+    text: str,
+    *,
+    folder: str = ".",
+    carrier: str | None = None,
+    unless_named: str = "twilio",
+) -> Script:
     """``folder`` is what paths of sound files are relative to; ``carrier`` overrides the
-    script's.
+    script's, and ``unless_named`` is the one of a script that names none.
 
     :raises ScriptError: with the field and the line of every mistake."""
     root = read_script(text)
@@ -48,7 +54,7 @@ def load_script(text: str, *, folder: str = ".", carrier: str | None = None) -> 
     loader = _Loader(fields, problems)
     steps = loader.steps(root, folder)
     settings = {
-        **loader.carrier(carrier),
+        **loader.carrier(carrier, unless_named),
         **loader.line(),
         **loader.voice(),
         "timeout_ms": loader.timeout_ms(steps),
@@ -104,9 +110,9 @@ class _Loader:
         times, for_ms = repetition or (1, None)
         return (Repeat(repeated.line, body, times, for_ms), *end)
 
-    def carrier(self, override: str | None) -> dict[str, Any]:
+    def carrier(self, override: str | None, unless_named: str) -> dict[str, Any]:
         fields = self._fields
-        name: str | None = override or "twilio"
+        name: str | None = override or unless_named
         if "carrier" in fields and override is None:
             name = self._keep(None, fields["carrier"].choice, carrier_names())
         kind = None if name is None else carrier_kind(name)

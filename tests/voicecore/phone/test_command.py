@@ -65,6 +65,26 @@ async def test_a_call_with_everything(folder: Path, capsys: pytest.CaptureFixtur
     assert "1 of 1 call completed" in shown
 
 
+@pytest.mark.parametrize(
+    ("url", "written", "option", "carrier"),
+    [
+        ("ws://127.0.0.1:1/media/telnyx", "", [], "telnyx"),
+        ("wss://a.example.com/voice/media/telnyx/a-token?x=1", "", [], "telnyx"),
+        ("ws://127.0.0.1:1/media/twilio", "", [], "twilio"),
+        ("ws://127.0.0.1:1/stream?to=/media/telnyx", "", [], "twilio"),
+        ("ws://127.0.0.1:1/media/telnyx", "carrier: twilio", [], "twilio"),
+        ("ws://127.0.0.1:1/media/telnyx", "", ["--carrier", "twilio"], "twilio"),
+    ],
+)
+def test_who_calls_shows_in_the_url(
+    folder: Path, url: str, written: str, option: list[str], carrier: str
+) -> None:
+    """Unless it is said."""
+    script = folder / "caller.yaml"
+    script.write_text(f"{written}\n{TALK}")
+    assert call.script_of(parse(url, "--script", str(script), *option)).carrier == carrier
+
+
 async def test_json_alone_on_standard_output(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
