@@ -145,8 +145,7 @@ async def _key(key: Key, secrets: Mapping[str, str], dates: dict[str, str]) -> F
     """``dates`` are given what the vendor's clock says."""
     secret = secrets.get(key.name, "").strip()
     if not secret:
-        advice = "Set it, or store it as a secret, if this vendor is to be used"
-        return Finding(key.name, "warning", "not set", advice)
+        return Finding(key.name, "warning", "not set", key.advice)
     timeout = aiohttp.ClientTimeout(total=TRY_TIMEOUT_S)
     headers = {key.header: key.scheme + secret}
     try:

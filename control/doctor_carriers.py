@@ -5,7 +5,7 @@ import binascii
 import re
 from collections.abc import Mapping
 
-from control.findings import Finding, Key
+from control.findings import Finding, Key, advice_on
 from control.settings import Settings
 
 ED25519_BYTES = 32
@@ -37,12 +37,13 @@ class CarrierKeys:
     def tried(self) -> tuple[Key, ...]:
         """Twilio's takes the account's SID (twilio.com/docs/iam/api/account)."""
         settings = self._settings
-        telnyx = Key(TELNYX_KEY, settings.telnyx_api_url.rstrip("/") + "/v2/balance")
+        balance = settings.telnyx_api_url.rstrip("/") + "/v2/balance"
+        telnyx = Key(TELNYX_KEY, balance, secret="TELNYX_API_KEY")
         if not settings.twilio_account_sid:
             return (telnyx,)
         account = f"/2010-04-01/Accounts/{settings.twilio_account_sid}.json"
         url = settings.twilio_api_url.rstrip("/") + account
-        return (telnyx, Key(TWILIO_TOKEN, url, scheme="Basic "))
+        return (telnyx, Key(TWILIO_TOKEN, url, scheme="Basic ", secret="TWILIO_AUTH_TOKEN"))
 
     def findings(self) -> list[Finding]:
         """What can be said of the others without asking."""
@@ -63,7 +64,8 @@ def _public_url(settings: Settings) -> Finding:
 def _twilio(token: str) -> Finding:
     name = TWILIO_TOKEN
     if not token:
-        return Finding(name, "warning", "not set", "Set it, if calls are to come by Twilio")
+        advice = advice_on("TWILIO_AUTH_TOKEN", "calls are to come by Twilio")
+        return Finding(name, "warning", "not set", advice)
     if not _TOKEN.fullmatch(token):
         advice = "Copy the auth token of the account from Twilio's console"
         return Finding(name, "warning", "set, but it does not look like one of Twilio's", advice)
@@ -78,7 +80,8 @@ def _telnyx(key: str) -> Finding:
     """The key that Telnyx signs for, which nobody but Telnyx can try."""
     name = "VOICECORE_TELNYX_PUBLIC_KEY"
     if not key:
-        return Finding(name, "warning", "not set", "Set it, if calls are to come by Telnyx")
+        advice = advice_on("TELNYX_PUBLIC_KEY", "calls are to come by Telnyx")
+        return Finding(name, "warning", "not set", advice)
     try:
         size = len(base64.b64decode(key, validate=True))
     except (binascii.Error, ValueError):

@@ -17,6 +17,11 @@ class Finding(msgspec.Struct, frozen=True):
     """What to do about it; empty where nothing need be done."""
 
 
+def advice_on(secret: str, whose: str = "this vendor is to be used") -> str:
+    """What to do about a key that is not there, which is stored under this name."""
+    return f"Set it, or store it as the secret {secret} (PUT /admin/secrets/{secret}), if {whose}"
+
+
 class Key(msgspec.Struct, frozen=True):
     """A vendor's key, and a request that costs nothing and fails without it."""
 
@@ -24,3 +29,10 @@ class Key(msgspec.Struct, frozen=True):
     url: str
     header: str = "Authorization"
     scheme: str = "Bearer "
+    secret: str = ""
+    """What it is called where it is stored, if not by this name."""
+
+    @property
+    def advice(self) -> str:
+        """What to do where there is none."""
+        return advice_on(self.secret or self.name)

@@ -153,6 +153,8 @@ class TestCarriers:
         findings = await found(tmp_path)
         names = ("PUBLIC_URL", "TWILIO_AUTH_TOKEN", "TELNYX_PUBLIC_KEY", "TELNYX_API_KEY")
         assert {findings[f"VOICECORE_{name}"].standing for name in names} == {"warning"}
+        for name in names[1:]:
+            assert f"the secret {name} " in findings[f"VOICECORE_{name}"].advice
 
     async def test_what_can_be_told_without_asking(self, tmp_path: Path) -> None:
         key = base64.b64encode(bytes(32)).decode()
