@@ -1,6 +1,7 @@
 """``voicecore secrets rotate`` and ``new-key``: see their help."""
 
 import argparse
+import asyncio
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,14 +12,15 @@ from control.commands.database import add_data_dir, with_database
 from control.settings import Settings
 
 if TYPE_CHECKING:
-    from control.secret_keys import SecretKeys
+    from control.secret_keys import LockedKeys, SecretKeys
 
 _DESCRIPTION = """\
 rotate: encrypt the keys of all stored secrets with the newest of the server's keys. Where the keys
 are in the data directory's secret.keys it gets a new one first; running servers find it by
 themselves. Where they are in VOICECORE_SECRET_KEYS: add a new one (secrets new-key) at the end and
 restart every server, put it first and restart them again, then rotate. Keys that are not needed
-any more are kept for backups of the database: --drop-old takes them out of secret.keys.
+any more are kept for backups of the database: --drop-old takes them out of secret.keys, unless a
+secret still needs one. One rotation of a data directory waits a minute for another.
 
 new-key: print a new key for VOICECORE_SECRET_KEYS.
 
@@ -70,16 +72,27 @@ def run(args: argparse.Namespace) -> int:
 
 async def rotate_keys(url: str, keys: "SecretKeys", *, drop_old: bool) -> int:
     """:raises SecretKeysError: the file of keys cannot be used."""
-    from control.auth.envelopes import SealError
-    from control.db.database import PLATFORM, Database
     from control.db.migrate import migrate
-    from control.vault import rotate
 
     now = datetime.now(UTC)
     await migrate(url)
-    if keys.file is not None:
-        keys.make(now)
-        keys.add(now)
+    if keys.file is None:
+        return await _rotate(url, keys, None)
+    # To the end: another rotation must not drop the key that this one wraps with.
+    with await asyncio.to_thread(keys.lock) as file:
+        file.make(now)
+        file.add(now)
+        return await _rotate(url, keys, file if drop_old else None)
+
+
+async def _rotate(url: str, keys: "SecretKeys", dropping: "LockedKeys | None") -> int:
+    """:param dropping: the file that old keys are to be taken out of.
+    :raises SecretKeysError: the keys cannot be used, or not be dropped."""
+    from control.auth.envelopes import SealError
+    from control.db import secrets
+    from control.db.database import PLATFORM, Database
+    from control.vault import rotate
+
     keyring = keys.keyring()
     if keyring is None:
         print("there are no keys: set VOICECORE_SECRET_KEYS", file=sys.stderr)
@@ -88,6 +101,8 @@ async def rotate_keys(url: str, keys: "SecretKeys", *, drop_old: bool) -> int:
     try:
         async with database.transaction(PLATFORM) as db:
             changed, kept = await rotate(db, keyring)
+        async with database.reading(PLATFORM) as db:
+            in_use = await secrets.key_ids(db)
     except SealError as error:
         print(f"nothing was changed, a secret does not open: {error}", file=sys.stderr)
         return 1
@@ -95,8 +110,8 @@ async def rotate_keys(url: str, keys: "SecretKeys", *, drop_old: bool) -> int:
         await database.close()
     print(f"{changed} secrets rewrapped with {keyring.current}, {kept} were already")
     old = ", ".join(keyring.ids[1:])
-    if old and drop_old:
-        keys.keep_only(keyring.current)
+    if old and dropping is not None:
+        dropping.keep_only(keyring.current, in_use)
         print(f"dropped: {old}")
     elif old:
         print(f"not needed any more, but for backups of before: {old}")

@@ -40,6 +40,7 @@ ORDER BY agents.name LIMIT 20"""
 _REVISION = "SELECT secrets_revision($1)"
 _KEEP_OTHERS_OUT = "LOCK TABLE secrets IN SHARE ROW EXCLUSIVE MODE"
 _ALL = "SELECT id, workspace_id, name, key_id, wrapped_key, sealed FROM secrets ORDER BY id"
+_KEY_IDS = "SELECT DISTINCT key_id FROM secrets"
 _REWRAP = "UPDATE secrets SET key_id = $2, wrapped_key = $3 WHERE id = $1"
 
 
@@ -111,6 +112,11 @@ async def begin_rotation(db: Connection) -> Sequence[Row]:
 async def every(db: Connection) -> Sequence[Row]:
     """All there are, to look at."""
     return await db.fetch(_ALL)
+
+
+async def key_ids(db: Connection) -> set[str]:
+    """Those of all keys that secrets are sealed with now."""
+    return {row["key_id"] for row in await db.fetch(_KEY_IDS)}
 
 
 async def rewrap(db: Connection, secret_id: UUID, sealed: Sealed) -> None:

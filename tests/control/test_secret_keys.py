@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from control.secret_keys import FILE_NAME, SecretKeys, SecretKeysError, new_entry, parse_keys
+from control.secret_keys import (
+    FILE_NAME,
+    LOCK_NAME,
+    SecretKeys,
+    SecretKeysError,
+    new_entry,
+    parse_keys,
+)
 from control.settings import Settings, SettingsError, read_settings
 from control.vault import secret_keys
 
@@ -73,13 +80,15 @@ class TestFile:
         before = keys.keyring()
         assert before is not None
         other = SecretKeys("", tmp_path)
-        other.add(NOW)
+        with other.lock() as file:
+            file.add(NOW)
         os.utime(tmp_path / FILE_NAME, ns=(1, 1))  # however coarse the file system's clock is
         after = keys.keyring()
         assert after is not None
         assert after.ids[1:] == before.ids
         assert after.current not in before.ids
-        other.keep_only(after.current)
+        with other.lock() as file:
+            file.keep_only(after.current, {after.current})
         os.utime(tmp_path / FILE_NAME, ns=(2, 2))
         only = keys.keyring()
         assert only is not None
@@ -94,7 +103,7 @@ class TestFile:
         with pytest.raises(SecretKeysError):
             SecretKeys("", tmp_path).keyring()
         with pytest.raises(SecretKeysError, match="not in a file"):
-            SecretKeys(f"a:{KEY}", tmp_path).add(NOW)
+            SecretKeys(f"a:{KEY}", tmp_path).lock()
 
     def test_configured_keys_need_none(self, tmp_path: Path) -> None:
         keys = SecretKeys(f"a:{KEY}", tmp_path)
@@ -103,6 +112,54 @@ class TestFile:
         assert keyring is not None
         assert keyring.ids == ("a",)
         assert list(tmp_path.iterdir()) == []
+
+    def test_one_changes_it_at_a_time(self, tmp_path: Path) -> None:
+        keys, other = SecretKeys("", tmp_path), SecretKeys("", tmp_path)
+        with keys.lock():
+            with pytest.raises(SecretKeysError, match=f"process {os.getpid()} is changing") as no:
+                other.lock(timeout_s=0)
+            assert LOCK_NAME in str(no.value)
+        with other.lock(timeout_s=0) as file:
+            file.make(NOW)
+        assert keys.keyring() is not None
+        assert stat.S_IMODE((tmp_path / LOCK_NAME).stat().st_mode) == 0o600
+
+    def test_the_first_key_is_made_under_the_lock(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(SecretKeys.lock, "__defaults__", (0.0,))
+        with SecretKeys("", tmp_path).lock() as file:
+            with pytest.raises(SecretKeysError, match="is changing the keys"):
+                SecretKeys("", tmp_path).make(NOW)
+            file.make(NOW)
+            SecretKeys("", tmp_path).make(NOW)  # where there is one, nobody waits
+
+    def test_no_key_goes_that_is_needed(self, tmp_path: Path) -> None:
+        keys = SecretKeys("", tmp_path)
+        with keys.lock() as file:
+            file.make(NOW)
+            file.add(NOW)
+            keyring = keys.keyring()
+            assert keyring is not None
+            current, old = keyring.ids
+            with pytest.raises(SecretKeysError, match=f"still sealed with {old}"):
+                file.keep_only(current, {current, old})
+            for other in (old, "lost"):  # as if somebody had changed it behind the lock
+                with pytest.raises(SecretKeysError, match="is not its first key"):
+                    file.keep_only(other, {other})
+            again = SecretKeys("", tmp_path).keyring()
+            assert again is not None
+            assert again.ids == (current, old)
+
+    def test_it_and_its_name_are_on_the_disk(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        synced: list[bool] = []
+        monkeypatch.setattr(
+            os, "fsync", lambda handle: synced.append(stat.S_ISDIR(os.fstat(handle).st_mode))
+        )
+        SecretKeys("", tmp_path).make(NOW)
+        assert synced == [False, True]
 
 
 def test_a_shared_database_has_no_keys_in_one_servers_directory(tmp_path: Path) -> None:

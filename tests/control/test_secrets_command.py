@@ -13,7 +13,7 @@ from control import cli
 from control.commands.secrets import rotate_keys
 from control.db import secrets
 from control.db.database import PLATFORM, Database
-from control.secret_keys import SecretKeys, parse_keys
+from control.secret_keys import SecretKeys, SecretKeysError, parse_keys
 from control.settings import Settings
 from control.vault import Vault
 from tests.support.postgres import fresh_database
@@ -92,6 +92,35 @@ async def test_rotating_the_file(
     assert await stored.opened(file_keys) == expected
 
 
+async def test_rotations_at_once_lose_no_key(stored: Stored, file_keys: SecretKeys) -> None:
+    """One of them drops only what the other one does not wrap with."""
+    await stored.fill(file_keys)
+    assert file_keys.file is not None
+    directory = file_keys.file.parent
+    rotations = (
+        rotate_keys(stored.url, SecretKeys("", directory), drop_old=True) for _ in range(3)
+    )
+    assert await asyncio.gather(*rotations) == [0, 0, 0]
+    keyring = SecretKeys("", directory).keyring()
+    assert keyring is not None
+    assert {*keyring.ids} == await stored.key_ids()
+    assert await stored.opened(file_keys) == ["of None", f"of {stored.workspace_id}"]
+
+
+async def test_a_key_that_is_still_needed_is_not_dropped(
+    stored: Stored, file_keys: SecretKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stored.fill(file_keys)
+
+    async def leave(*_: object) -> None:
+        """As if one had been stored behind it, with an old key."""
+
+    monkeypatch.setattr(secrets, "rewrap", leave)
+    with pytest.raises(SecretKeysError, match="still sealed with"):
+        await rotate_keys(stored.url, file_keys, drop_old=True)
+    assert await stored.opened(file_keys) == ["of None", f"of {stored.workspace_id}"]
+
+
 async def test_rotating_what_is_configured(
     stored: Stored,
     tmp_path: Path,
@@ -146,7 +175,8 @@ async def test_nobody_seals_with_an_old_key_behind_a_rotation(
         storing = asyncio.create_task(store())
         while not await db.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
             pass  # each question is a step of the loop
-        file_keys.add(NOW)
+        with file_keys.lock() as file:
+            file.add(NOW)
     await storing
     keyring = file_keys.keyring()
     assert keyring is not None
