@@ -37,7 +37,19 @@ TOO_BUSY = Refusal(
 )
 
 
-def tier_limit_reached(of_what: str) -> Refusal:
-    """``TIER_LIMIT_REACHED`` in clear words, of agents or whatever there are enough of."""
-    message = f"The subscription's limit of {of_what} is reached; a higher tier has more"
+def limit_reached(of_what: str, whose: str, who_raises_it: str) -> Refusal:
+    """``TIER_LIMIT_REACHED`` in clear words.
+
+    :param of_what: agents, or whatever there are enough of.
+    :param whose: how many there are of how many, and where that is so."""
+    message = f"The limit of {of_what} is reached: {whose}; {who_raises_it}"
     return Refusal(TIER_LIMIT_REACHED.status, TIER_LIMIT_REACHED.code, message)
+
+
+def tier_limit_reached(of_what: str, used: int, most: int, tier: str) -> Refusal:
+    """Of a workspace on a tier that allows ``most``."""
+    return limit_reached(
+        of_what,
+        f"{used} of {most} on the tier {tier}",
+        "an admin changes the tier (POST /admin/workspaces/{id}/change-tier)",
+    )

@@ -22,7 +22,7 @@ from control.db.database import Row
 from control.http.access import MEMBER_ADMINISTERS, MEMBER_MANAGES, MEMBER_READS
 from control.http.context import Context
 from control.http.endpoint import Answer, endpoint
-from control.http.errors import Invalid, Refused
+from control.http.errors import Invalid, Refusal, Refused
 from control.http.etags import check_if_match, tagged
 from control.http.refusals import (
     CONFLICT,
@@ -61,7 +61,7 @@ async def create_agent(context: Context, workspace_id: UUID, body: NewAgent) -> 
     config = {**with_voice(config, *given), "name": body.name}
     await check(context, config, workspace_id, ready=False, voice_given=given)
     if not await tier_limits.may_add_agent(context.db, workspace_id):
-        raise Refused(tier_limit_reached("agents"))
+        raise Refused(await _no_more(context, workspace_id))
     agent_id = await agents.insert(
         context.db,
         workspace_id,
@@ -214,6 +214,15 @@ async def _template_config(context: Context, template_id: UUID | None) -> dict[s
         raise Refused(VALIDATION_ERROR, details=[wrong])
     config: dict[str, Any] = row["default_config"]
     return config
+
+
+async def _no_more(context: Context, workspace_id: UUID) -> Refusal:
+    """What is said where there are as many agents as there may be."""
+    tier = await tier_limits.limits(context.db, workspace_id)
+    if tier is None:  # deleted since the token was looked up
+        return RESOURCE_NOT_FOUND
+    used = await tier_limits.usage(context.db, workspace_id, context.now)
+    return tier_limit_reached("agents", used.agents, tier["max_agents"], tier["tier_name"])
 
 
 async def _answer_number(

@@ -13,12 +13,16 @@ from control.http.access import MEMBER_ADMINISTERS, MEMBER_OWNS, MEMBER_READS, P
 from control.http.context import Context
 from control.http.endpoint import Answer, endpoint
 from control.http.errors import Refusal, Refused
-from control.http.refusals import RESOURCE_NOT_FOUND, WORKSPACE_SUSPENDED, tier_limit_reached
+from control.http.refusals import RESOURCE_NOT_FOUND, WORKSPACE_SUSPENDED, limit_reached
 
 MOST_OWNED = 100
 """Workspaces of one person."""
 
-TOO_MANY_WORKSPACES = tier_limit_reached("workspaces of one person")
+TOO_MANY_WORKSPACES = limit_reached(
+    "workspaces",
+    f"one person owns at most {MOST_OWNED}",
+    "no tier has more, but one that is deleted makes room",
+)
 OWNS_SUSPENDED = Refusal(
     WORKSPACE_SUSPENDED.status,
     WORKSPACE_SUSPENDED.code,

@@ -198,6 +198,8 @@ class TestCreating:
         assert sorted(answer.status for answer in answers) == [201, 403, 403, 403]
         refused = next(answer for answer in answers if answer.status == 403)
         assert refused.code == "TIER_LIMIT_REACHED"
+        told = refused.json["error"]["message"]
+        assert "agents is reached: 1 of 1 on the tier free; an admin changes the tier" in told
 
     async def test_with_a_number(self, desk: Desk) -> None:
         numbers = f"/workspaces/{desk.workspace_id}/phone-numbers"

@@ -59,6 +59,7 @@ class TestCreating:
         assert (await api.post("/workspaces", NEW, token)).status == 201
         answer = await api.post("/workspaces", NEW, token)
         assert (answer.status, answer.code) == (403, "TIER_LIMIT_REACHED")
+        assert "one person owns at most 100;" in answer.json["error"]["message"]
 
     async def test_a_key_makes_none(self, api: Api) -> None:
         answer = await api.post("/workspaces", NEW, await api.oauth())
