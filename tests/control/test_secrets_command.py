@@ -2,21 +2,23 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 from uuid import UUID
 
 import pytest
 
-from control import cli
+from control import cli, secret_keys
 from control.commands.secrets import rotate_keys
 from control.db import secrets
-from control.db.database import PLATFORM, Database
+from control.db.database import PLATFORM, Connection, Database, Row
 from control.secret_keys import SecretKeys, SecretKeysError, parse_keys
 from control.settings import Settings
 from control.vault import Vault
 from tests.support.postgres import fresh_database
+from tests.support.waiting import until
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 OLD = "old:" + base64.b64encode(bytes(range(32))).decode()
@@ -92,15 +94,36 @@ async def test_rotating_the_file(
     assert await stored.opened(file_keys) == expected
 
 
-async def test_rotations_at_once_lose_no_key(stored: Stored, file_keys: SecretKeys) -> None:
-    """One of them drops only what the other one does not wrap with."""
+async def test_rotations_at_once_lose_no_key(
+    stored: Stored, file_keys: SecretKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one comes when the first has its key and wraps with it next: it has to wait."""
     await stored.fill(file_keys)
     assert file_keys.file is not None
     directory = file_keys.file.parent
-    rotations = (
-        rotate_keys(stored.url, SecretKeys("", directory), drop_old=True) for _ in range(3)
-    )
-    assert await asyncio.gather(*rotations) == [0, 0, 0]
+    flocked, begin, refused = secret_keys._flocked, secrets.begin_rotation, list[str]()
+    rotations: list[asyncio.Task[int]] = []
+
+    def look(file: TextIO) -> bool:
+        if not (got := flocked(file)):
+            refused.append("once")
+        return got
+
+    def rotation() -> None:
+        keys = SecretKeys("", directory)
+        rotations.append(asyncio.create_task(rotate_keys(stored.url, keys, drop_old=True)))
+
+    async def begun(db: Connection) -> Sequence[Row]:
+        if len(rotations) == 1:
+            rotation()
+            await until(lambda: bool(refused) or rotations[1].done())
+        return await begin(db)
+
+    monkeypatch.setattr(secret_keys, "_flocked", look)
+    monkeypatch.setattr(secrets, "begin_rotation", begun)
+    rotation()
+    assert await rotations[0] == 0
+    assert await rotations[1] == 0
     keyring = SecretKeys("", directory).keyring()
     assert keyring is not None
     assert {*keyring.ids} == await stored.key_ids()
