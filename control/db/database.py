@@ -45,6 +45,10 @@ ACQUIRE_TIMEOUT_S = 5.0
 """So long a request waits for a connection while all are taken."""
 
 
+class Unsafe(asyncpg.InterfaceError):
+    """What is there in place of PostgreSQL, or before it, would not keep tenants apart."""
+
+
 class Sight(msgspec.Struct, frozen=True):
     """Whose rows are seen: everybody's, or those of some workspaces, and those about a person."""
 
@@ -98,7 +102,9 @@ class Database:
         """Connect to a database that is migrated.
 
         :raises OSError: nobody answers there.
-        :raises asyncpg.PostgresError: the server refuses."""
+        :raises asyncpg.PostgresError: the server refuses.
+        :raises Unsafe: tenants would not be kept apart there."""
+        session = {"role": API_ROLE, "application_name": application_name()}
         pool = await asyncpg.create_pool(
             url,
             min_size=1,
@@ -107,8 +113,18 @@ class Database:
             reset=_keep,
             command_timeout=COMMAND_TIMEOUT_S,
             timeout=CONNECT_TIMEOUT_S,
-            server_settings={"role": API_ROLE, "application_name": application_name()},
+            server_settings=session,
         )
+        try:
+            other = await asyncpg.connect(url, timeout=CONNECT_TIMEOUT_S, server_settings=session)
+            try:
+                async with pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as one:
+                    await check_sessions(one, other)
+            finally:
+                await other.close(timeout=CLOSE_TIMEOUT_S)
+        except BaseException:
+            pool.terminate()
+            raise
         return cls(pool)
 
     async def close(self) -> None:
@@ -161,7 +177,39 @@ async def _undo(connection: Connection) -> None:
         await connection.execute("ROLLBACK")
 
 
+_WHO = """
+SELECT current_user AS name, rolsuper OR rolbypassrls AS sees_all
+FROM pg_roles WHERE rolname = current_user"""
+_SET_PROBE = "SELECT set_config('voicecore.probe', $1, false)"
+_PROBE = "SELECT current_setting('voicecore.probe', true)"
+
+
+async def _check_role(connection: Connection) -> None:
+    """:raises Unsafe: row-level security does not bind it."""
+    who = await connection.fetchrow(_WHO)
+    if who is None or who["name"] != API_ROLE or who["sees_all"]:
+        raise Unsafe(
+            f"connections must have the role {API_ROLE}, which sees what it may see; this one has "
+            f"{who and who['name']}. Does a pooler ignore the startup parameter role? "
+            "Connect directly"
+        )
+
+
+async def check_sessions(one: Connection, other: Connection) -> None:
+    """:raises Unsafe: what is said on a connection does not stay with it, as where a pooler gives
+    another one to each transaction."""
+    for _ in range(2):
+        for connection, name in ((one, "one"), (other, "other")):
+            await connection.execute(_SET_PROBE, name)
+        if (await one.fetchval(_PROBE), await other.fetchval(_PROBE)) != ("one", "other"):
+            raise Unsafe(
+                "a pooler gives each transaction another connection, so that callers would see "
+                "each other's rows: connect directly, or let it pool sessions"
+            )
+
+
 async def _prepare(connection: Connection) -> None:
+    await _check_role(connection)
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(
             kind,
