@@ -28,8 +28,10 @@ def with_database(args: argparse.Namespace, work: Work) -> int:
     """Do the work on the configured database, or on the embedded one, which is started for it
     where it does not run. Says what is wrong, and returns the exit status."""
     from control.db.migrate import MigrationError
+    from control.logs import configure_logs
     from control.server import DatabaseAway
 
+    configure_logs(json=False, level="warning")
     try:
         settings = read_settings()
         args.data_dir.mkdir(parents=True, exist_ok=True)

@@ -12,10 +12,12 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from control import cli
 from control.auth import tokens
 from control.auth.bearers import bearer_of
+from control.db import migrate as migrating
 from control.db.database import API_ROLE, PLATFORM, Database
-from control.db.migrate import migrate
+from control.db.migrate import LOCK, migrate
 from control.db.migration_files import MigrationError, migrations
 from tests.support.api import served_from
 from tests.support.postgres import fresh_database, postgres
@@ -208,3 +210,128 @@ async def test_second_halves_come_behind_their_first_ones_and_only_when_asked_fo
     async with fresh_database(migrated=False) as url:
         assert not [name for name in await migrate(url) if ".after" in name]
         assert await migrate(url, finish=True) == [one.name for one in migrations() if one.finishes]
+
+
+@asynccontextmanager
+async def session(url: str, name: str, statement: str = "SELECT 1") -> AsyncIterator[Any]:
+    """Somebody who is connected, as whom, and does nothing more after this statement."""
+    connection = await asyncpg.connect(url, server_settings={"application_name": name})
+    try:
+        await connection.execute(statement)
+        yield connection
+    finally:
+        connection.terminate()
+
+
+def changing_tokens(directory: Path) -> Path:
+    shutil.copytree(migrating.DIRECTORY, directory)
+    number = migrations()[-1].number + 1
+    (directory / f"{number:04}_more.sql").write_text("ALTER TABLE tokens ADD COLUMN more text")
+    return directory
+
+
+class TestATableInUse:
+    """As by pg_dump, or by somebody who has left a transaction open."""
+
+    READING = "BEGIN; SELECT count(*) FROM tokens"
+
+    @pytest.fixture(autouse=True)
+    def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(migrating, "LOCK_TIMEOUT_MS", 1000)
+        monkeypatch.setattr(migrating, "LOOK_EVERY_S", 0.05)
+
+    async def test_a_migration_gives_way_and_tells_to_whom(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(migrating, "PAUSES_S", (0.0,))
+        directory = changing_tokens(tmp_path / "migrations")
+        async with fresh_database() as url, session(url, "pg_dump", self.READING) as reader:
+            with pytest.raises(MigrationError, match=r"_more\.sql: .* pg_terminate") as refused:
+                async with asyncio.timeout(30):
+                    await migrate(url, directory=directory)
+            in_way = f"pid {reader.get_server_pid()} (pg_dump, local, idle in transaction for "
+            assert in_way in str(refused.value)
+            assert await run(url, "SELECT count(*) FROM tokens") == [(0,)]  # nobody waits any more
+            name = "SELECT name FROM schema_migrations WHERE name LIKE '%_more.sql'"
+            assert await run(url, name) == []
+
+    async def test_it_is_applied_when_they_have_gone(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        directory = changing_tokens(tmp_path / "migrations")
+        monkeypatch.setattr(migrating, "PAUSES_S", (0.0,) * 20)
+        async with fresh_database() as url, session(url, "pg_dump", self.READING) as reader:
+
+            class Log:
+                """Whoever reads it ends what is in the way."""
+
+                @staticmethod
+                def warning(_: str, *, by: str, **__: Any) -> None:
+                    assert reader.is_closed() or f"pid {reader.get_server_pid()} " in by
+                    reader.terminate()
+
+            monkeypatch.setattr(migrating, "log", Log)
+            async with asyncio.timeout(60):
+                (applied,) = await migrate(url, directory=directory)
+        assert applied.endswith("_more.sql")
+
+
+async def test_another_process_is_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(migrating, "TURN_TIMEOUT_S", 0.0)
+    lock = f"SELECT pg_advisory_lock({LOCK})"
+    async with fresh_database() as url, session(url, "voicecore migrate", lock) as other:
+        with pytest.raises(MigrationError, match=f"pid {other.get_server_pid()} "):
+            async with asyncio.timeout(30):
+                await migrate(url)
+
+
+class TestFinishing:
+    """What an earlier version uses is not taken away while a process of it is connected."""
+
+    @pytest.fixture
+    def directory(self, tmp_path: Path) -> Path:
+        directory = first(2, tmp_path / "migrations")
+        (directory / "0002_access.after.sql").write_text("DROP TABLE signups")
+        return directory
+
+    @pytest.mark.parametrize("name", ["voicecore", "voicecore/0001"])
+    async def test_not_while_an_older_process_is_there(self, name: str, directory: Path) -> None:
+        async with fresh_database(migrated=False) as url:
+            await migrate(url, directory=directory)
+            async with session(url, name) as old:
+                told = rf"0002 .* pid {old.get_server_pid()} \({name}, local, idle\); .* --force"
+                with pytest.raises(MigrationError, match=told):
+                    await migrate(url, finish=True, directory=directory)
+                assert await run(url, "SELECT count(*) FROM signups") == [(0,)]
+                assert await migrate(url, directory=directory) == []
+                applied = await migrate(url, finish=True, force=True, directory=directory)
+                assert applied == ["0002_access.after.sql"]
+                assert await migrate(url, finish=True, directory=directory) == []  # nothing to lose
+
+    async def test_those_that_know_the_migration_and_others_are_no_hindrance(
+        self, directory: Path
+    ) -> None:
+        async with (
+            fresh_database(migrated=False) as url,
+            fresh_database(migrated=False) as other_url,
+            session(url, "voicecore/0002"),
+            session(url, "voicecore/0010"),
+            session(url, "psql"),
+            session(other_url, "voicecore"),
+        ):
+            applied = await migrate(url, finish=True, directory=directory)
+        assert applied[-1] == "0002_access.after.sql"
+
+    async def test_the_command_refuses_unless_it_is_forced(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        finish = ["migrate", "--finish", "--data-dir", str(tmp_path)]
+        async with fresh_database() as url, session(url, "voicecore") as old:
+            monkeypatch.setenv("VOICECORE_DATABASE_URL", url)
+            assert await asyncio.to_thread(cli.main, finish) == 1
+            assert f"pid {old.get_server_pid()} (voicecore, " in capsys.readouterr().err
+            assert await asyncio.to_thread(cli.main, [*finish, "--force"]) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert said == [one.name for one in migrations() if one.finishes]
