@@ -92,8 +92,8 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(
         default=SecretStr(""),
         description="PostgreSQL 14 or newer, as postgresql://user:password@host/database. When "
-        "empty, one of its own runs in the data directory. A pooler between must pool sessions: what "
-        "a connection may see is said once for several statements.",
+        "empty, one of its own runs in the data directory. A pooler between must pool sessions: "
+        "what a connection may see is said once for several statements.",
     )
     database_connections: int = Field(
         default=10, ge=2, le=200, description="Connections to PostgreSQL of this process."
@@ -142,6 +142,13 @@ class Settings(BaseSettings):
         "https://portal.example.com. When empty they lead to the public URL, or else to where the "
         "server listens, and the mails say which endpoint takes a link's token.",
     )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Origins whose pages may call the API from a browser, such as "
+        "https://app.example.com,https://admin.example.com: portals that are not served from the "
+        "API's own. `*` is every origin, which gives nothing away by itself: tokens are in a "
+        "header, and no cookies are used. When empty browsers let no other origin's page call.",
+    )
     numbers_need_approval: bool = Field(
         default=False,
         description="Numbers that workspaces register are answered once an admin has approved them "
@@ -172,7 +179,9 @@ class Settings(BaseSettings):
         default=600, ge=0, description="How long live calls may go on after SIGTERM."
     )
 
-    @field_validator("trusted_proxies", "agent_vendors", "agent_secrets", mode="before")
+    @field_validator(
+        "trusted_proxies", "agent_vendors", "agent_secrets", "cors_origins", mode="before"
+    )
     @classmethod
     def _is_list(cls, value: Any) -> Any:
         if not isinstance(value, str):
@@ -193,6 +202,11 @@ class Settings(BaseSettings):
             except ValueError:
                 raise ValueError(f"{network!r} is no network, as 10.0.0.0/8") from None
         return networks
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_origin(text) for text in origins)
 
     @field_validator("agent_secrets")
     @classmethod
@@ -281,6 +295,23 @@ def _host_of(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
+
+
+def _origin(text: str) -> str:
+    """As browsers say it (RFC 6454, 6.1): small letters, and no port that goes without saying.
+
+    :raises ValueError: it is none."""
+    origin = text.lower()
+    host = r"(?:[a-z0-9_](?:[a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])"
+    found = re.fullmatch(rf"([a-z][a-z0-9+.-]*)://{host}(:[0-9]{{1,5}})?", origin)
+    if origin != "*" and (not found or not 0 < int((found[2] or ":1")[1:]) < 65_536):
+        raise ValueError(
+            f"{text!r} is no origin, as https://app.example.com or http://localhost:3000: a "
+            "scheme, a host and perhaps a port, and nothing behind them"
+        )
+    if found and (found[1], found[2]) in (("http", ":80"), ("https", ":443")):
+        return origin.removesuffix(found[2])
+    return origin
 
 
 def _names_redis(url: str) -> bool:

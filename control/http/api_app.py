@@ -5,6 +5,7 @@ from itertools import product
 
 from aiohttp import web
 
+from control.http.cors import add_cors
 from control.http.dispatch import handler_of, others_refused
 from control.http.docs_page import add_documentation
 from control.http.endpoint import Endpoint
@@ -32,6 +33,9 @@ def add_api(app: web.Application, plane: Plane, endpoints: Iterable[Endpoint]) -
             app.router.add_route(method, path, handler)
         if endpoint.other_form is not None:  # which has its path for itself
             app.router.add_route("*", endpoint.path, others_refused(endpoint))
+    if plane.settings.cors_origins:
+        methods = {method for one in declared for method in methods_of(one)}
+        add_cors(app, plane.settings.cors_origins, methods, declared)
     add_documentation(app, declared)
 
 

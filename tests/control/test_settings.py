@@ -43,6 +43,15 @@ def test_a_wrong_public_url_is_told_in_words(url: str, monkeypatch: pytest.Monke
         ("PORTAL_URL", "portal.example.com", "must be a URL with a host"),
         ("PORTAL_URL", "https://", "must be a URL with a host"),
         ("PORTAL_URL", "https://a.example.com/?x", "must be a URL with a host"),
+        ("CORS_ORIGINS", "app.example.com", "'app.example.com' is no origin, as https://"),
+        ("CORS_ORIGINS", "https://a.example.com, https://b/", "'https://b/' is no origin"),
+        ("CORS_ORIGINS", "https://*.example.com", "'https://*.example.com' is no origin"),
+        ("CORS_ORIGINS", "https://a.example.com/app", "'https://a.example.com/app' is no"),
+        ("CORS_ORIGINS", "https://me@example.com", "'https://me@example.com' is no origin"),
+        ("CORS_ORIGINS", "https://a.example.com:0", "'https://a.example.com:0' is no origin"),
+        ("CORS_ORIGINS", "https://a.example.com:70000", "'https://a.example.com:70000' is no"),
+        ("CORS_ORIGINS", "https://", "'https://' is no origin"),
+        ("CORS_ORIGINS", "null", "'null' is no origin"),
     ],
 )
 def test_what_is_wrong_is_told_in_our_words(
@@ -53,6 +62,28 @@ def test_what_is_wrong_is_told_in_our_words(
         read_settings()
     assert str(caught.value).startswith(f"VOICECORE_{name}: {words}")
     assert "Input should" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "origins"),
+    [
+        ("", ()),
+        ("*", ("*",)),
+        (
+            "https://App.Example.com:443, http://localhost:3000,",
+            ("https://app.example.com", "http://localhost:3000"),
+        ),
+        ("http://[::1]:8080", ("http://[::1]:8080",)),
+        ("http://a.example.com:80", ("http://a.example.com",)),
+        ("http://a.example.com:443", ("http://a.example.com:443",)),
+        ("capacitor://localhost", ("capacitor://localhost",)),
+    ],
+)
+def test_origins_are_as_browsers_say_them(
+    text: str, origins: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOICECORE_CORS_ORIGINS", text)
+    assert read_settings().cors_origins == origins
 
 
 @pytest.mark.parametrize("url", ["", "http://localhost:3000", "https://portal.example.com/app/"])
