@@ -12,7 +12,6 @@ _SETTING = "SELECT value FROM settings WHERE key = $1"
 _SET = "UPDATE settings SET value = $2, updated_at = $3 WHERE key = $1"
 _TIERS = "SELECT * FROM tiers ORDER BY monthly_fee_micros, tier_name"
 _LOCK_TIER = "SELECT * FROM tiers WHERE tier_name = $1 FOR UPDATE"
-_HAS_TIER = "SELECT EXISTS (SELECT FROM tiers WHERE tier_name = $1)"
 _INSERT_TIER = """
 INSERT INTO tiers (tier_name, display_name, monthly_fee_micros, included_minutes,
                    price_per_minute_micros, max_agents, max_minutes, max_concurrent_calls,
@@ -61,10 +60,6 @@ async def set_value(db: Connection, key: str, value: Any, now: datetime) -> None
 async def tiers(db: Connection) -> Sequence[Row]:
     """The cheapest first."""
     return await db.fetch(_TIERS)
-
-
-async def has_tier(db: Connection, tier_name: str) -> bool:
-    return bool(await db.fetchval(_HAS_TIER, tier_name))
 
 
 async def lock_tier(db: Connection, tier_name: str) -> Row | None:

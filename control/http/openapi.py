@@ -82,7 +82,7 @@ _NUMBERS = {
 }
 _ABOUT = (
     "Requests are counted, and refused with 429 when they are too many: an OAuth client's, and "
-    "those of a workspace's API keys together, by tier ("
+    "those of a workspace's API keys together, by rate-limit tier ("
     + ", ".join(
         f"{tier} {limit.per_minute:,} a minute and {limit.per_hour:,} an hour"
         for tier, limit in TIERS.items()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import asyncpg
 from pydantic import BeforeValidator, Field, JsonValue, TypeAdapter, ValidationError
 
-from control.api.admin.workspaces import MICROS, TierName
+from control.api.admin.workspaces import MICROS, TierName, no_tier
 from control.api.shapes import Body, Name, Number, Shape, filled
 from control.db import config
 from control.db.database import Row
@@ -45,6 +45,7 @@ Features = Annotated[list[Feature], Field(max_length=100)]
 RateLimitTier = Literal["standard", "premium", "enterprise"]
 
 
+_HOW_OFTEN = "How often its OAuth clients and API keys may ask; no subscription tier's name."
 _AS_LISTED = "As it is listed; it is not changed."
 
 
@@ -70,7 +71,7 @@ class NewTier(Body):
     max_agents: Count | None = None
     max_minutes: Count | None = None
     max_concurrent_calls: Count | None = None
-    rate_limit_tier: RateLimitTier | None = "standard"
+    rate_limit_tier: RateLimitTier | None = Field("standard", description=_HOW_OFTEN)
     features: Features | None = Field(default_factory=list)
 
 
@@ -83,7 +84,7 @@ class TierChange(Body):
     max_agents: Count | None = None
     max_minutes: Count | None = None
     max_concurrent_calls: Count | None = None
-    rate_limit_tier: RateLimitTier | None = None
+    rate_limit_tier: RateLimitTier | None = Field(None, description=_HOW_OFTEN)
     features: Features | None = None
 
 
@@ -103,7 +104,7 @@ class Tier(Shape):
     max_agents: int | None
     max_minutes: int | None
     max_concurrent_calls: int | None
-    rate_limit_tier: RateLimitTier
+    rate_limit_tier: RateLimitTier = Field(description=_HOW_OFTEN)
     features: list[str]
 
 
@@ -151,7 +152,9 @@ async def update_settings(context: Context, body: SettingsChange) -> Answer:
 
 @endpoint("GET", "/admin/config/tiers", ADMIN_READS, Tiers)
 async def list_tiers(context: Context) -> Answer:
-    """List the tiers, the cheapest first."""
+    """List the subscription tiers, the cheapest first. Each workspace has one of them.
+
+    How often its OAuth clients and API keys may ask is called after a tier's `rate_limit_tier`."""
     return {"tiers": [_tier_of(row) for row in await config.tiers(context.db)]}
 
 
@@ -164,7 +167,7 @@ async def list_tiers(context: Context) -> Answer:
     refusals=(DUPLICATE_RESOURCE,),
 )
 async def create_tier(context: Context, body: NewTier) -> Answer:
-    """Create a tier."""
+    """Create a subscription tier."""
     fields = filled(body)
     columns = _columns({name: fields[name] for name in fields if name != "tier_name"})
     try:
@@ -178,7 +181,7 @@ async def create_tier(context: Context, body: NewTier) -> Answer:
 
 @endpoint("PUT", "/admin/config/tiers/{tier_name}", ADMIN_BILLS, OneTier)
 async def update_tier(context: Context, tier_name: TierName, body: TierChange) -> Answer:
-    """Change a tier: the fields that are given. A limit of null is taken away."""
+    """Change a subscription tier: the fields that are given. A limit of null is taken away."""
     before = await config.lock_tier(context.db, tier_name)
     if before is None:
         raise Refused(RESOURCE_NOT_FOUND)
@@ -210,8 +213,8 @@ async def _wrongs(
         adapter.validate_python(new.value)
     except ValidationError as error:
         return [("value", sentence_of(error.errors()[0]))]
-    if new.key == "default_tier" and not await config.has_tier(context.db, str(new.value)):
-        return [("value", "is no tier's name")]
+    if new.key == "default_tier" and (wrong := await no_tier(context, str(new.value))):
+        return [("value", wrong)]
     return []
 
 

@@ -5,12 +5,11 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-import asyncpg
 from pydantic import Field
 
 from control.api.client.workspaces import Member, Status, Workspace, member_of, workspace_of
 from control.api.shapes import Body, Name, PortalPageQuery, Shape, given
-from control.db import agents, call_totals, members, workspaces
+from control.db import agents, call_totals, config, members, workspaces
 from control.db.database import Row
 from control.http.access import ADMIN_BILLS, ADMIN_OWNS, ADMIN_READS, ADMIN_SUPPORTS
 from control.http.context import Context
@@ -21,6 +20,15 @@ from control.http.refusals import PERMISSION_DENIED, RESOURCE_NOT_FOUND, VALIDAT
 MICROS = 1_000_000
 
 TierName = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,62}$")]
+ChosenTier = Annotated[
+    str,
+    Field(
+        max_length=63,
+        description="A subscription tier: the `tier_name` of one of GET /admin/config/tiers. "
+        "(`standard` and `premium` are none: rate-limit tiers are called so.)",
+        examples=["professional"],
+    ),
+]
 
 
 class WorkspaceQuery(PortalPageQuery):
@@ -31,7 +39,7 @@ class WorkspaceQuery(PortalPageQuery):
 class AdminWorkspaceChange(Body):
     name: Name | None = None
     status: Status | None = None
-    subscription_tier: TierName | None = None
+    subscription_tier: ChosenTier | None = None
 
 
 class Suspension(Body):
@@ -39,7 +47,7 @@ class Suspension(Body):
 
 
 class WorkspaceTierChange(Body):
-    tier_name: TierName
+    tier_name: ChosenTier
 
 
 class AdminListedWorkspace(Shape):
@@ -167,7 +175,10 @@ async def admin_delete_workspace(context: Context, workspace_id: UUID) -> Answer
     row = await workspaces.lock(context.db, workspace_id)
     if row is None:
         raise Refused(RESOURCE_NOT_FOUND)
-    await workspaces.delete(context.db, workspace_id)
+    for person in await workspaces.delete(context.db, workspace_id):
+        await context.write_down(
+            "user.deleted", "user", person["id"], workspace_id=workspace_id, before=dict(person)
+        )
     await context.write_down(
         "workspace.deleted",
         "workspace",
@@ -199,7 +210,7 @@ async def activate_workspace(context: Context, workspace_id: UUID) -> Answer:
     OneAdminWorkspace,
 )
 async def change_tier(context: Context, workspace_id: UUID, body: WorkspaceTierChange) -> Answer:
-    """Give a workspace another tier. What it has beyond the new limits stays."""
+    """Give a workspace another subscription tier. What it has beyond the new limits stays."""
     fields = {"subscription_tier": body.tier_name}
     return await _change(context, workspace_id, fields, "workspace.tier_changed", "tier_name")
 
@@ -218,12 +229,11 @@ async def _change(
     before = await workspaces.lock(context.db, workspace_id)
     if before is None:
         raise Refused(RESOURCE_NOT_FOUND)
-    try:
-        row = await workspaces.update(context.db, workspace_id, context.now, fields)
-    except asyncpg.ForeignKeyViolationError:
-        raise Refused(
-            VALIDATION_ERROR, details=[Invalid(tier_field, "is no tier's name")]
-        ) from None
+    if "subscription_tier" in fields:  # which is never deleted
+        wrong = await no_tier(context, fields["subscription_tier"])
+        if wrong:
+            raise Refused(VALIDATION_ERROR, details=[Invalid(tier_field, wrong)])
+    row = await workspaces.update(context.db, workspace_id, context.now, fields)
     assert row is not None
     await context.write_down(
         action,
@@ -234,6 +244,12 @@ async def _change(
         after=fields,
     )
     return {"workspace": _detail_of(row)}
+
+
+async def no_tier(context: Context, name: str) -> str:
+    """What is said of a subscription tier that there is not; empty of one that there is."""
+    names = [row["tier_name"] for row in await config.tiers(context.db)]
+    return "" if name in names else f"is no subscription tier: there are {', '.join(names)}"
 
 
 def _listed(row: Row, owner: Row | None, totals: Row) -> dict[str, Any]:

@@ -45,7 +45,7 @@ MEMBERS = (
 ADMINS = (
     ("owner", "everything: admins, secrets, settings, OAuth clients, and deleting, too"),
     ("support", "workspaces, people, templates, numbers"),
-    ("finance", "tiers, and which one a workspace has"),
+    ("finance", "subscription tiers, and which one a workspace has"),
     ("read-only", "reads"),
 )
 _ERRORS = (
@@ -153,8 +153,10 @@ def _rates() -> tuple[Html, Html]:
         "A request too many is answered with 429 `RATE_LIMIT_EXCEEDED` and `Retry-After`; every "
         "answer says in `X-RateLimit-Limit`, `X-RateLimit-Remaining` and `X-RateLimit-Reset` how "
         "one stands. An OAuth client, and a workspace's API keys together, may as often as their "
-        "tier says; a person, and where no token is needed a network, as often as the server is "
-        "set up for (VOICECORE_PERSON_REQUESTS_PER_MIN, VOICECORE_PUBLIC_REQUESTS_PER_MIN). Logins "
-        "that fail are counted besides."
+        "rate-limit tier says: the client's own, or that of the workspace's subscription tier "
+        "(`free`, `professional` and so on, at `/admin/config/tiers`). A person, and where no "
+        "token is needed a network, may as often as the server is set up for "
+        "(VOICECORE_PERSON_REQUESTS_PER_MIN, VOICECORE_PUBLIC_REQUESTS_PER_MIN). Logins that fail "
+        "are counted besides."
     )
-    return element("p", prose(about)), table(("tier", "in a minute", "in an hour"), rows)
+    return element("p", prose(about)), table(("rate-limit tier", "in a minute", "in an hour"), rows)

@@ -184,6 +184,12 @@ class TestChanging:
         for name in ("platinum", "", "x" * 70, "'; --"):
             wrong = await api.post(change, {"tier_name": name}, token)
             assert (wrong.status, wrong.fields) == (422, {"tier_name"})
+        for name in ("standard", "Professional"):
+            wrong = await api.post(change, {"tier_name": name}, token)
+            (told,) = wrong.json["error"]["details"]
+            assert told["message"] == (
+                "is no subscription tier: there are free, starter, professional, enterprise"
+            )
 
     async def test_deleting(self, api: Api) -> None:
         user_id, person = await api.person()

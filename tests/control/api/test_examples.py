@@ -109,3 +109,11 @@ async def test_a_new_agent_as_in_the_documentation(api: Api) -> None:
     assert made.status == 201, made
     again = await api.put(f"{path}/{made.json['agent']['id']}", change, token)
     assert again.status == 200, again
+
+
+async def test_a_tier_as_in_the_documentation(api: Api) -> None:
+    path = f"/admin/workspaces/{await api.workspace()}/change-tier"
+    (one,) = [one for one in TAKING if one.name == "change_tier"]
+    (example,) = examples_of(one)
+    answer = await api.post(path, example, await api.admin())
+    assert answer.json["workspace"]["subscription_tier"] == example["tier_name"]
