@@ -8,7 +8,7 @@ from uuid import UUID
 from control.api.client.workspaces import Member, Role, member_of
 from control.api.lost_keys import take_back
 from control.api.shapes import Body, PortalPageQuery, Shape
-from control.db import members, workspaces
+from control.db import customer_users, members, workspaces
 from control.db.database import Row
 from control.http.access import (
     MEMBER_ADMINISTERS,
@@ -99,7 +99,8 @@ async def remove_member(context: Context, workspace_id: UUID, user_id: UUID) -> 
     """Remove a member, or leave. Owners and admins remove others, of no role above their own.
 
     The API keys that he has made, the OAuth clients whose secret he was shown last and the
-    invitations that he has sent are revoked. API keys remove nobody."""
+    invitations that he has sent are revoked. A person whom the workspace has made and who is in no
+    other is deleted. API keys remove nobody."""
     leaves = context.bearer.person == user_id
     access = MEMBER_READS if leaves else MEMBER_ADMINISTERS
     own = await role_now(context, workspace_id, access)
@@ -107,7 +108,11 @@ async def remove_member(context: Context, workspace_id: UUID, user_id: UUID) -> 
     if not leaves and not may_give(own, before["role"]):
         raise Refused(PERMISSION_DENIED)
     await _keep_an_owner(context, workspace_id, before)
-    await members.remove(context.db, workspace_id, user_id)
+    await take_back(context, workspace_id, user_id, ())
+    if await customer_users.is_managed(context.db, user_id, workspace_id):
+        await customer_users.delete_person(context.db, user_id)
+    else:
+        await members.remove(context.db, workspace_id, user_id)
     await context.write_down(
         "member.left" if leaves else "member.removed",
         "member",
@@ -115,7 +120,6 @@ async def remove_member(context: Context, workspace_id: UUID, user_id: UUID) -> 
         workspace_id=workspace_id,
         before={"email": before["email"], "role": before["role"]},
     )
-    await take_back(context, workspace_id, user_id, ())
     return None
 
 

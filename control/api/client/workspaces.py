@@ -184,7 +184,10 @@ async def update_workspace(context: Context, workspace_id: UUID, body: Workspace
 async def delete_workspace(context: Context, workspace_id: UUID) -> Answer:
     """Delete a workspace. Only an owner may."""
     row = await _workspace(context, workspace_id)
-    await workspaces.delete(context.db, workspace_id)
+    for person in await workspaces.delete(context.db, workspace_id):
+        await context.write_down(
+            "user.deleted", "user", person["id"], workspace_id=workspace_id, before=dict(person)
+        )
     await context.write_down(
         "workspace.deleted",
         "workspace",

@@ -53,16 +53,37 @@ async def test_whom_it_made_goes_with_it(api: Api, by: str) -> None:
     assert (await api.post("/api/v1/users", again, await api.oauth())).status == 201
 
 
-async def test_it_is_written_down(api: Api) -> None:
-    workspace = await api.workspace()
+@pytest.mark.parametrize("by", APIS)
+async def test_it_is_written_down(api: Api, by: str) -> None:
+    owner, token = await api.person()
+    workspace = await api.workspace(owner)
     (jane,) = await made_users(api, workspace, JANE)
-    place, token = await deleting(api, "sapien", "", workspace)
+    place, token = await deleting(api, by, token, workspace)
     await api.delete(place, token)
     log = await api.run(
         "SELECT resource_id, workspace_id, details FROM audit_log WHERE action = 'user.deleted'"
     )
     assert [(row["resource_id"], row["workspace_id"]) for row in log] == [(str(jane), workspace)]
     assert log[0]["details"]["before"]["email"] == JANE
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_who_is_no_member_any_more_goes_as_well(api: Api, leaves: bool) -> None:
+    owner, token = await api.person()
+    workspace, other = await api.workspace(owner), await api.workspace()
+    jane, john = await made_users(api, workspace, JANE, JOHN)
+    await api.run(
+        "INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, 'member')", other, john
+    )
+    for person in (jane, john):
+        if leaves:
+            async with api.plane.db.transaction(PLATFORM) as db:
+                holder = tokens.Holder(user_id=person)
+                token = (await tokens.issue(db, holder, api.plane.now())).access
+        place = f"/workspaces/{workspace}/members/{person}"
+        assert (await api.delete(place, token)).status == 204
+    people = {row["id"] for row in await api.run("SELECT id FROM users")}
+    assert people == {owner, john}
 
 
 @pytest.mark.parametrize("by", APIS)
