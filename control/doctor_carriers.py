@@ -50,6 +50,8 @@ class CarrierKeys:
         found = [_public_url(self._settings), _telnyx(self._public_key)]
         if not self._settings.twilio_account_sid:
             found.insert(1, _twilio(self._token))
+        if self._settings.allow_unsigned_webhooks:
+            found.append(_unsigned(has_key=bool(self._token or self._public_key)))
         return found
 
 
@@ -90,3 +92,13 @@ def _telnyx(key: str) -> Finding:
         advice = "Copy the public key from Telnyx' portal, Keys & Credentials"
         return Finding(name, "wrong", "is no Ed25519 key in Base64", advice)
     return Finding(name, "ok", "an Ed25519 key; Telnyx' first webhook shows whether it is yours")
+
+
+def _unsigned(*, has_key: bool) -> Finding:
+    """Of the flag that takes webhooks unchecked, which counts only where there is no key at all."""
+    name = "VOICECORE_ALLOW_UNSIGNED_WEBHOOKS"
+    if has_key:
+        detail = "is set, and does nothing: a carrier has a key, so every webhook must be signed"
+        return Finding(name, "wrong", detail, "Take it out, or the carrier's key for a trial")
+    detail = "is set: anybody who knows a number can have its agent answer, at your expense"
+    return Finding(name, "warning", detail, "Set the carrier's key, and take this out")

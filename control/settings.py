@@ -65,7 +65,8 @@ class Settings(BaseSettings):
     )
     allow_unsigned_webhooks: bool = Field(
         default=False,
-        description="Take carriers' webhooks though no key is set to check them by: for trials.",
+        description="Take webhooks though there is no key to check them by: for trials. Where any "
+        "carrier has a key it does nothing.",
     )
     telnyx_outbound_codec: Literal["PCMU", "PCMA", "L16"] = Field(
         default="PCMU",
