@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from control.http.errors import Refused
 from control.http.refusals import TOO_BUSY, TOO_MANY_AT_ONCE
 
-MOST_WAITING = 64
-"""Requests of one caller that wait for his share; a page of a portal asks for some ten at once."""
+MOST_WAITING = 256
+"""Requests of one caller that wait for his share: some tenths of a second's."""
 DEADLINE_S = 10.0
 SOON_S = 1
 
