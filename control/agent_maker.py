@@ -1,13 +1,14 @@
 """From an agent's configuration in the database to somebody who answers."""
 
 import asyncio
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from control.agent_pool import Make, Version
 from control.db.database import PLATFORM, Database, Row
 from control.settings import Settings
-from control.tenant_agents import tenant_agent
+from control.tenant_agents import secret_names, tenant_agent
 from control.vault import Vault
 from voicecore.answering import AnsweringAgent
 from voicecore.prepare import prepare
@@ -26,9 +27,14 @@ class AgentMaker:
         self._cache = SpeechCache(settings.speech_cache_mb * 2**20)
 
     def plan(self, route: Row) -> tuple[Version, Make]:
-        """What the pool needs to load the agent of a route, a row of ``control.db.routing``. With
-        other secrets it is loaded anew."""
-        secrets = f"{route['secrets_revision']}/{self._vault.revision}"
+        """What the pool needs to load the agent of a route, a row of ``control.db.routing``. When
+        one of the secrets that it is made with is another, it is loaded anew."""
+        own: Mapping[str, str] = route["secret_revisions"]
+        revisions = {
+            name: own.get(name) or self._vault.revision_of(name)
+            for name in sorted(secret_names(route["config"] or {}))
+        }
+        secrets = ",".join(f"{name}={revision}" for name, revision in revisions.items() if revision)
         version = Version(route["agent_id"], route["version"], secrets)
         return version, partial(self.make, route)
 

@@ -46,6 +46,12 @@ _OWN_SERVERS: Mapping[str, tuple[str, ...]] = {
     ),
 }
 """Where a vendor's key may go: the vendor's regions."""
+_KEYS = {
+    "deepgram": "DEEPGRAM_API_KEY",
+    "elevenlabs": "ELEVENLABS_API_KEY",
+    "openai": "OPENAI_API_KEY",
+}
+"""What vendors' adapters look for."""
 OWNERS_SETTINGS = frozenset(
     ("cache_dir", "context_tokens", "extra_body", "nice", "parallel", "slots", "threads")
 )
@@ -96,6 +102,20 @@ def tenant_agent(
     if agent is None or problems:
         raise TenantAgentError(_first_of_each(problems))
     return agent
+
+
+def secret_names(config: Mapping[str, Any]) -> frozenset[str]:
+    """The secrets that an agent is made with: the keys of the vendors that it uses, and whatever
+    its vendors' settings and its tools refer to."""
+    names = set[str]()
+    for kind in KINDS:
+        blocks = list(_blocks(kind, config.get(kind)))
+        names.update(references([block for _, block in blocks]))
+        for _, block in blocks[:1]:  # the others are not used
+            key = _at(block, ("settings", "api_key_env")) or _KEYS.get(str(block.get("vendor")))
+            names.update((str(key),) if key else ())
+    names.update(references(config.get("tools")))
+    return frozenset(names)
 
 
 def _parts(value: Any, enough: int) -> int:

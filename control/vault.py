@@ -5,7 +5,6 @@ workspace stored goes before both, for its own agents.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -44,7 +43,8 @@ class Platform(msgspec.Struct, frozen=True):
     """The platform's stored secrets, opened."""
 
     secrets: Mapping[str, str]
-    revision: str
+    revisions: Mapping[str, str]
+    """By the secrets' names."""
 
     def __repr__(self) -> str:
         return f"Platform({sorted(self.secrets)})"
@@ -57,8 +57,7 @@ class Vault:
         self._settings = settings
         self._keys = keys
         self._platform: Mapping[str, str] = {}
-        self.revision = ""
-        """Another one whenever the platform's stored secrets are others."""
+        self._revisions: Mapping[str, str] = {}
         self._told: dict[str, str] = {}
         """What the log said of those that do not open, by their places."""
 
@@ -111,13 +110,17 @@ class Vault:
 
         :param db: it sees everything."""
         rows = await secrets.sealed(db, None)
-        facts = ",".join(f"{row['name']}{row['updated_at'].isoformat()}" for row in rows)
-        revision = hashlib.sha256(facts.encode()).hexdigest()[:16] if rows else ""
-        return Platform(self._opened(rows, None), revision)
+        revisions = {row["name"]: row["updated_at"].isoformat() for row in rows}
+        return Platform(self._opened(rows, None), revisions)
 
     def take(self, platform: Platform) -> None:
         """Use these from now on."""
-        self._platform, self.revision = platform.secrets, platform.revision
+        self._platform, self._revisions = platform.secrets, platform.revisions
+
+    def revision_of(self, name: str) -> str:
+        """Another one whenever what is stored for the platform by this name is another; empty
+        where nothing is, and for what is lent to no agent."""
+        return self._revisions.get(name, "") if name in PLATFORM_KEYS else ""
 
     async def refresh_always(self, database: Database) -> None:
         """What another process stores is known here soon after."""

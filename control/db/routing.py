@@ -6,12 +6,16 @@ from uuid import UUID
 
 from control.db.database import Connection, Row
 
-_BY_NUMBER = """
+_SECRETS = """(
+           SELECT coalesce(jsonb_object_agg(secrets.name, secrets.updated_at), '{{}}')
+           FROM secrets WHERE secrets.workspace_id = {}) AS secret_revisions"""
+"""By their names: a secret that is changed has another one."""
+_BY_NUMBER = f"""
 SELECT phone_numbers.workspace_id, phone_numbers.phone_number, phone_numbers.carrier,
        agents.id AS agent_id, agents.status AS agent_status, agents.version, agents.name,
        agent_versions.config, workspaces.status AS workspace_status,
        tiers.max_concurrent_calls, tiers.max_minutes,
-       secrets_revision(workspaces.id) AS secrets_revision
+       {_SECRETS.format("workspaces.id")}
 FROM phone_numbers
 JOIN workspaces ON workspaces.id = phone_numbers.workspace_id AND workspaces.deleted_at IS NULL
 JOIN tiers ON tiers.tier_name = workspaces.subscription_tier
@@ -19,11 +23,11 @@ LEFT JOIN agents ON agents.id = phone_numbers.agent_id
 LEFT JOIN agent_versions
     ON agent_versions.agent_id = agents.id AND agent_versions.version = agents.version
 WHERE phone_numbers.phone_number = $1 AND phone_numbers.status = 'active'"""
-_BY_AGENT = """
+_BY_AGENT = f"""
 SELECT agents.workspace_id, agents.id AS agent_id, agents.status AS agent_status, agents.version,
        agents.name, agent_versions.config, workspaces.status AS workspace_status,
        tiers.max_concurrent_calls, tiers.max_minutes,
-       secrets_revision(workspaces.id) AS secrets_revision
+       {_SECRETS.format("workspaces.id")}
 FROM agents
 JOIN workspaces ON workspaces.id = agents.workspace_id AND workspaces.deleted_at IS NULL
 JOIN tiers ON tiers.tier_name = workspaces.subscription_tier
@@ -53,10 +57,10 @@ JOIN workspaces ON workspaces.id = agents.workspace_id
     AND workspaces.deleted_at IS NULL AND workspaces.status <> 'suspended'
 WHERE agents.id = ANY ($1::uuid[])"""
 
-_LIVE = """
+_LIVE = f"""
 SELECT DISTINCT ON (agents.updated_at, agents.id) agents.id AS agent_id, agents.version,
        agents.workspace_id, agent_versions.config,
-       secrets_revision(agents.workspace_id) AS secrets_revision
+       {_SECRETS.format("agents.workspace_id")}
 FROM agents
 JOIN phone_numbers ON phone_numbers.agent_id = agents.id AND phone_numbers.status = 'active'
 JOIN workspaces ON workspaces.id = agents.workspace_id

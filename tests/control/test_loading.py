@@ -4,16 +4,22 @@ import argparse
 import asyncio
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 from control import agent_pool
 from control.agent_pool import AgentPool, Version
 from control.api.client import agent_tests
+from control.auth import tokens
 from control.commands.serve import _listening
+from control.db import accounts
+from control.db.database import PLATFORM
 from control.http import carrier_hooks
+from control.secret_keys import SecretKeys
 from control.server import Server
 from tests.control.test_serve import (
     CONFIG,
@@ -115,6 +121,152 @@ class TestPool:
         assert states == ["idle", "idle", "failed", "failed"]
 
 
+class Loads:
+    """Versions that a pool is to load, and which of them it has begun with."""
+
+    def __init__(self, **bounds: int) -> None:
+        self.pool = AgentPool(**bounds)
+        self.begun: list[Version] = []
+        self._agents: dict[Version, Agent] = {}
+
+    def warm(self, *versions: Version) -> None:
+        for version in versions:
+            self.pool.warm(version, self._make(version))
+
+    def wait_for(self, version: Version) -> "asyncio.Task[AnsweringAgent]":
+        return asyncio.create_task(self.pool.hold(version, self._make(version)))
+
+    async def end(self, version: Version) -> None:
+        """It is loaded."""
+        self._agents[version].may_start.set()
+        await until(lambda: self.pool.state(version) == ("ready", ""))
+        await settled()
+
+    def _make(self, version: Version) -> Callable[[], Any]:
+        agent = self._agents.setdefault(version, Agent())
+
+        async def make() -> AnsweringAgent:
+            self.begun.append(version)
+            return await agent.make()
+
+        return make
+
+
+async def settled() -> None:
+    """Whatever can go on without anything from outside has."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def numbered(agent: int, secrets: str = "") -> Version:
+    return Version(UUID(int=agent), 1, secrets)
+
+
+class TestTurns:
+    async def test_few_are_loaded_at_a_time_as_they_were_asked_for(self) -> None:
+        loads = Loads(most_loads=2)
+        wanted = [numbered(agent) for agent in range(5)]
+        loads.warm(*wanted)
+        await settled()
+        assert loads.begun == wanted[:2]
+        assert [loads.pool.state(version)[0] for version in wanted] == ["loading"] * 5
+        await loads.end(wanted[1])
+        assert loads.begun == wanted[:3]
+        await loads.end(wanted[0])
+        assert loads.begun == wanted[:4]
+        await loads.pool.stop()
+
+    async def test_one_that_somebody_waits_for_goes_before(self) -> None:
+        loads = Loads(most_loads=1)
+        wanted = [numbered(agent) for agent in range(5)]
+        loads.warm(*wanted[:4])
+        waiting = [loads.wait_for(wanted[3]), loads.wait_for(wanted[4])]
+        await settled()
+        waiting[0].cancel()  # whoever it was will ask again
+        for version in (wanted[0], wanted[3], wanted[4], wanted[1]):
+            await loads.end(version)
+        assert loads.begun == [wanted[0], wanted[3], wanted[4], wanted[1], wanted[2]]
+        await waiting[1]
+        await loads.pool.stop()
+
+    async def test_of_one_agents_changes_the_last_is_loaded_after_the_first(self) -> None:
+        loads = Loads(most_loads=2)
+        changes = [numbered(1, f"secrets {at}") for at in range(6)]
+        loads.warm(*changes, numbered(2))
+        await settled()
+        assert loads.begun == [changes[0], numbered(2)]
+        assert loads.pool.state(changes[5])[0] == "loading"
+        await loads.end(changes[0])
+        assert loads.begun == [changes[0], numbered(2), changes[5]]
+        loads.warm(changes[5])
+        await loads.end(changes[5])
+        await until(lambda: len(loads.pool) == 2)  # what it was before is not kept
+        await loads.end(numbered(2))
+        assert len(loads.begun) == 3
+        await loads.pool.stop()
+
+    async def test_one_that_somebody_waits_for_is_loaded_whatever_comes_after(self) -> None:
+        loads = Loads(most_loads=2)
+        changes = [numbered(1, f"secrets {at}") for at in range(3)]
+        loads.warm(changes[0])
+        waiting = loads.wait_for(changes[1])
+        await settled()
+        loads.warm(changes[2])
+        for version in changes[:2]:
+            await loads.end(version)
+        await waiting
+        await loads.end(changes[2])
+        assert loads.begun == changes
+        await loads.pool.stop()
+
+    async def test_one_that_fails_makes_room(self) -> None:
+        loads = Loads(most_loads=1)
+        failing = Agent(fails=True)
+        failing.may_start.set()
+        loads.pool.warm(numbered(1), failing.make)
+        loads.warm(numbered(2))
+        await until(lambda: loads.begun == [numbered(2)])
+        await loads.pool.stop()
+
+    async def test_a_full_pool_loads_what_an_agent_has_become(self) -> None:
+        loads = Loads(most_idle=1)
+        loads.warm(numbered(1))
+        await settled()
+        await loads.end(numbered(1))
+        loads.warm(numbered(2), numbered(1, "another secret"))
+        await settled()
+        assert loads.begun == [numbered(1), numbered(1, "another secret")]
+        await loads.pool.stop()
+
+    async def test_a_call_keeps_the_secrets_it_began_with_and_nobody_after_it(self) -> None:
+        loads = Loads()
+        before, after = numbered(1, "before"), numbered(1, "after")
+        held = loads.wait_for(before)
+        await settled()
+        await loads.end(before)
+        loads.warm(after)
+        await settled()
+        await loads.end(after)
+        agent = cast(Agent, await held)
+        assert (len(loads.pool), agent.stopped) == (2, False)
+        loads.pool.release(before)
+        await until(lambda: agent.stopped)
+        assert len(loads.pool) == 1
+        await loads.pool.stop()
+
+    async def test_the_log_has_a_failure_that_nobody_waited_for(self) -> None:
+        pool, agent = AgentPool(), Agent(fails=True)
+        waiting = asyncio.create_task(pool.hold(FIRST, agent.make))
+        await settled()
+        waiting.cancel()
+        with capture_logs() as logged:
+            agent.may_start.set()
+            await until(lambda: pool.state(FIRST)[0] == "failed")
+        (line,) = (one for one in logged if one["event"] == "an agent cannot be loaded")
+        assert (line["agent_id"], line["version"]) == (str(AGENT_ID), 1)
+        assert "auth_failed" in line["error"]
+
+
 class Slow:
     """Has an agent's loading wait."""
 
@@ -210,6 +362,55 @@ async def test_an_agent_says_whether_it_is_ready(served: Served) -> None:
     assert (failed.agent_id, failed.number) == (served.agent_id, 2)
     state, problem = pool.state(failed)
     assert (state, "no such vendor" in problem) == ("failed", True)
+
+
+async def test_a_secret_has_those_agents_loaded_that_use_it(
+    served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    keys = SecretKeys("", tmp_path)
+    keys.make(served.server.plane.now())
+    monkeypatch.setattr(served.server.plane.vault, "_keys", keys)
+    maker, pool, made = served.server._maker, served.server.calls.pool, list[Any]()
+    real = maker.make
+
+    async def make(route: Any) -> AnsweringAgent:
+        made.append(route["agent_id"])
+        return await real(route)
+
+    monkeypatch.setattr(maker, "make", make)
+    await served.webhook()
+    assert len(made) == 1
+    token = await owner_of(served)
+    for name in ("UNUSED", "OPENAI_API_KEY"):
+        assert await stored(served, token, name) == 200
+    assert await stored(served, token, "UNUSED", delete=True) == 204
+    await served.webhook()
+    await pool.warmed(10)
+    assert len(made) == 1
+    await stored(served, token, "USED")
+    await served.change({**CONFIG, "llm": {"vendor": "scripted", "settings": {"tag": "${USED}"}}})
+    await stored(served, token, "USED")
+    await until(lambda: len(made) == 2)
+    await pool.warmed(10)
+
+
+async def owner_of(served: Served) -> str:
+    """The token of somebody who owns the workspace."""
+    async with served.server.plane.db.transaction(PLATFORM) as db:
+        now = served.server.plane.now()
+        user = await accounts.insert_user(db, "o@example.com", "O", None, now, verified_at=now)
+        member = "INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, 'owner')"
+        await db.execute(member, served.workspace_id, user["id"])
+        return (await tokens.issue(db, tokens.Holder(user_id=user["id"]), now)).access
+
+
+async def stored(served: Served, token: str, name: str, *, delete: bool = False) -> int:
+    """The status of the answer to storing a secret, or to deleting it."""
+    url = f"http://127.0.0.1:{served.port}/workspaces/{served.workspace_id}/secrets/{name}"
+    method, body = ("DELETE", None) if delete else ("PUT", {"value": "a value"})
+    headers = {"Authorization": f"Bearer {token}"}
+    async with served.session.request(method, url, headers=headers, json=body) as response:
+        return response.status
 
 
 async def test_a_server_that_is_told_to_stop_waits_for_no_agent() -> None:

@@ -1,6 +1,7 @@
 """What an agent of a workspace may be."""
 
 import importlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -14,7 +15,14 @@ from control.settings import (
     read_settings,
 )
 from control.templates import shipped
-from control.tenant_agents import OWNERS_SETTINGS, TenantAgentError, tenant_agent
+from control.tenant_agents import (
+    KINDS,
+    OWNERS_SETTINGS,
+    TenantAgentError,
+    secret_names,
+    tenant_agent,
+)
+from voicecore.adapters import registry
 from voicecore.adapters.reference import VENDORS
 from voicecore.yaml_lines import dotted
 
@@ -51,6 +59,56 @@ REVIEWED = frozenset(
     """.split()
 )
 """Settings of which somebody has decided whether workspaces may set them."""
+
+
+class Watched(Mapping[str, str]):
+    """Secrets that know which of them were asked for."""
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        self._secrets = secrets
+        self.asked = set[str]()
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return self._secrets[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._secrets)
+
+    def __len__(self) -> int:
+        return len(self._secrets)
+
+
+@pytest.mark.parametrize(("kind", "vendor"), [(one.kind, one.vendor) for one in registry.ADAPTERS])
+@pytest.mark.parametrize("key", ["", "OUR_KEY"])
+def test_the_secrets_of_an_agent_are_those_its_vendors_ask_for(
+    kind: registry.Kind, vendor: str, key: str
+) -> None:
+    settings = {"api_key_env": key} if key and vendor == "openai" else {}
+    block = {"vendor": vendor, "model": "", "voice": "", "settings": settings}
+    if (kind, vendor) == ("llm", "openai"):
+        block["model"] = "gpt"
+    elif vendor in ("openai", "elevenlabs"):
+        block |= {"model": "tts-1", "voice": "x"}
+    secrets = Watched({**KEYS, "OUR_KEY": "k"})
+    make = {"stt": registry.make_stt, "llm": registry.make_llm, "tts": registry.make_tts}[kind]
+    make(registry.VendorConfig(**block), secrets)
+    assert secret_names({kind: block}) == secrets.asked
+
+
+def test_the_secrets_of_an_agent_are_those_it_refers_to() -> None:
+    config = {
+        "instructions": "Say ${NOTHING}.",
+        "stt": [
+            {"vendor": "deepgram", "settings": {"tag": ["${TAG}"]}},
+            {"vendor": "moonshine", "settings": {"x": "${SPARE}"}},
+        ],
+        "llm": [{"vendor": "scripted"}, {"vendor": "openai"}],
+        "tools": ["end_call", {"type": "http", "headers": {"A": "Bearer ${ONE} ${TWO}"}}],
+    }
+    assert secret_names(config) == {"DEEPGRAM_API_KEY", "TAG", "SPARE", "ONE", "TWO"}
+    for odd in ({}, dict.fromkeys((*KINDS, "tools"), 7), {"stt": [7, {"settings": 7}]}):
+        assert secret_names(odd) == frozenset()
 
 
 def problems_of(

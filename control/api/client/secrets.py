@@ -22,6 +22,7 @@ from control.http.context import Context
 from control.http.endpoint import Answer, endpoint
 from control.http.errors import Invalid, Refusal, Refused
 from control.http.refusals import CONFLICT, RESOURCE_NOT_FOUND, VALIDATION_ERROR
+from control.tenant_agents import secret_names
 
 TOO_MANY_SECRETS = Refusal(
     CONFLICT.status, CONFLICT.code, f"A workspace has at most {MOST_SECRETS} secrets"
@@ -71,7 +72,7 @@ async def put_secret(
     if len(stored | {name}) > MOST_SECRETS:
         raise Refused(TOO_MANY_SECRETS)
     row = await store(context, workspace_id, name, body.value)
-    await _load_live(context, workspace_id)
+    await _load_live(context, workspace_id, name)
     return {"secret": secret_of(row)}
 
 
@@ -84,14 +85,15 @@ async def delete_secret(context: Context, workspace_id: UUID, name: SecretName) 
     if await secrets.delete(context.db, workspace_id, name) is None:
         raise Refused(RESOURCE_NOT_FOUND)
     await context.write_down("secret.deleted", "secret", name, workspace_id=workspace_id)
-    await _load_live(context, workspace_id)
+    await _load_live(context, workspace_id, name)
     return None
 
 
-async def _load_live(context: Context, workspace_id: UUID) -> None:
-    """Those that answer numbers: no caller waits for them."""
+async def _load_live(context: Context, workspace_id: UUID, name: str) -> None:
+    """Those that answer numbers and are made with this secret: no caller waits for them."""
     for row in await routing.live(context.db, MOST_SECRETS, workspace_id):
-        await load(context, workspace_id, row["agent_id"])
+        if name in secret_names(row["config"]):
+            await load(context, workspace_id, row["agent_id"])
 
 
 ENDPOINTS = (list_secrets, put_secret, delete_secret)

@@ -144,8 +144,8 @@ class TestWorkspaces:
 
 
 class TestAgents:
-    async def made(self, office: Office) -> Any:
-        wish = {"name": "Front desk", "config": CONFIG}
+    async def made(self, office: Office, config: dict[str, Any] = CONFIG) -> Any:
+        wish = {"name": "Front desk", "config": config}
         return await office.api.post(f"{office.path}/agents", wish, office.owner)
 
     async def test_refers_to_its_own_workspaces_only(self, office: Office) -> None:
@@ -198,14 +198,34 @@ class TestAgents:
         assert await version() == seen[0]
         await office.store("ORDERS_TOKEN", "another one")
         seen.append(await version())
+        assert seen[1] != seen[0]
         await office.store("MORE")
-        seen.append(await version())
+        assert await version() == seen[1]
         await office.api.delete(f"{office.path}/secrets/MORE", office.owner)
         assert await version() == seen[1]
         admin = await office.api.admin()
-        await office.api.put("/admin/secrets/OPENAI_API_KEY", {"value": VALUE}, admin)
-        seen.append(await version())
-        assert len(set(seen)) == 4
+        for name in ("OPENAI_API_KEY", "TWILIO_AUTH_TOKEN"):
+            await office.api.put(f"/admin/secrets/{name}", {"value": VALUE}, admin)
+        assert await version() == seen[1]
+
+    async def test_the_platforms_key_counts_until_there_is_one_of_its_own(
+        self, office: Office
+    ) -> None:
+        config = {**CONFIG, "llm": {"vendor": "openai", "model": "gpt-4.1-mini"}, "tools": []}
+        agent_id = UUID((await self.made(office, config)).json["agent"]["id"])
+        plane = office.api.plane
+        maker = AgentMaker(plane.settings, plane.vault, plane.db)
+        admin = await office.api.admin()
+        seen = [maker.plan(await self.route(office, agent_id))[0]]
+        for path, token in (
+            ("/admin/secrets/OPENAI_API_KEY", admin),
+            (f"{office.path}/secrets/OPENAI_API_KEY", office.owner),
+        ):
+            await office.api.put(path, {"value": VALUE}, token)
+            seen.append(maker.plan(await self.route(office, agent_id))[0])
+        assert len(set(seen)) == 3
+        await office.api.put("/admin/secrets/OPENAI_API_KEY", {"value": "another"}, admin)
+        assert maker.plan(await self.route(office, agent_id))[0] == seen[-1]
 
     async def test_one_that_is_referred_to_stays(self, office: Office) -> None:
         await office.store("ORDERS_TOKEN")
@@ -273,7 +293,8 @@ class TestPlatform:
         async with api.plane.db.reading(PLATFORM) as db:
             other.take(await other.look(db))
             assert (await other.lend(db, None)).secrets["OPENAI_API_KEY"] == VALUE
-        assert other.revision == api.plane.vault.revision != ""
+        revision = api.plane.vault.revision_of("OPENAI_API_KEY")
+        assert other.revision_of("OPENAI_API_KEY") == revision != ""
 
 
 async def test_without_keys_nothing_is_stored(
