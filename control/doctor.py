@@ -52,8 +52,8 @@ async def examine(
     url = own if isinstance(own, str) else database_url
     database = own if isinstance(own, Finding) else await _database(url)
     usable = url if database.standing == "ok" else ""
-    secrets_found, stored = await doctor_secrets.stored(settings, usable, data_dir)
-    carriers = CarrierKeys(settings, stored)
+    stored = await doctor_secrets.stored(settings, usable, data_dir)
+    carriers = CarrierKeys(settings, stored.platforms, stored.shut)
     findings = [doctor_settings.strays(secrets)]
     checks: list[Callable[[], Awaitable[Finding]]] = [
         lambda: asyncio.to_thread(machine.data_dir, data_dir),
@@ -66,8 +66,8 @@ async def examine(
     ]
     findings += [await check() for check in checks]
     findings.insert(-1, doctor_settings.links(settings, *address))
-    findings += [database, secrets_found, await asyncio.to_thread(machine.local_models)]
-    tried = {**secrets, **stored, **carriers.keys}
+    findings += [database, stored.finding, await asyncio.to_thread(machine.local_models)]
+    tried = {**secrets, **stored.platforms, **carriers.keys}
     every = (*keys, *carriers.tried)
     findings += await asyncio.gather(*(_key(key, tried, dates) for key in every))
     return [*findings, *carriers.findings(), machine.clock(dates)]

@@ -3,21 +3,27 @@
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from control.findings import Finding, Key, advice_on
 from control.settings import Settings
 
 ED25519_BYTES = 32
 TWILIO_TOKEN, TELNYX_KEY = "VOICECORE_TWILIO_AUTH_TOKEN", "VOICECORE_TELNYX_API_KEY"
+_SIGNING = {"TWILIO_AUTH_TOKEN": "Twilio", "TELNYX_PUBLIC_KEY": "Telnyx"}
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
 class CarrierKeys:
     """Those that are used: stored ones go before the settings'."""
 
-    def __init__(self, settings: Settings, stored: Mapping[str, str]) -> None:
+    def __init__(
+        self, settings: Settings, stored: Mapping[str, str], shut: Collection[str] = ()
+    ) -> None:
+        """:param stored: the platform's secrets in clear.
+        :param shut: the names of those that do not open."""
         self._settings = settings
+        self._shut = [(name, carrier) for name, carrier in _SIGNING.items() if name in shut]
         self._token = (
             stored.get("TWILIO_AUTH_TOKEN") or settings.twilio_auth_token.get_secret_value()
         )
@@ -50,8 +56,10 @@ class CarrierKeys:
         found = [_public_url(self._settings), _telnyx(self._public_key)]
         if not self._settings.twilio_account_sid:
             found.insert(1, _twilio(self._token))
+        found += [_shut(*one) for one in self._shut]
         if self._settings.allow_unsigned_webhooks:
-            found.append(_unsigned(has_key=bool(self._token or self._public_key)))
+            has_key = bool(self._token or self._public_key or self._shut)
+            found.append(_unsigned(has_key=has_key))
         return found
 
 
@@ -92,6 +100,13 @@ def _telnyx(key: str) -> Finding:
         advice = "Copy the public key from Telnyx' portal, Keys & Credentials"
         return Finding(name, "wrong", "is no Ed25519 key in Base64", advice)
     return Finding(name, "ok", "an Ed25519 key; Telnyx' first webhook shows whether it is yours")
+
+
+def _shut(name: str, carrier: str) -> Finding:
+    """Of a stored one, in whose place the settings' is not taken."""
+    detail = f"is stored and does not open: {carrier}'s calls are refused with CARRIER_KEY_SHUT"
+    advice = "Bring the key back that it was encrypted with, or store it anew at PUT /admin/secrets"
+    return Finding(name, "wrong", detail, advice)
 
 
 def _unsigned(*, has_key: bool) -> Finding:

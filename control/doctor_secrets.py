@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import asyncpg
+import msgspec
 import structlog
 
 from control.auth.envelopes import Keyring, SealError
@@ -20,14 +21,27 @@ _WHAT = "secrets"
 log = structlog.get_logger("control.secrets")
 
 
-async def stored(settings: Settings, url: str, data_dir: Path) -> tuple[Finding, Mapping[str, str]]:
-    """What is to be said of them, and the platform's in clear.
+class Stored(msgspec.Struct, frozen=True):
+    """What is stored, as far as it can be told."""
+
+    finding: Finding
+    platforms: Mapping[str, str] = {}
+    """Those of the platform that open, in clear."""
+    shut: frozenset[str] = frozenset()
+    """The names of the platform's others."""
+
+    def __repr__(self) -> str:
+        return f"Stored({self.finding}, {sorted(self.platforms)}, {sorted(self.shut)})"
+
+
+async def stored(settings: Settings, url: str, data_dir: Path) -> Stored:
+    """What is to be said of them.
 
     :param url: of a migrated database; empty where there is none to ask."""
     try:
         rows = await _rows(url) if url else []
     except (asyncpg.PostgresError, *AWAY) as error:
-        return Finding(_WHAT, "wrong", str(error) or type(error).__name__), {}
+        return Stored(Finding(_WHAT, "wrong", str(error) or type(error).__name__))
     return _judged(secret_keys(settings, data_dir), rows)
 
 
@@ -38,7 +52,8 @@ async def warn_of_shut(settings: Settings, data_dir: Path, database: Database) -
             rows = list(await secrets.every(db))
     except (asyncpg.PostgresError, *AWAY):
         return  # whoever needs the database tells of it
-    found, _ = await asyncio.to_thread(_judged, secret_keys(settings, data_dir), rows)
+    judged = await asyncio.to_thread(_judged, secret_keys(settings, data_dir), rows)
+    found = judged.finding
     if found.standing == "wrong":
         log.warning(
             "stored secrets do not open", code="secrets_shut", detail=found.detail,
@@ -46,21 +61,26 @@ async def warn_of_shut(settings: Settings, data_dir: Path, database: Database) -
         )  # fmt: skip
 
 
-def _judged(keys: SecretKeys, rows: list[Row]) -> tuple[Finding, Mapping[str, str]]:
+def _judged(keys: SecretKeys, rows: list[Row]) -> Stored:
+    platforms = frozenset(row["name"] for row in rows if row["workspace_id"] is None)
     try:
         keyring = keys.keyring()
     except SecretKeysError as error:
         advice = "Bring the file back from a copy: without it no stored secret opens"
-        return Finding(_WHAT, "wrong", str(error), advice), {}
+        return Stored(Finding(_WHAT, "wrong", str(error), advice), shut=platforms)
     if keyring is None:
-        return _without_keys(len(rows), made_later=keys.file is not None), {}
-    opened, shut = _opened(keyring, rows)
-    if shut:
-        ids = ", ".join(sorted(shut))
+        finding = _without_keys(len(rows), made_later=keys.file is not None)
+        return Stored(finding, shut=platforms)
+    opened, needed = _opened(keyring, rows)
+    shut = platforms - opened.keys()
+    if needed:
+        ids = ", ".join(sorted(needed))
         advice = f"Bring the keys back that they were encrypted with: {ids}"
-        return Finding(_WHAT, "wrong", f"some of {len(rows)} stored do not open", advice), opened
+        finding = Finding(_WHAT, "wrong", f"some of {len(rows)} stored do not open", advice)
+        return Stored(finding, opened, shut)
     where = keys.file or "VOICECORE_SECRET_KEYS"
-    return Finding(_WHAT, "ok", f"{len(rows)} stored, encrypted with the keys in {where}"), opened
+    detail = f"{len(rows)} stored, encrypted with the keys in {where}"
+    return Stored(Finding(_WHAT, "ok", detail), opened)
 
 
 def _without_keys(count: int, *, made_later: bool) -> Finding:
@@ -85,14 +105,14 @@ async def _rows(url: str) -> list[Row]:
 def _opened(keyring: Keyring, rows: list[Row]) -> tuple[dict[str, str], set[str]]:
     """The platform's, and the ids of keys that others need."""
     opened: dict[str, str] = {}
-    shut: set[str] = set()
+    needed: set[str] = set()
     for row in rows:
         place = secrets.place_of(row["workspace_id"], row["name"])
         try:
             value = keyring.open(secrets.sealed_of(row), place)
         except SealError:
-            shut.add(row["key_id"])
+            needed.add(row["key_id"])
         else:
             if row["workspace_id"] is None:
                 opened[row["name"]] = value
-    return opened, shut
+    return opened, needed

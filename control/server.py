@@ -26,7 +26,7 @@ from control.db.place import why_away
 from control.db.tidying import tidy_always
 from control.http.api_app import add_api
 from control.http.api_server import close_plane, open_plane
-from control.http.carrier_hooks import CarrierHooks
+from control.http.carrier_hooks import CarrierHooks, signing_keys
 from control.http.errors import error_form
 from control.http.http_port import HttpPort
 from control.http.media_app import add_streams
@@ -109,7 +109,7 @@ class Server:
             http_tools,
             data_dir / "calls",
             server_id,
-            signing_key=plane.vault.signing_key,
+            signing_key=signing_keys(plane.vault),
         )
         calls.metrics.watch(sink)
         for work in (

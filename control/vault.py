@@ -5,7 +5,8 @@ workspace stored goes before both, for its own agents.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -22,10 +23,22 @@ from control.settings import PLATFORM_KEYS, Settings, read_agent_secrets
 
 STORABLE = (*PLATFORM_KEYS, "TWILIO_AUTH_TOKEN", "TELNYX_PUBLIC_KEY", "TELNYX_API_KEY")
 """What is stored for the platform."""
+SIGNING_KEYS = {"twilio": "TWILIO_AUTH_TOKEN", "telnyx": "TELNYX_PUBLIC_KEY"}
+"""What carriers sign with, by their names."""
 REFRESH_EVERY_S = 15.0
 """So long another process may work with a key of the platform's that was replaced."""
 
+_SIGNING_SHUT = {
+    "code": "carrier_key_shut",
+    "hint": "its carrier's calls are refused: bring the key back that it was encrypted with, or "
+    "store it anew at PUT /admin/secrets",
+}
+
 log = structlog.get_logger("control.vault")
+
+
+class KeyShut(Exception):
+    """A key is stored, and does not open: nothing else may be taken for it."""
 
 
 class Lent(msgspec.Struct, frozen=True):
@@ -43,8 +56,9 @@ class Platform(msgspec.Struct, frozen=True):
     """The platform's stored secrets, opened."""
 
     secrets: Mapping[str, str]
-    revisions: Mapping[str, str]
-    """By the secrets' names."""
+    revision: str
+    shut: frozenset[str] = frozenset()
+    """The names of those that do not open."""
 
     def __repr__(self) -> str:
         return f"Platform({sorted(self.secrets)})"
@@ -57,19 +71,28 @@ class Vault:
         self._settings = settings
         self._keys = keys
         self._platform: Mapping[str, str] = {}
-        self._revisions: Mapping[str, str] = {}
+        self._shut: frozenset[str] = frozenset()
+        self.revision = ""
+        """Another one whenever the platform's stored secrets are others."""
         self._told: dict[str, str] = {}
         """What the log said of those that do not open, by their places."""
 
     def signing_key(self, carrier: str) -> str:
-        """What a carrier signs with; empty where there is no key."""
+        """What a carrier signs with; empty where there is no key.
+
+        :raises KeyShut: it is stored, and does not open. The environment's may be one that it
+            replaced because others know it, and no key would mean no check."""
+        name = SIGNING_KEYS.get(carrier)
+        if name is None:
+            return ""
+        if name in self._shut:
+            raise KeyShut(name)
         settings = self._settings
-        if carrier == "twilio":
-            token = settings.twilio_auth_token.get_secret_value()
-            return self._platform.get("TWILIO_AUTH_TOKEN", token)
-        if carrier == "telnyx":
-            return self._platform.get("TELNYX_PUBLIC_KEY", settings.telnyx_public_key)
-        return ""
+        configured = {
+            "TWILIO_AUTH_TOKEN": settings.twilio_auth_token.get_secret_value(),
+            "TELNYX_PUBLIC_KEY": settings.telnyx_public_key,
+        }
+        return self._platform.get(name, configured[name])
 
     @property
     def telnyx_api_key(self) -> str:
@@ -102,25 +125,23 @@ class Vault:
         shared = {**read_agent_secrets(self._settings), **self._vendor_keys()}
         if workspace_id is None:
             return Lent(shared)
-        own = self._opened(await secrets.sealed(db, workspace_id), workspace_id)
+        _, own = await self._read(db, workspace_id)
         return Lent({**shared, **own}, frozenset(own))
 
     async def look(self, db: Connection) -> Platform:
         """The platform's secrets as they are now.
 
         :param db: it sees everything."""
-        rows = await secrets.sealed(db, None)
-        revisions = {row["name"]: row["updated_at"].isoformat() for row in rows}
-        return Platform(self._opened(rows, None), revisions)
+        rows, opened = await self._read(db, None)
+        facts = ",".join(f"{row['name']}{row['updated_at'].isoformat()}" for row in rows)
+        revision = hashlib.sha256(facts.encode()).hexdigest()[:16] if rows else ""
+        shut = frozenset(row["name"] for row in rows) - opened.keys()
+        return Platform(opened, revision, shut)
 
     def take(self, platform: Platform) -> None:
         """Use these from now on."""
-        self._platform, self._revisions = platform.secrets, platform.revisions
-
-    def revision_of(self, name: str) -> str:
-        """Another one whenever what is stored for the platform by this name is another; empty
-        where nothing is, and for what is lent to no agent."""
-        return self._revisions.get(name, "") if name in PLATFORM_KEYS else ""
+        self._platform, self._shut = platform.secrets, platform.shut
+        self.revision = platform.revision
 
     async def refresh_always(self, database: Database) -> None:
         """What another process stores is known here soon after."""
@@ -141,20 +162,40 @@ class Vault:
             raise LookupError("there are no keys to seal secrets with")
         return keyring
 
-    def _opened(self, rows: Iterable[Row], workspace_id: UUID | None) -> dict[str, str]:
-        """One that does not open is as if it were not there, and the log says so once: whoever
-        needs it is told that it is missing."""
-        found: dict[str, str] = {}
+    async def _read(
+        self, db: Connection, workspace_id: UUID | None
+    ) -> tuple[Sequence[Row], Mapping[str, str]]:
+        """All that are stored here, and in clear those that open. Of the others the log says so
+        once: whoever needs one is told that it is missing."""
+        rows = await secrets.sealed(db, workspace_id)
+        opened, shut = self._opened(rows, workspace_id)
+        if shut:  # a rotation may have come between the rows and the keys
+            rows = await secrets.sealed(db, workspace_id)
+            opened, shut = self._opened(rows, workspace_id)
+        for name in opened:
+            self._told.pop(secrets.place_of(workspace_id, name), None)
+        for name, why in shut.items():
+            place = secrets.place_of(workspace_id, name)
+            if self._told.get(place) != why:
+                signs = workspace_id is None and name in SIGNING_KEYS.values()
+                facts = _SIGNING_SHUT if signs else {"code": "secret_shut"}
+                log.error("a secret does not open", secret=place, error=why, **facts)
+            self._told[place] = why
+        return rows, opened
+
+    def _opened(
+        self, rows: Iterable[Row], workspace_id: UUID | None
+    ) -> tuple[dict[str, str], dict[str, str]]:
+        """In clear those that open, and of the others why they do not."""
+        opened: dict[str, str] = {}
+        shut: dict[str, str] = {}
         for row in rows:
             place = secrets.place_of(workspace_id, row["name"])
             try:
-                found[row["name"]] = self._keyring().open(secrets.sealed_of(row), place)
-                self._told.pop(place, None)
+                opened[row["name"]] = self._keyring().open(secrets.sealed_of(row), place)
             except (SealError, SecretKeysError, LookupError) as error:
-                if self._told.get(place) != str(error):
-                    log.error("a secret does not open", secret=place, error=str(error))
-                self._told[place] = str(error)
-        return found
+                shut[row["name"]] = str(error)
+        return opened, shut
 
 
 def secret_keys(settings: Settings, data_dir: Path) -> SecretKeys:

@@ -29,6 +29,7 @@ from control.http.errors import Refusal, Refused, request_id_of
 from control.http.uploads import read_body
 from control.plane import Plane
 from control.tenant_agents import TenantAgentError
+from control.vault import KeyShut, Vault
 from media.carriers import CARRIERS, CarrierKind
 from media.carriers.answer import AnswerDocument, StreamRequest
 from media.carriers.kind import SignedRequest
@@ -52,6 +53,11 @@ NOT_SET_UP = Refusal(
     "There is no key to check this carrier by: VOICECORE_TWILIO_AUTH_TOKEN or "
     "VOICECORE_TELNYX_PUBLIC_KEY, and VOICECORE_TELNYX_API_KEY for Call Control",
 )
+KEY_SHUT = Refusal(
+    503,
+    "CARRIER_KEY_SHUT",
+    "The key to check this carrier by is stored, and cannot be opened: see the server's log",
+)
 BAD_WEBHOOK = Refusal(400, "BAD_WEBHOOK", "The request is no carrier's webhook")
 UNAVAILABLE = Refusal(503, "UNAVAILABLE", "No call is taken now")
 
@@ -62,6 +68,20 @@ REJECT = AnswerDocument(
 Change = Callable[[Connection, UUID, str, UUID], Awaitable[None]]
 
 log = structlog.get_logger("control.carrier_hooks")
+
+
+def signing_keys(vault: Vault) -> Callable[[str], str]:
+    """What a carrier signs with, by its name, for requests to be checked by; empty where there is
+    no key. One that is stored and does not open has the request refused, by 503: the fault is
+    ours, and the carrier tries the number's fallback. The log was told when that was found."""
+
+    def signing_key(carrier: str) -> str:
+        try:
+            return vault.signing_key(carrier)
+        except KeyShut as error:
+            raise Refused(KEY_SHUT) from error
+
+    return signing_key
 
 
 class Incoming(msgspec.Struct, frozen=True):
