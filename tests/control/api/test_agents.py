@@ -282,6 +282,8 @@ class TestPreconditions:
         assert (answer.status, answer.code) == (412, "PRECONDITION_FAILED")
         assert answer.headers["ETag"] == '"1"'
         assert (await desk.get(path)).json["agent"]["name"] == "Front desk"
+        is_list = tags in ('"2"', 'W/"1"', '"1,2"', '"2", W/"1"')
+        assert ("in double quotes" in answer.json["error"]["message"]) != is_list
 
     async def test_of_two_who_change_the_same_version_one_does(self, desk: Desk) -> None:
         path = await desk.made()
