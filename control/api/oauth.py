@@ -249,7 +249,8 @@ async def _client(context: Context, asked: Asked) -> Row:
 
 async def _throttle(context: Context, who: str) -> None:
     if wait_s := await throttle.locked_for_s(context, who):
-        raise OAuthError("slow_down", "Too many failed attempts", status=429, wait_s=wait_s)
+        told = f"Too many failed attempts: try again in {wait_s} s"
+        raise OAuthError("slow_down", told, status=429, wait_s=wait_s)
 
 
 def _asked(form: Form, authorization: str) -> Asked:

@@ -5,8 +5,7 @@ import hashlib
 
 from control.auth.rate_limits import Limit, Standing
 from control.http.context import Context
-from control.http.errors import Refused
-from control.http.refusals import RATE_LIMIT_EXCEEDED
+from control.http.refusals import too_often
 from control.http.remote import network_of
 
 FAILURES = Limit(10, 50)
@@ -33,7 +32,7 @@ async def locked_for_s(context: Context, who: str) -> int:
 async def refuse_if_locked(context: Context, who: str) -> None:
     """:raises Refused: the next attempt has to wait."""
     if wait_s := await locked_for_s(context, who):
-        raise _refused(wait_s)
+        raise too_often(wait_s)
 
 
 async def failed(context: Context, who: str) -> None:
@@ -61,11 +60,7 @@ async def take(context: Context, key: str, limit: Limit, *, counts: bool = True)
     now_s = context.now.timestamp()
     standing = await context.plane.limits.take(key, limit, now_s, counts=counts)
     if not standing.allowed:
-        raise _refused(_wait_s(context, standing))
-
-
-def _refused(wait_s: int) -> Refused:
-    return Refused(RATE_LIMIT_EXCEEDED, headers={"Retry-After": str(wait_s)})
+        raise too_often(_wait_s(context, standing))
 
 
 def _wait_s(context: Context, standing: Standing) -> int:

@@ -4,8 +4,7 @@ import msgspec
 
 from control.auth.rate_limits import TIERS, Limit
 from control.http.access import Bearer
-from control.http.errors import Refused
-from control.http.refusals import RATE_LIMIT_EXCEEDED
+from control.http.refusals import too_often
 from control.http.remote import network_of
 from control.plane import Plane
 from control.settings import Settings
@@ -70,6 +69,7 @@ async def _take(plane: Plane, allowance: Allowance | None) -> dict[str, str]:
         RESET: str(standing.reset_at_s),
     }
     if not standing.allowed:
-        headers["Retry-After"] = str(max(standing.reset_at_s - int(now_s), 1))
-        raise Refused(RATE_LIMIT_EXCEEDED, headers=headers)
+        refused = too_often(max(standing.reset_at_s - int(now_s), 1))
+        refused.headers.update(headers)
+        raise refused
     return headers

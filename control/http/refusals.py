@@ -1,6 +1,6 @@
 """The API's refusals, with the codes of its document."""
 
-from control.http.errors import Refusal
+from control.http.errors import Refusal, Refused
 
 INVALID_JSON = Refusal(400, "INVALID_JSON", "The body is not JSON")
 INVALID_TOKEN = Refusal(401, "INVALID_TOKEN", "The token is unknown, expired or revoked")
@@ -39,6 +39,13 @@ TOO_BUSY = Refusal(
 
 def limit_reached(of_what: str, whose: str, who_raises_it: str) -> Refusal:
     """``TIER_LIMIT_REACHED`` in clear words.
+
+def too_often(wait_s: int) -> Refused:
+    """``RATE_LIMIT_EXCEEDED``, with how long to wait."""
+    message = f"{RATE_LIMIT_EXCEEDED.message}: ask again in {wait_s} s"
+    refusal = Refusal(RATE_LIMIT_EXCEEDED.status, RATE_LIMIT_EXCEEDED.code, message)
+    return Refused(refusal, headers={"Retry-After": str(wait_s)})
+
 
     :param of_what: agents, or whatever there are enough of.
     :param whose: how many there are of how many, and where that is so."""

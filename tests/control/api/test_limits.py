@@ -56,6 +56,7 @@ def assert_too_many(api: Api, reply: Reply, limit: int) -> None:
     ends_s = int(reply.headers["X-RateLimit-Reset"])
     assert 0 < ends_s - now_s <= 60
     assert int(reply.headers["Retry-After"]) == max(ends_s - int(now_s), 1)
+    assert f"ask again in {reply.headers['Retry-After']} s" in reply.json["error"]["message"]
 
 
 class TestWhoIsCounted:

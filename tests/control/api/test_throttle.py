@@ -82,7 +82,9 @@ async def test_guesses_from_everywhere_are_counted_by_account(
     body = {"email": "ME@example.com", "password": PASSWORD}
     answer = await api.post("/auth/login", body, headers=headers)
     assert (answer.status, answer.code) == (429, "RATE_LIMIT_EXCEEDED")
-    assert 1 <= int(answer.headers["Retry-After"]) <= 3600
+    wait_s = int(answer.headers["Retry-After"])
+    assert 1 <= wait_s <= 3600
+    assert answer.json["error"]["message"] == f"Too many requests: ask again in {wait_s} s"
     await api.person("other@example.com")
     assert await log_in(api, "203.0.113.1", "other@example.com", PASSWORD) == 200
 
