@@ -26,11 +26,13 @@ class Portal(msgspec.Struct, frozen=True):
         link = f"{self.url}/{page}"
         return f"{link}?token={quote(token, safe='')}" if token else link
 
-    def note(self, endpoint: str, *, with_token: bool = False) -> str:
-        """What a mail ends with: how to do without a portal; empty where there is one."""
+    def note(self, endpoint: str, *, with_token: bool = False, besides: str = "") -> str:
+        """What a mail ends with: how to do without a portal; empty where there is one.
+
+        :param besides: the other fields that the endpoint takes."""
         if self.configured:
             return ""
-        what = "send the token of the link to" if with_token else "see"
+        what = f"send the token of the link as `token`{besides} to" if with_token else "see"
         return _NOTE.format(what=what, url=self.url, endpoint=endpoint)
 
 

@@ -49,14 +49,32 @@ def already_registered(portal: Portal, to: str) -> Mail:
 
 
 def reset_password(portal: Portal, to: str, token: str) -> Mail:
-    return _mail(portal, to, "Set a new password", _RESET, "reset-password", token)
+    return _mail(
+        portal,
+        to,
+        "Set a new password",
+        _RESET,
+        "reset-password",
+        token,
+        besides=", and `new_password`,",
+    )
 
 
 def password_changed(portal: Portal, to: str) -> Mail:
     return _mail(portal, to, "Your password was changed", _CHANGED, "forgot-password")
 
 
-def _mail(portal: Portal, to: str, subject: str, text: str, page: str, token: str = "") -> Mail:
-    """:param page: of the portal; the endpoint that does the same is named after it."""
-    note = portal.note(f"/auth/{page}", with_token=bool(token))
+def _mail(
+    portal: Portal,
+    to: str,
+    subject: str,
+    text: str,
+    page: str,
+    token: str = "",
+    *,
+    besides: str = "",
+) -> Mail:
+    """:param page: of the portal; the endpoint that does the same is named after it.
+    :param besides: what else that one is sent."""
+    note = portal.note(f"/auth/{page}", with_token=bool(token), besides=besides)
     return Mail(to, subject, text.format(link=portal.link(page, token)) + note)

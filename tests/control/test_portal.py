@@ -55,6 +55,8 @@ def test_each_mail_says_which_endpoint_does_the_same() -> None:
     pages = ("verify-email", "login", "reset-password", "forgot-password")
     for mail, page in zip(made, pages, strict=True):
         assert mail.text.endswith(f"POST {HERE}/auth/{page}\n")
+        assert ("as `token`" in mail.text) == (page in ("verify-email", "reset-password"))
+        assert ("`new_password`" in mail.text) == (page == "reset-password")
 
 
 @pytest.mark.parametrize(

@@ -33,10 +33,10 @@ from control.http.refusals import (
     CONFLICT,
     DUPLICATE_RESOURCE,
     PERMISSION_DENIED,
-    RATE_LIMIT_EXCEEDED,
     RESOURCE_NOT_FOUND,
     VALIDATION_ERROR,
     WORKSPACE_SUSPENDED,
+    too_often,
 )
 from control.mail import Mail
 
@@ -53,6 +53,7 @@ Accept the invitation here, until {until}:
 
 If you do not know what this is about, do nothing.
 """
+_WHO_IS_NEW = " (with `name` and `password` if you have no account yet)"
 
 
 class NewInvitation(Body):
@@ -263,8 +264,7 @@ async def _count(context: Context, workspace_id: UUID, email: str) -> None:
         now_s = time.time()
         standing = await context.plane.limits.take(key, limit, now_s)
         if not standing.allowed:
-            after_s = max(standing.reset_at_s - int(now_s), 1)
-            raise Refused(RATE_LIMIT_EXCEEDED, headers={"Retry-After": str(after_s)})
+            raise too_often(max(standing.reset_at_s - int(now_s), 1))
 
 
 def _mail(context: Context, workspace: Row, invitation: Row, token: str) -> Mail:
@@ -277,7 +277,7 @@ def _mail(context: Context, workspace: Row, invitation: Row, token: str) -> Mail
         until=f"{invitation['expires_at']:%d %B %Y, %H:%M} UTC",
         url=portal.link("accept-invitation", token),
     )
-    text += portal.note("/auth/accept-invitation", with_token=True)
+    text += portal.note("/auth/accept-invitation", with_token=True, besides=_WHO_IS_NEW)
     return Mail(invitation["email"], "You are invited to a workspace", text)
 
 
