@@ -21,6 +21,11 @@ _RENEW_IT = {
 }
 
 
+_NOT_YET = ". A sign-up's token is good once its e-mail address is verified"
+_OF_A_SIGN_UP = {"person": _NOT_YET, "member": _NOT_YET}
+"""Said of every token, so that it shows of none whose it is."""
+
+
 def no_good_token(kind: Kind, authorization: str, bearer: Bearer | None = None) -> Refused:
     """
     :param kind: whom the endpoint is for.
@@ -33,7 +38,7 @@ def no_good_token(kind: Kind, authorization: str, bearer: Bearer | None = None) 
     if bearer is None:
         what = (
             "The token is unknown, expired or revoked. Access tokens are good for an hour: "
-            f"{_RENEW_IT[kind]}"
+            f"{_RENEW_IT[kind]}{_OF_A_SIGN_UP.get(kind, '')}"
         )
     else:
         what = f"The token is good, but not here: {_GET_ONE[kind]}"

@@ -238,6 +238,13 @@ class TestTokens:
         assert (again.status, again.code) == (401, "INVALID_TOKEN")
         assert (await api.get("/auth/me", there["token"])).status == 200
 
+    async def test_a_sign_ups_token_is_told_what_every_token_is(self, api: Api) -> None:
+        made = await signed_up(api)
+        early, wrong = [await api.get("/auth/me", one) for one in (made["token"], "nobodys")]
+        assert (early.status, early.code) == (401, "INVALID_TOKEN")
+        assert early.json["error"]["message"] == wrong.json["error"]["message"]
+        assert "A sign-up's token is good once its e-mail" in early.json["error"]["message"]
+
     async def test_a_refresh_token_that_comes_again_ends_the_family(self, api: Api) -> None:
         await api.person("me@example.com")
         first = (await login(api, "me@example.com", PASSWORD)).json
