@@ -94,8 +94,10 @@ def parsed(raw: bytes) -> Any:
         return {}
     try:
         value = orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        raise Refused(INVALID_JSON) from None
+    except orjson.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}: {error.msg.partition(':')[0]}"
+        told = f"{INVALID_JSON.message}: {where}"
+        raise Refused(Refusal(INVALID_JSON.status, INVALID_JSON.code, told)) from None
     if isinstance(value, dict) and len(value) > MOST_KEYS:
         raise Refused(VALIDATION_ERROR, details=[TOO_MANY_KEYS])
     # Both are looked for only where the text has what they are made of.

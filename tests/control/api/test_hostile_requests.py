@@ -11,6 +11,8 @@ import pytest
 
 from control.db import workspaces
 from control.http import uploads
+from control.http.errors import Refused
+from control.http.reading import parsed
 from control.http.uploads import FORM_LIMIT_BYTES, MOST_FIELDS
 from tests.support.api import Api, Reply
 from voicecore.yaml_lines import MAX_DEPTH
@@ -176,6 +178,21 @@ class TestForms:
 
 
 class TestJson:
+    @pytest.mark.parametrize(
+        ("body", "where"),
+        [
+            (b'{"a": 1,\n "b": }', "line 2, column 7: unexpected character"),
+            (b'{"a": 1', "line 1, column 8: unexpected end of data"),
+            (b'"\xff"', "line 1, column 1: str is not valid UTF-8"),
+        ],
+    )
+    def test_where_it_is_none_is_told(self, body: bytes, where: str) -> None:
+        with pytest.raises(Refused) as raised:
+            parsed(body)
+        refusal = raised.value.refusal
+        assert (refusal.status, refusal.code) == (400, "INVALID_JSON")
+        assert refusal.message.startswith(f"The body is not JSON: {where}")
+
     async def test_not_all_that_is_wrong_is_told(self, api: Api) -> None:
         answer = await api.post("/auth/login", {f"{number:x}": 0 for number in range(20_000)})
         assert (answer.status, answer.fields) == (422, {"body"})
