@@ -5,7 +5,6 @@ workspace stored goes before both, for its own agents.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -56,7 +55,8 @@ class Platform(msgspec.Struct, frozen=True):
     """The platform's stored secrets, opened."""
 
     secrets: Mapping[str, str]
-    revision: str
+    revisions: Mapping[str, str]
+    """By the secrets' names."""
     shut: frozenset[str] = frozenset()
     """The names of those that do not open."""
 
@@ -72,8 +72,7 @@ class Vault:
         self._keys = keys
         self._platform: Mapping[str, str] = {}
         self._shut: frozenset[str] = frozenset()
-        self.revision = ""
-        """Another one whenever the platform's stored secrets are others."""
+        self._revisions: Mapping[str, str] = {}
         self._told: dict[str, str] = {}
         """What the log said of those that do not open, by their places."""
 
@@ -133,15 +132,19 @@ class Vault:
 
         :param db: it sees everything."""
         rows, opened = await self._read(db, None)
-        facts = ",".join(f"{row['name']}{row['updated_at'].isoformat()}" for row in rows)
-        revision = hashlib.sha256(facts.encode()).hexdigest()[:16] if rows else ""
-        shut = frozenset(row["name"] for row in rows) - opened.keys()
-        return Platform(opened, revision, shut)
+        revisions = {row["name"]: row["updated_at"].isoformat() for row in rows}
+        shut = frozenset(revisions) - opened.keys()
+        return Platform(opened, revisions, shut)
 
     def take(self, platform: Platform) -> None:
         """Use these from now on."""
         self._platform, self._shut = platform.secrets, platform.shut
-        self.revision = platform.revision
+        self._revisions = platform.revisions
+
+    def revision_of(self, name: str) -> str:
+        """Another one whenever what is stored for the platform by this name is another; empty
+        where nothing is, and for what is lent to no agent."""
+        return self._revisions.get(name, "") if name in PLATFORM_KEYS else ""
 
     async def refresh_always(self, database: Database) -> None:
         """What another process stores is known here soon after."""
