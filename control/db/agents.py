@@ -1,7 +1,7 @@
 """Voice agents and their versions.
 
 An agent's row has what is changed in place (its status); its name and configuration are in a row
-per version, which is never changed.
+per version, which is never changed. The latest versions are kept.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,8 @@ from typing import Any
 from uuid import UUID
 
 from control.db.database import Connection, Row
+
+VERSIONS_KEPT = 500
 
 _SHOWN = """
 SELECT agents.*, templates.name AS template_name, number.phone_number
@@ -41,6 +43,17 @@ _INSERT_VERSION = """
 INSERT INTO agent_versions (workspace_id, agent_id, version, name, config, changed_by, note,
                             created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"""
+# A hundred at most, so that nobody waits where there are many from before there was a bound. A call
+# that says for a day that it is in progress was not ended by who answered it.
+_FORGET_VERSIONS = """
+DELETE FROM agent_versions WHERE agent_id = $2 AND version IN (
+    SELECT version FROM agent_versions AS old
+    WHERE workspace_id = $1 AND agent_id = $2 AND version <= $3
+      AND NOT EXISTS (
+          SELECT FROM calls WHERE workspace_id = $1 AND agent_id = $2
+          AND agent_version = old.version AND status = 'in_progress'
+          AND started_at > now() - interval '1 day')
+    ORDER BY version LIMIT 100)"""
 _UPDATE = """
 UPDATE agents SET version = $3, name = $4, voice_provider = $5, updated_at = $6
 WHERE workspace_id = $1 AND id = $2"""
@@ -110,11 +123,13 @@ async def add_version(
     changed_by: str,
     note: str = "",
 ) -> int:
-    """Make another version the present one; ``agent`` must have been got to be changed."""
+    """Make another version the present one; ``agent`` must have been got to be changed. Earlier
+    ones than ``VERSIONS_KEPT`` go, but for those of calls in progress."""
     place, version = (agent["workspace_id"], agent["id"]), agent["version"] + 1
     what = (name, dict(config), changed_by, note, now)
     await db.execute(_INSERT_VERSION, *place, version, *what)
     await db.execute(_UPDATE, *place, version, name, voice_provider(config), now)
+    await db.execute(_FORGET_VERSIONS, *place, version - VERSIONS_KEPT)
     return int(version)
 
 

@@ -54,7 +54,8 @@ class OneVersion(Shape):
 async def list_agent_versions(
     context: Context, workspace_id: UUID, agent_id: UUID, query: PortalPageQuery
 ) -> Answer:
-    """List an agent's versions, the latest first."""
+    """List an agent's versions, the latest first. The latest 500 are kept, and those of calls in
+    progress."""
     await found_agent(context, workspace_id, agent_id)
     rows, total = await agents.versions(
         context.db, workspace_id, agent_id, limit=query.limit, offset=query.offset
@@ -86,7 +87,8 @@ async def get_agent_version(
 async def roll_back_agent(
     context: Context, workspace_id: UUID, agent_id: UUID, body: Rollback
 ) -> Answer:
-    """Make an agent what it was in an earlier version. That is a new version too."""
+    """Make an agent what it was in an earlier version, of the 500 that are kept. That is a new
+    version too."""
     before = await found_agent(context, workspace_id, agent_id, to_change=True)
     check_if_match(context.headers, before["version"])
     old = await _earlier(context, before, body.version)

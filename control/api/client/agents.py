@@ -109,7 +109,8 @@ async def update_agent(
     context: Context, workspace_id: UUID, agent_id: UUID, body: AgentChange
 ) -> Answer:
     """Change an agent: the fields that are given. That makes a new version; calls in progress go
-    on with theirs. With `If-Match`, only the version that is named is changed."""
+    on with theirs. The latest 500 versions are kept. With `If-Match`, only the version that is
+    named is changed."""
     row = await found_agent(context, workspace_id, agent_id, to_change=True)
     check_if_match(context.headers, row["version"])
     config = row["config"] if body.config is None else body.config

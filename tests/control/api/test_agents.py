@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from control.agent_maker import AgentMaker
+from control.db import agents
 from tests.support.api import Api, Reply
 
 CONFIG = {
@@ -411,6 +412,45 @@ class TestVersions:
             assert (answer.status, answer.fields) == (422, {"version"})
         for wrong in (0, 2**31, True, "one", None):
             assert (await desk.post(f"{path}/rollback", {"version": wrong})).fields == {"version"}
+
+    async def test_the_latest_are_kept_and_those_of_calls_in_progress(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(agents, "VERSIONS_KEPT", 3)
+        path, other = await desk.made(), await desk.made(name="Other")
+        calls = (
+            (1, "in_progress", "1 second"),
+            (2, "in_progress", "2 days"),
+            (3, "completed", "1 second"),
+        )
+        for version, status, age in calls:
+            await desk.api.run(
+                "INSERT INTO calls (id, workspace_id, agent_id, agent_version, carrier, direction,"
+                " status, started_at) VALUES (gen_random_uuid(), $1, $2, $3, 'twilio', 'inbound',"
+                " $4, now() - $5::text::interval)",
+                desk.workspace_id,
+                UUID(path.rpartition("/")[2]),
+                version,
+                status,
+                age,
+            )
+        for number in range(2, 7):
+            await desk.put(path, {"config": {**CONFIG, "greeting": f"Hello, {number}."}})
+        assert await self.numbers(desk, path) == [6, 5, 4, 1]
+        await desk.api.run("UPDATE calls SET status = 'completed'")
+        assert (await desk.post(f"{path}/rollback", {"version": 4})).status == 200
+        assert await self.numbers(desk, path) == [7, 6, 5]
+        last = (await desk.get(path)).json["agent"]
+        assert (last["version"], last["config"]["greeting"]) == (7, "Hello, 4.")
+        gone = await desk.post(f"{path}/rollback", {"version": 4})
+        assert (gone.status, gone.fields) == (422, {"version"})
+        assert await self.numbers(desk, other) == [1]
+
+    @staticmethod
+    async def numbers(desk: Desk, path: str) -> list[int]:
+        listed = (await desk.get(f"{path}/versions")).json
+        assert listed["total"] == len(listed["versions"])
+        return [one["version"] for one in listed["versions"]]
 
     async def test_nobody_changes_a_version(self, desk: Desk) -> None:
         await desk.made()
