@@ -1,0 +1,104 @@
+"""The embedded PostgreSQL, and processes that leave it without a word."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from control.db import embedded
+from control.db.embedded import EmbeddedPostgres
+
+_USES = """
+import sys
+from pathlib import Path
+from control.db.embedded import EmbeddedPostgres
+server = EmbeddedPostgres(Path(sys.argv[1]))
+print("running", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[Path]:
+    """Where a server may run, which is over after the test."""
+    place = tmp_path / "postgres"
+    yield place
+    if (place / "postmaster.pid").exists():
+        psutil.Process(postmaster_of(place)).terminate()
+
+
+def postmaster_of(place: Path) -> int:
+    return int((place / "postmaster.pid").read_text().split()[0])
+
+
+def runs(pid: int) -> bool:
+    """One that has ended may still wait for somebody to ask how."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def user_of(place: Path) -> "subprocess.Popen[bytes]":
+    """Another process that has the server running until its input ends."""
+    process = subprocess.Popen(
+        (sys.executable, "-c", _USES, str(place)), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"running\n"
+    return process
+
+
+def test_one_that_was_killed_keeps_it_running_no_longer(directory: Path) -> None:
+    with user_of(directory) as killed:
+        killed.kill()
+    postmaster = postmaster_of(directory)
+    assert runs(postmaster)
+    EmbeddedPostgres(directory).stop()
+    assert not runs(postmaster)
+    assert not (directory / "postmaster.pid").exists()
+
+
+def test_one_that_lives_keeps_it_running(directory: Path) -> None:
+    with user_of(directory):
+        server = EmbeddedPostgres(directory)
+        postmaster = postmaster_of(directory)
+        server.stop()
+        assert runs(postmaster)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("[]", []),
+        ("", []),
+        ("[12, 1", []),
+        (f"[{os.getpid()}, 999999999]", [os.getpid()]),
+        (f'[{os.getpid()}, 1.5, "x", -1]', [os.getpid()]),
+    ],
+)
+def test_who_is_written_down(tmp_path: Path, text: str, left: list[int]) -> None:
+    users = tmp_path / "users.json"
+    embedded._forget_the_dead(users)
+    assert not users.exists()
+    users.write_text(text)
+    embedded._forget_the_dead(users)
+    assert json.loads(users.read_text()) == left
+
+
+def test_a_number_that_is_anothers_by_now_is_nobody(tmp_path: Path) -> None:
+    users = tmp_path / "users.json"
+    users.write_text(json.dumps([os.getpid()]))
+    before_s = psutil.Process().create_time() - 60
+    os.utime(users, (before_s, before_s))
+    embedded._forget_the_dead(users)
+    assert json.loads(users.read_text()) == []
+    with subprocess.Popen(("cat",), stdin=subprocess.PIPE) as another:
+        users.write_text(json.dumps([another.pid]))
+        embedded._forget_the_dead(users)
+        assert json.loads(users.read_text()) == []
