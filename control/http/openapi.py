@@ -24,6 +24,7 @@ from control.http.errors import BAD_REQUEST, INTERNAL_ERROR, REQUEST_ID, Refusal
 from control.http.openapi_parameters import parameters_of, takes_key
 from control.http.openapi_shapes import REF, Shapes
 from control.http.refusals import (
+    IDEMPOTENCY_ANSWER_NOT_KEPT,
     IDEMPOTENCY_KEY_REUSED,
     IDEMPOTENCY_KEY_WRONG,
     INSUFFICIENT_SCOPE,
@@ -161,7 +162,7 @@ def refusals_of(endpoint: Endpoint) -> Sequence[Refusal]:
     if endpoint.access.kind != "public":
         found += [INVALID_TOKEN, PERMISSION_DENIED]
         if takes_key(endpoint):
-            found += [IDEMPOTENCY_KEY_WRONG, IDEMPOTENCY_KEY_REUSED]
+            found += [IDEMPOTENCY_KEY_WRONG, IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_ANSWER_NOT_KEPT]
     if endpoint.access.kind == "oauth":
         found.append(INSUFFICIENT_SCOPE)
     if endpoint.access.kind == "member" and endpoint.changes:

@@ -65,7 +65,11 @@ def _headers(endpoint: Endpoint) -> list[dict[str, Any]]:
     if takes_key(endpoint):
         about = (
             "Of your choice, another for each request. The request that comes again with the same "
-            "key within a day has its first answer again, with `Idempotency-Replayed: true`."
+            "key within a day is not done again. It has its first answer, with "
+            "`Idempotency-Replayed: true`; where that was longer than "
+            f"{idempotency.MAX_BODY_BYTES // 1024} kB, or {idempotency.MAX_ANSWERS:,} of yours "
+            "have come since, 409 with the code `IDEMPOTENCY_ANSWER_NOT_KEPT`, whose message has "
+            "the id of what was made."
         )
         found.append(header(idempotency.KEY, about, idempotency.MAX_LENGTH))
     return found

@@ -31,14 +31,14 @@ IDEMPOTENCY_KEY_WRONG = Refusal(
 IDEMPOTENCY_KEY_REUSED = Refusal(
     409, "IDEMPOTENCY_KEY_REUSED", "The Idempotency-Key was another request's"
 )
+IDEMPOTENCY_ANSWER_NOT_KEPT = Refusal(
+    409, "IDEMPOTENCY_ANSWER_NOT_KEPT", "The request was done; its answer is not kept"
+)
 SERVICE_UNAVAILABLE = Refusal(503, "SERVICE_UNAVAILABLE", "The database is not reachable now")
 TOO_BUSY = Refusal(
     SERVICE_UNAVAILABLE.status, SERVICE_UNAVAILABLE.code, "The server has too much to do just now"
 )
 
-
-def limit_reached(of_what: str, whose: str, who_raises_it: str) -> Refusal:
-    """``TIER_LIMIT_REACHED`` in clear words.
 
 def too_often(wait_s: int) -> Refused:
     """``RATE_LIMIT_EXCEEDED``, with how long to wait."""
@@ -47,10 +47,21 @@ def too_often(wait_s: int) -> Refused:
     return Refused(refusal, headers={"Retry-After": str(wait_s)})
 
 
+def limit_reached(of_what: str, whose: str, who_raises_it: str) -> Refusal:
+    """``TIER_LIMIT_REACHED`` in clear words.
+
     :param of_what: agents, or whatever there are enough of.
     :param whose: how many there are of how many, and where that is so."""
     message = f"The limit of {of_what} is reached: {whose}; {who_raises_it}"
     return Refusal(TIER_LIMIT_REACHED.status, TIER_LIMIT_REACHED.code, message)
+
+
+def idempotency_answer_not_kept(status: int, made: str | None) -> Refusal:
+    """``IDEMPOTENCY_ANSWER_NOT_KEPT`` with what is known of the answer."""
+    about = "" if made is None else f", about the id {made}"
+    refused = IDEMPOTENCY_ANSWER_NOT_KEPT
+    message = f"The request was done before, with status {status}{about}; its answer is not kept"
+    return Refusal(refused.status, refused.code, message)
 
 
 def tier_limit_reached(of_what: str, used: int, most: int, tier: str) -> Refusal:
