@@ -5,6 +5,7 @@ workspace stored goes before both, for its own agents.
 """
 
 import asyncio
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -59,6 +60,8 @@ class Platform(msgspec.Struct, frozen=True):
     """By the secrets' names."""
     shut: frozenset[str] = frozenset()
     """The names of those that do not open."""
+    number: int = 0
+    """The higher, the later it was seen by this process."""
 
     def __repr__(self) -> str:
         return f"Platform({sorted(self.secrets)})"
@@ -73,6 +76,8 @@ class Vault:
         self._platform: Mapping[str, str] = {}
         self._shut: frozenset[str] = frozenset()
         self._revisions: Mapping[str, str] = {}
+        self._numbers = itertools.count(1)
+        self._taken = 0
         self._told: dict[str, str] = {}
         """What the log said of those that do not open, by their places."""
 
@@ -130,14 +135,20 @@ class Vault:
     async def look(self, db: Connection) -> Platform:
         """The platform's secrets as they are now.
 
-        :param db: it sees everything."""
+        :param db: it sees everything. In a transaction the next one who looks, wherever he is,
+            waits for its end: he sees what was changed here, or it was undone."""
+        await secrets.wait_for_changes(db)
+        number = next(self._numbers)
         rows, opened = await self._read(db, None)
         revisions = {row["name"]: row["updated_at"].isoformat() for row in rows}
         shut = frozenset(revisions) - opened.keys()
-        return Platform(opened, revisions, shut)
+        return Platform(opened, revisions, shut, number)
 
     def take(self, platform: Platform) -> None:
-        """Use these from now on."""
+        """Use these from now on, unless what was seen later is used already."""
+        if platform.number < self._taken:
+            return
+        self._taken = platform.number
         self._platform, self._shut = platform.secrets, platform.shut
         self._revisions = platform.revisions
 
@@ -146,13 +157,17 @@ class Vault:
         where nothing is, and for what is lent to no agent."""
         return self._revisions.get(name, "") if name in PLATFORM_KEYS else ""
 
+    async def refresh(self, database: Database) -> None:
+        """Use what is stored now."""
+        async with database.transaction(PLATFORM) as db:
+            self.take(await self.look(db))
+
     async def refresh_always(self, database: Database) -> None:
         """What another process stores is known here soon after."""
         while True:
             await asyncio.sleep(REFRESH_EVERY_S)
             try:
-                async with database.reading(PLATFORM) as db:
-                    self.take(await self.look(db))
+                await self.refresh(database)
             except (*AWAY, asyncpg.PostgresError) as error:
                 log.warning("the platform's secrets are not refreshed", error=str(error))
 

@@ -40,6 +40,7 @@ ORDER BY agents.name LIMIT 20"""
 _REVISION = "SELECT secrets_revision($1)"
 _KEEP_OTHERS_OUT = "LOCK TABLE secrets IN SHARE ROW EXCLUSIVE MODE"
 _ALL = "SELECT id, workspace_id, name, key_id, wrapped_key, sealed FROM secrets ORDER BY id"
+_WAIT_FOR_CHANGES = "SELECT pg_advisory_xact_lock(hashtextextended('the platform''s secrets', 0))"
 _KEY_IDS = "SELECT DISTINCT key_id FROM secrets"
 _REWRAP = "UPDATE secrets SET key_id = $2, wrapped_key = $3 WHERE id = $1"
 
@@ -69,6 +70,11 @@ async def sealed(db: Connection, workspace_id: UUID | None) -> Sequence[Row]:
 async def wait_for_rotation(db: Connection) -> None:
     """Until no rotation goes on: what is sealed after this, is so with keys that stay."""
     await db.execute(_WAIT_FOR_ROTATION)
+
+
+async def wait_for_changes(db: Connection) -> None:
+    """Until no other transaction goes on that has changed the platform's and looked at them."""
+    await db.execute(_WAIT_FOR_CHANGES)
 
 
 async def put(
