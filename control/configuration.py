@@ -13,7 +13,8 @@ _HEAD = """\
 
 Every setting is an environment variable. All of them are checked when a command starts, and every
 wrong one is named; `voicecore serve` and `voicecore answer` also name variables that begin with
-`VOICECORE_` and are no settings. `voicecore doctor` tells what is missing or does not work.
+`VOICECORE_` and are no settings. `voicecore doctor` tells what is missing or does not work. For
+`true` one may write `yes`, `on` or `1`, for `false` `no`, `off` or `0`, in capitals too.
 
 | variable | what it is | default | meaning |
 |---|---|---|---|

@@ -1,7 +1,10 @@
 """Settings of the environment, and what is said about wrong ones."""
 
+import re
+
 import pytest
 
+from control.configuration import reference
 from control.db.place import place_of
 from control.settings import SettingsError, read_settings
 
@@ -12,6 +15,20 @@ from control.settings import SettingsError, read_settings
 def test_good_public_urls(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICECORE_PUBLIC_URL", url)
     assert read_settings().public_url == url
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_what_the_page_says_is_true_or_false_is(
+    value: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = reference()
+    told = re.search(rf"`{str(value).lower()}` (?:one may write )?((?:`\w+`(?:, | or )?)+)", page)
+    assert told is not None
+    words = re.findall(r"`(\w+)`", told[1])
+    assert len(words) == 3
+    for word in (*words, *(one.upper() for one in words)):
+        monkeypatch.setenv("VOICECORE_ALLOW_UNSIGNED_WEBHOOKS", word)
+        assert read_settings().allow_unsigned_webhooks is value
 
 
 @pytest.mark.parametrize(
