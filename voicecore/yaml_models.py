@@ -11,6 +11,7 @@ from voicecore.yaml_lines import FieldProblem, YamlDocument, YamlFileError, did_
 M = TypeVar("M", bound=BaseModel)
 
 MAX_PROBLEMS = 200
+MISSING = "required, but missing"
 """More than these are not explained: a file may have come from anybody."""
 
 
@@ -65,7 +66,7 @@ def _explain(item: Any, schema: Mapping[str, Any], *, quote: bool) -> str:
     kind, context, value = item["type"], item.get("ctx", {}), item["input"]
     got = f", not {_quoted(value)}" if quote else ""
     if kind == "missing":
-        return "required, but missing"
+        return MISSING
     if kind == "extra_forbidden":
         known = sorted(_known_fields(schema, item["loc"][:-1]))
         hint = did_you_mean(item["loc"][-1], known)
@@ -75,7 +76,7 @@ def _explain(item: Any, schema: Mapping[str, Any], *, quote: bool) -> str:
     if kind in _TAG_ERRORS:
         known = sorted(_known_tags(schema, item["loc"], context["discriminator"].strip("'")))
         tag = context.get("tag")
-        what = "required, but missing" if tag is None else f"there is no {_quoted(tag)}"
+        what = MISSING if tag is None else f"there is no {_quoted(tag)}"
         return f"{what}{did_you_mean(tag, known)}; known: {', '.join(known)}"
     if kind == "value_error":
         return str(context["error"])

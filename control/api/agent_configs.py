@@ -20,7 +20,8 @@ from control.http.errors import Invalid, Refused
 from control.http.refusals import VALIDATION_ERROR
 from control.tenant_agents import TenantAgentError, tenant_agent
 from voicecore.agents import Agent
-from voicecore.yaml_lines import MAX_DEPTH, FieldPath
+from voicecore.yaml_lines import MAX_DEPTH, FieldPath, FieldProblem
+from voicecore.yaml_models import MISSING
 
 _CHECKER = ThreadPoolExecutor(1, thread_name_prefix="agent-check")
 """A large configuration takes half a second of a core: one at a time, so that calls go on."""
@@ -38,6 +39,9 @@ EXAMPLE: Mapping[str, Any] = {
     "tools": ["end_call"],
 }
 """A whole one, on local models: it needs no key."""
+
+
+_WHOLE = ": `config` is the whole configuration, and replaces the one before"
 
 
 class _AgentFile:
@@ -110,11 +114,13 @@ async def check(
     ready: bool,
     field: str = "config",
     voice_given: tuple[str | None, Mapping[str, Any]] = (None, MappingProxyType({})),
+    replaces: bool = False,
 ) -> None:
     """Make sure that a workspace may have such an agent; or, for None, any workspace.
 
     :param ready: it must be able to answer a call.
     :param voice_given: what ``with_voice`` was given; its mistakes are told by their own names.
+    :param replaces: it takes another one's place, whose fields it does not keep.
     :raises Refused: every wrong field, by its path (``config.llm.model``)."""
     settings = context.plane.settings
     lent = await context.plane.vault.lend(context.db, workspace_id)
@@ -125,10 +131,17 @@ async def check(
         await loop.run_in_executor(_CHECKER, work)
     except TenantAgentError as error:
         details = [
-            Invalid(_field(field, problem.path, provider, voice), problem.detail)
+            Invalid(
+                _field(field, problem.path, provider, voice),
+                problem.detail + (_WHOLE if replaces and _is_left_out(problem) else ""),
+            )
             for problem in error.problems
         ]
         raise Refused(VALIDATION_ERROR, details=details) from None
+
+
+def _is_left_out(problem: FieldProblem) -> bool:
+    return problem.detail == MISSING and len(problem.path) == 1
 
 
 def _field(field: str, path: FieldPath, provider: str | None, voice: Mapping[str, Any]) -> str:

@@ -118,7 +118,8 @@ async def update_agent(
     given = (body.voice_provider, body.voice_config or {})
     config = {**with_voice(config, *given), "name": name}
     ready = row["status"] == "live"
-    await check(context, config, workspace_id, ready=ready, voice_given=given)
+    replaces = body.config is not None
+    await check(context, config, workspace_id, ready=ready, voice_given=given, replaces=replaces)
     if config == row["config"]:
         return tagged({"agent": agent_of(row)}, row["version"])
     await agents.add_version(

@@ -257,6 +257,16 @@ class TestChanging:
         path = await desk.made()
         answer = await desk.put(path, {"config": {**CONFIG, "llm": {"vendor": "llama", "x": 1}}})
         assert (answer.status, answer.fields) == (422, {"config.llm.x"})
+        part = await desk.put(path, {"config": {"greeting": "Good day.", "tts": {"voice": "joe"}}})
+        told = {one["field"]: one["message"] for one in part.json["error"]["details"]}
+        assert told.keys() == {
+            "config.instructions",
+            "config.stt",
+            "config.llm",
+            "config.tts.vendor",
+        }
+        whole = {name for name, message in told.items() if "the whole configuration" in message}
+        assert whole == told.keys() - {"config.tts.vendor"}
         named = await desk.put(path, {"config": {**CONFIG, "name": 7}})
         assert named.fields == {"config.name"}
         assert (await desk.get(path)).json["agent"]["version"] == 1
