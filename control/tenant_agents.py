@@ -17,7 +17,7 @@ from voicecore.agents.model import MAX_TOOLS
 from voicecore.agents.secrets import references
 from voicecore.local.turn_end_file import SMART_TURN
 from voicecore.tools.addresses import is_numeric, is_public
-from voicecore.yaml_lines import FieldPath, FieldProblem
+from voicecore.yaml_lines import FieldPath, FieldProblem, did_you_mean
 
 MAX_PROBLEMS = 100
 MAX_TOOLS_PARTS = 1500
@@ -183,9 +183,12 @@ def _vendor_problems(
     known: Collection[str],
 ) -> Iterator[FieldProblem]:
     vendor = block.get("vendor")
-    if vendor in vendors(kind) and vendor not in settings.agent_vendors:
-        offered = ", ".join(one for one in vendors(kind) if one in settings.agent_vendors)
-        yield FieldProblem((*path, "vendor"), f"is not offered here; offered: {offered}")
+    offered = [one for one in vendors(kind) if one in settings.agent_vendors]
+    if isinstance(vendor, str) and vendor not in offered:
+        what = "is not offered here"
+        if vendor not in vendors(kind):
+            what = f"no {kind} vendor is named {vendor[:60]!r}{did_you_mean(vendor, offered)}"
+        yield FieldProblem((*path, "vendor"), f"{what}; offered: {', '.join(offered)}")
     field, packaged = _PACKAGED.get((kind, str(vendor)), ("", ()))
     if field and block.get(field) and block[field] not in packaged:
         yield FieldProblem((*path, field), f"must be one of: {', '.join(packaged)}")

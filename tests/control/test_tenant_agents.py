@@ -296,6 +296,10 @@ class TestOutOfReach:
     def test_scripted_vendors_are_for_tests(self) -> None:
         config = {**LOCAL, "llm": {"vendor": "scripted"}}
         assert list(problems_of(config)) == ["llm.vendor"]
+        for name in ("scripted", "lama", "scriptd"):
+            (told,) = problems_of({**LOCAL, "llm": {"vendor": name}}).values()
+            assert told.endswith("; offered: openai, llama")
+            assert ("did you mean 'llama'?" in told) == (name == "lama")
         offered = Settings(agent_vendors=("moonshine", "scripted", "piper"))
         assert not problems_of(config, offered)
 
