@@ -133,7 +133,8 @@ async def update_agent(
 
 @endpoint("DELETE", _AGENT, MEMBER_ADMINISTERS, None, refusals=(PRECONDITION_FAILED,))
 async def delete_agent(context: Context, workspace_id: UUID, agent_id: UUID) -> Answer:
-    """Delete an agent and its versions. Calls in progress go on."""
+    """Delete an agent and its versions. Calls in progress go on. A number that it answers stays the
+    workspace's, and is answered by nobody until it has another agent."""
     row = await found_agent(context, workspace_id, agent_id, to_change=True)
     check_if_match(context.headers, row["version"])
     await agents.delete(context.db, workspace_id, agent_id)
