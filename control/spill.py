@@ -1,4 +1,5 @@
 """Facts on disk while the database is away: segments, written in order and taken back in order.
+They hold what callers said: nobody else may read them.
 
 Everything here blocks: call it from a thread, one call at a time."""
 
@@ -7,8 +8,11 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+from control.private_files import make_private_directory, narrow, open_to_append
+
 SEGMENT_BYTES = 1024 * 1024
 _SUFFIX = ".jsonl"
+_REFUSED = "refused.txt"
 _NAME = re.compile(r"[0-9]{8}|[1-9][0-9]{8,17}")
 """As they are written: a file with another name is somebody else's."""
 
@@ -18,11 +22,13 @@ class Spill:
 
     def __init__(self, directory: Path) -> None:
         """:raises OSError: the directory cannot be made."""
-        directory.mkdir(parents=True, exist_ok=True)
+        make_private_directory(directory)
         self._directory = directory
         self._numbers = sorted(
             int(path.stem) for path in directory.glob(f"*{_SUFFIX}") if _NAME.fullmatch(path.stem)
         )
+        for path in (*map(self._path, self._numbers), directory / _REFUSED):
+            narrow(path)
         self._open = False
         """Whether the last segment is of this process, and may grow."""
 
@@ -43,7 +49,7 @@ class Spill:
         number = last if grows else last + 1
         before = self._size(number)
         try:
-            with self._path(number).open("ab") as file:
+            with open_to_append(self._path(number)) as file:
                 file.write(lines)
                 file.flush()
                 os.fsync(file.fileno())
@@ -76,7 +82,7 @@ class Spill:
 
     def refuse(self, lines: bytes) -> None:
         """Keep what the database will never take, for somebody to look at."""
-        with (self._directory / "refused.txt").open("ab") as file:
+        with open_to_append(self._directory / _REFUSED) as file:
             file.write(lines)
 
     def _size(self, number: int) -> int:

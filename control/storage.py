@@ -15,6 +15,8 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, LocalStore, S3Store, from_url
 
+from control.private_files import make_private_directory
+
 REQUEST_TIMEOUT_S = 20.0
 """So long one object may take on its way there, or one piece of it on its way back."""
 CHUNK_BYTES = 64 * 1024
@@ -100,11 +102,12 @@ class Storage:
 
 
 def open_storage(url: str, data_dir: Path) -> Storage:
-    """The storage of this URL, or ``<data_dir>/objects``.
+    """The storage of this URL, or ``<data_dir>/objects``, which nobody else may read.
 
     :raises StorageError: the URL is none of a storage."""
     try:
         if not url:
+            make_private_directory(data_dir / "objects")
             return Storage(LocalStore(data_dir / "objects", mkdir=True))
         return Storage(from_url(url))
     except (BaseError, ValueError, OSError) as error:

@@ -1,6 +1,8 @@
 """What calls leave reaches the database: all of it, once, whatever happens to the database."""
 
 import asyncio
+import os
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -10,6 +12,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+import structlog
 
 from control.call_facts import (
     CallBegan,
@@ -347,3 +350,42 @@ def test_a_file_that_is_no_segment_is_left_alone(tmp_path: Path) -> None:
     spill.append(b"{}\n")
     assert [path.name for path in tmp_path.glob("00000001.jsonl")] == ["00000001.jsonl"]
     assert Spill(tmp_path).first() == b"{}\n"
+
+
+def modes(directory: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in directory.iterdir()}
+
+
+def test_nobody_else_may_read_what_callers_said(tmp_path: Path) -> None:
+    """Neither what is written now, nor what was left by a version that did not see to it."""
+    directory = tmp_path / "spill"
+    private = {"00000001.jsonl": 0o600, "refused.txt": 0o600}
+    before = os.umask(0o022)
+    try:
+        spill = Spill(directory)
+        spill.append(b"{}\n")
+        spill.refuse(b"x\n")
+        assert modes(directory) == private
+        directory.chmod(0o755)
+        for path in directory.iterdir():
+            path.chmod(0o644)
+        again = Spill(directory)
+        assert modes(directory) == private
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+        assert again.first() == b"{}\n"
+    finally:
+        os.umask(before)
+
+
+def test_what_is_not_ours_to_narrow_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tmp_path.chmod(0o755)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    with structlog.testing.capture_logs() as logs:
+        Spill(tmp_path).append(b"{}\n")
+    assert [(log["code"], log["path"]) for log in logs] == [("not_private", str(tmp_path))]

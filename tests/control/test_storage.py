@@ -1,6 +1,7 @@
 """Where files are kept."""
 
 import re
+import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -86,6 +87,14 @@ class TestLocal:
             await storage.open(KEY)
         with pytest.raises(NotStored):
             await storage.read(KEY)
+
+    async def test_nobody_else_may_read_them(self, tmp_path: Path) -> None:
+        directory = tmp_path / "objects"
+        for made_before in (False, True):
+            if made_before:
+                directory.chmod(0o755)
+            open_storage("", tmp_path)
+            assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
     async def test_a_file_is_taken_as_it_is(self, tmp_path: Path) -> None:
         storage = open_storage("", tmp_path)
