@@ -4,7 +4,6 @@ import asyncio
 import fcntl
 import os
 from contextlib import AsyncExitStack
-from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 from uuid import UUID, uuid4
@@ -19,8 +18,7 @@ from control.api import ENDPOINTS
 from control.call_server import CallServer
 from control.clock import MonotonicClock
 from control.db import routing
-from control.db.call_writes import end_left_behind
-from control.db.database import AWAY, PLATFORM, Database
+from control.db.database import PLATFORM, Database
 from control.db.migrate import migrate
 from control.db.place import why_away
 from control.db.tidying import tidy_always
@@ -30,6 +28,7 @@ from control.http.carrier_hooks import CarrierHooks, signing_keys
 from control.http.errors import error_form
 from control.http.http_port import HttpPort
 from control.http.media_app import add_streams
+from control.left_behind import end_left_behind
 from control.plane import Plane
 from control.portal import address_of
 from control.settings import Settings
@@ -41,8 +40,6 @@ LOADING_TIMEOUT_S = 120.0
 """Agents that are not loaded by then are loaded by their first calls."""
 CALLS_CONNECTIONS = 3
 """To the database, for what calls leave and for carriers' webhooks."""
-
-RETRY_S = 5.0
 
 log = structlog.get_logger("control.server")
 
@@ -113,7 +110,7 @@ class Server:
         )
         calls.metrics.watch(sink)
         for work in (
-            _end_left_behind(plane, sink, server_id, plane.now()),
+            end_left_behind(calls_db, sink, data_dir / "calls", server_id, plane.now()),
             tidy_always(calls_db, plane.now),
             plane.vault.refresh_always(calls_db),
             withdraw_always(calls.tickets, calls_db),
@@ -183,25 +180,6 @@ def _server_id(data_dir: Path) -> UUID:
         made = uuid4()
         file.write_text(f"{made}\n")
         return made
-
-
-async def _end_left_behind(
-    plane: Plane, sink: CallSink, server_id: UUID, started_at: datetime
-) -> None:
-    """Calls that were live when the process before this one died are over: their last facts are
-    in the database first."""
-    while True:
-        await sink.flushed()
-        try:
-            async with plane.db.transaction(PLATFORM) as db:
-                ended = await end_left_behind(db, server_id, started_at)
-        except (*AWAY, asyncpg.PostgresError) as error:
-            log.warning("calls that were left behind are not ended yet", error=str(error))
-            await asyncio.sleep(RETRY_S)
-            continue
-        if ended:
-            log.warning("calls were left behind by a server that died", count=ended)
-        return
 
 
 async def _cancelled(task: "asyncio.Task[None]") -> None:

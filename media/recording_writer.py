@@ -39,10 +39,20 @@ always some room left for a file that has nothing queued."""
 WAV_LIMIT_BYTES = 0xFFFFFFFF - 64 * 1024
 """A WAV file counts its bytes in 32 bits: 37 hours of two channels at 8 kHz."""
 
-_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
+WAV_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
+FRAME_BYTES = 4
+"""A sample of both channels."""
 _SILENCE = bytes(64 * 1024)
 _LOST_VERSION = frozenset({"queue_full", "disk_error"})
 _NEW_FILE = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def wav_header(rate_hz: int, data_bytes: int) -> bytes:
+    """Of two channels of signed 16-bit samples."""
+    return WAV_HEADER.pack(
+        b"RIFF", WAV_HEADER.size - 8 + data_bytes, b"WAVE", b"fmt ", 16, 1, 2, rate_hz,
+        rate_hz * FRAME_BYTES, FRAME_BYTES, 16, b"data", data_bytes,
+    )  # fmt: skip
 
 
 class Damage(msgspec.Struct, frozen=True):
@@ -135,12 +145,13 @@ class WavFile(QueuedFile):
 
     def write(self, pieces: list[QueuedData]) -> None:
         if self._descriptor < 0:
-            self._append(self._header(0))
+            self._append(wav_header(self._rate_hz, 0))
         try:
             for piece in pieces:
                 self._append_aligned(piece)
         finally:
-            os.pwrite(self._descriptor, self._header(self.size_bytes - _HEADER.size), 0)
+            data_bytes = self.size_bytes - WAV_HEADER.size
+            os.pwrite(self._descriptor, wav_header(self._rate_hz, data_bytes), 0)
 
     def _append_aligned(self, piece: QueuedData) -> None:
         size = self.size_bytes + piece.missing_bytes + len(piece.data)
@@ -149,13 +160,6 @@ class WavFile(QueuedFile):
         for done in range(0, piece.missing_bytes, len(_SILENCE)):
             self._append(_SILENCE[: piece.missing_bytes - done])
         self._append(piece.data)
-
-    def _header(self, data_bytes: int) -> bytes:
-        sample_bytes = 4  # of both channels
-        return _HEADER.pack(
-            b"RIFF", _HEADER.size - 8 + data_bytes, b"WAVE", b"fmt ", 16, 1, 2, self._rate_hz,
-            self._rate_hz * sample_bytes, sample_bytes, 16, b"data", data_bytes,
-        )  # fmt: skip
 
 
 class ReplacedFile(QueuedFile):

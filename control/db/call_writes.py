@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
+
 from control.call_facts import CallBegan, CallEvent, CallFact, CallOver, CallTurn
-from control.db.database import Connection
+from control.db.database import Connection, Row
 
 _BEGAN = """
 INSERT INTO calls (workspace_id, id, agent_id, agent_version, agent_name, carrier,
@@ -28,14 +30,33 @@ UPDATE calls SET status = $3, end_reason = $4, ended_at = $5, duration_ms = $6,
 WHERE workspace_id = $1 AND id = $2"""
 
 _LEFT_BEHIND = """
-UPDATE calls SET status = 'failed', end_reason = 'server_lost', ended_at = now()
-WHERE status = 'in_progress' AND server = $1 AND started_at < $2"""
+SELECT workspace_id, id, files, coalesce(
+    (SELECT max(at_ms) FROM call_events WHERE call_events.call_id = calls.id), 0) AS last_event_ms
+FROM calls WHERE status = 'in_progress' AND server = $1 AND started_at < $2"""
+_END_LOST = """
+UPDATE calls SET status = 'failed', end_reason = 'server_lost',
+                 ended_at = started_at + make_interval(secs => $3::bigint / 1000.0),
+                 duration_ms = $3, has_recording = $4
+WHERE workspace_id = $1 AND id = $2 AND status = 'in_progress'"""
 
 
-async def end_left_behind(db: Connection, server: UUID, started_at: datetime) -> int:
-    """End the calls of a server that died before it was started anew; how many there were."""
-    done = await db.execute(_LEFT_BEHIND, server, started_at)
-    return int(done.rpartition(" ")[2])
+class LostCall(msgspec.Struct, frozen=True):
+    """One whose server died, as far as it is known."""
+
+    workspace_id: UUID
+    call_id: UUID
+    duration_ms: int
+    has_recording: bool
+
+
+async def left_behind(db: Connection, server: UUID, started_at: datetime) -> Sequence[Row]:
+    """The calls of a server that died before it was started anew, which still count as live."""
+    return await db.fetch(_LEFT_BEHIND, server, started_at)
+
+
+async def end_lost(db: Connection, lost: Sequence[LostCall]) -> None:
+    """They are over."""
+    await db.executemany(_END_LOST, [msgspec.structs.astuple(call) for call in lost])
 
 
 async def write(db: Connection, facts: Sequence[CallFact]) -> None:

@@ -10,10 +10,10 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from control import server, stale_tickets, vault
+from control import left_behind, stale_tickets, vault
 from control.agent_pool import Version
 from control.call_tickets import LIFETIME_MS, CallTickets, Coming, Ticket
-from control.db import routing, tidying
+from control.db import call_writes, routing, tidying
 from control.db.database import Database
 from control.secret_keys import SecretKeys
 from control.settings import Settings
@@ -41,14 +41,12 @@ def tickets_work(database: Database) -> Coroutine[Any, Any, None]:
 
 
 def left_behind_work(database: Database) -> Coroutine[Any, Any, None]:
-    class Parts:
-        db = database
-
+    class Sink:
         async def flushed(self) -> None:
             """At once."""
 
-    parts: Any = Parts()
-    return server._end_left_behind(parts, parts, uuid4(), datetime.now(UTC))
+    sink: Any = Sink()
+    return left_behind.end_left_behind(database, sink, Path(), uuid4(), datetime.now(UTC))
 
 
 @pytest.mark.parametrize(
@@ -57,7 +55,7 @@ def left_behind_work(database: Database) -> Coroutine[Any, Any, None]:
         (tidying_work, tidying, "tidy", (tidying, "EVERY_S")),
         (vault_work, Vault, "look", (vault, "REFRESH_EVERY_S")),
         (tickets_work, routing, "standing", (stale_tickets, "EVERY_S")),
-        (left_behind_work, server, "end_left_behind", (server, "RETRY_S")),
+        (left_behind_work, call_writes, "left_behind", (left_behind, "RETRY_S")),
     ],
 )
 async def test_a_deadlock_ends_nothing(
