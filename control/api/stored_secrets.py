@@ -38,7 +38,7 @@ SecretValue = Annotated[
 class NewSecret(Body):
     model_config = example(value="the-key-that-the-vendor-gave-you")
 
-    value: SecretValue
+    value: SecretValue = Field(repr=False)
 
 
 class StoredSecret(Shape):

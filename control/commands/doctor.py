@@ -48,6 +48,9 @@ def add_parser(
 
 def run(args: argparse.Namespace) -> int:
     """Look, tell, and return 1 if something is wrong."""
+    from control.logs import configure_logs
+
+    configure_logs(json=False, level="warning")
     try:
         settings = read_settings()
     except SettingsError as error:

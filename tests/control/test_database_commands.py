@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from control import cli
+from control import cli, logs
 from control.db import tier_limits
 from control.db.database import PLATFORM, Database
 from tests.support.postgres import fresh_database
@@ -109,3 +109,24 @@ async def test_a_new_database_is_told_once(run, tmp_path: Path) -> None:  # type
     assert (status, told in said) == (0, False)
     async with fresh_database() as url:
         assert "made a new" not in (await run(url, "migrate", "--finish"))[1]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("migrate",),
+        ("seed", "demo"),
+        ("secrets", "rotate"),
+        ("admin", "create", "--email", "boss@example.com", "--password", "Boss-Pass-1"),
+        ("doctor",),
+    ],
+)
+def test_the_log_is_set_up_before_anything_is_told_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """Else it is on standard output, beside what was asked for, and tracebacks have variables."""
+    told: list[dict[str, object]] = []
+    monkeypatch.setattr(logs, "configure_logs", lambda **how: told.append(how))
+    monkeypatch.setenv("VOICECORE_DRAIN_TIMEOUT_S", "soon")
+    assert cli.main([*command, "--data-dir", str(tmp_path)]) == 2
+    assert told == [{"json": False, "level": "warning"}]

@@ -310,3 +310,9 @@ async def test_without_keys_nothing_is_stored(
         assert "ORDERS_TOKEN" not in await office.lent()
         (tmp_path / FILE_NAME).write_text("broken")
         assert (await office.store("ORDERS_TOKEN", "another one")).status == 503
+
+
+def test_no_traceback_shows_a_value() -> None:
+    body = stored_secrets.NewSecret(value=VALUE)
+    assert VALUE not in f"{body!r} {body}"
+    assert body.value == VALUE
