@@ -52,7 +52,7 @@ class Shape(BaseModel):
 
 
 class Meta(Shape):
-    """Sapien's form of paging."""
+    """Where in the list this page is."""
 
     current_page: int
     per_page: int

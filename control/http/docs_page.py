@@ -21,7 +21,11 @@ from control.http.endpoint import Endpoint
 from control.http.openapi import openapi, refusals_of
 
 _GROUPS: tuple[tuple[str | tuple[str, ...], str, str], ...] = (
-    ("/api/v1/", "Platform Sapien API", "Also under `/v1`. OAuth tokens."),
+    (
+        "/api/v1/",
+        "Platform Sapien API",
+        "For programs that manage telephony. Also under `/v1`. OAuth tokens.",
+    ),
     ("/oauth/", "OAuth 2.0", "Tokens for the Platform Sapien API (RFC 6749)."),
     ("/admin/", "Admin portal", "For those who run the platform."),
     (
@@ -32,6 +36,12 @@ _GROUPS: tuple[tuple[str | tuple[str, ...], str, str], ...] = (
     ("/", "Client portal", "For people, their workspaces, and workspaces' API keys."),
 )
 """What paths begin with; the first one that fits."""
+_APIS = (
+    "Two APIs are here. The portals' has calls, agents, numbers and workspaces; who asks is a "
+    "person who is logged in, or a workspace's API key, and below `/admin` an admin. The Platform "
+    "Sapien API, for telephony management, has customers, users, extensions and audio, with OAuth "
+    "tokens; its customers are the workspaces, and its users the people in them."
+)
 _ABOUT = (
     "The same for programs: ", element("a", "openapi.json", href="/openapi.json"), ". An error is ",
     element("code", '{"error": {"code", "message", "request_id", "details"?}}'),
@@ -125,6 +135,7 @@ def _whole(
                 "main",
                 element("h1", "voicecore API"),
                 element("p", f"Version {info['version']}. ", about),
+                element("p", prose(_APIS)),
                 element("section", *first_steps(), id="first-steps", class_="guide"),
                 *sections,
                 element("p", "Nothing fits.", id="none", hidden="hidden"),

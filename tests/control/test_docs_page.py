@@ -176,6 +176,12 @@ def test_the_grants_of_oauth_are_told(page: Node) -> None:
         assert any(f"grant_type={grant}" in one for one in commands)
 
 
+def test_the_two_apis_are_told_apart_at_the_top(page: Node) -> None:
+    (main,) = page.all("main")
+    top = [one.text for one in main.inside if isinstance(one, Node)][:3]
+    assert any("Two APIs" in text and "Platform Sapien API" in text for text in top)
+
+
 def test_who_is_new_here_reads_what_is_first(page: Node) -> None:
     (guide,) = [node for node in page.all("section") if node.attributes.get("class") == "guide"]
     assert [role for role, _, _ in MEMBERS] == list(MEMBER_ROLES)
