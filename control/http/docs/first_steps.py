@@ -98,12 +98,14 @@ curl {ORIGIN}/auth/verify-email -H 'Content-Type: application/json' \\
     "tts": {{"vendor": "piper", "voice": "joe"}}}}}}'""",
     ),
     (
-        "Call it: the answer has a `stream_url` and a `token`, good for one call. A script of a "
+        "Call it: the answer has a `stream_url` and a `token`, good for one call (while the agent "
+        "is being loaded it is 503 `AGENT_LOADING`, and `--retry` asks again). A script of a "
         "caller is in docs/calling.md. For real calls, activate the agent and give it a number "
         "whose webhook is `/webhooks/calls/inbound`.",
         f"""curl {ORIGIN}/workspaces/WORKSPACE/agents/AGENT/test-stream \\
-  -H 'Authorization: Bearer TOKEN' -H 'Content-Type: application/json' -d '{{"carrier": "telnyx"}}'
-voicecore call STREAM_URL --token TOKEN_OF_THE_STREAM --carrier telnyx --script caller.yaml""",
+  -H 'Authorization: Bearer TOKEN' -H 'Content-Type: application/json' --retry 9 \\
+  -d '{{"carrier": "telnyx"}}'
+voicecore call STREAM_URL --token TOKEN_OF_THE_STREAM --script caller.yaml""",
     ),
 )
 

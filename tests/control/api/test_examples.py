@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -22,6 +23,7 @@ from control.tenant_agents import tenant_agent
 from tests.support.api import Api
 
 DOCUMENT = openapi(ENDPOINTS, "test")
+README = (Path(__file__).parents[3] / "README.md").read_text()
 TAKING = [one for one in ENDPOINTS if one.body or one.upload or one.form]
 
 
@@ -117,3 +119,38 @@ async def test_a_tier_as_in_the_documentation(api: Api) -> None:
     (example,) = examples_of(one)
     answer = await api.post(path, example, await api.admin())
     assert answer.json["workspace"]["subscription_tier"] == example["tier_name"]
+
+
+def test_every_request_of_the_readme_is_there() -> None:
+    places = {(one.method, re.sub(r"{\w+}", "{}", one.path)) for one in ENDPOINTS}
+    starts = {"api": "", "workspace": "/workspaces/{}", "agent": "/workspaces/{}/agents/{}"}
+    commands = re.findall(r"curl [^|\n]*", README.replace("\\\n", " "))
+    found = []
+    for command in commands:
+        named = re.search(r"\$(api|workspace|agent)(/[\w/-]*)?", command)
+        if named is None:
+            continue
+        method = re.search(r"-X (\w+)", command)
+        sends = "POST" if " -d " in command else "GET"
+        found.append((method[1] if method else sends, starts[named[1]] + (named[2] or "")))
+    assert len(found) == 10
+    assert set(found) <= places
+
+
+async def test_an_agent_as_in_the_readme(api: Api) -> None:
+    """From the template, over what activation asks for, to one that is live."""
+    industry = re.search(r"\$api/templates\?industry=(\w+)", README)
+    filled = re.search(r"\.agent\.config \+ (\{.*?\})\)\}", README, re.DOTALL)
+    assert industry is not None
+    assert filled is not None
+    person, token = await api.person()
+    path = f"/workspaces/{await api.workspace(person)}/agents"
+    listed = (await api.get(f"/templates?industry={industry[1]}", token)).json["templates"]
+    made = await api.post(path, {"name": "Front desk", "template_id": listed[0]["id"]}, token)
+    agent = f"{path}/{made.json['agent']['id']}"
+    asked = await api.post(f"{agent}/activate", None, token)
+    assert asked.status == 422
+    config = {**made.json["agent"]["config"], **json.loads(filled[1])}
+    assert {field.split(".")[1] for field in asked.fields} <= json.loads(filled[1]).keys()
+    assert (await api.put(agent, {"config": config}, token)).status == 200
+    assert (await api.post(f"{agent}/activate", None, token)).status == 200
