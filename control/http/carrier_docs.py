@@ -14,6 +14,7 @@ from control.http.carrier_hooks import (
     BAD_SIGNATURE,
     BAD_WEBHOOK,
     INBOUND_TIMEOUT_S,
+    KEY_SHUT,
     MOST_ASKED,
     NOT_SET_UP,
     UNAVAILABLE,
@@ -116,7 +117,7 @@ _INBOUND = HandWritten(
     "/webhooks/calls/inbound",
     "Twilio and Telnyx, each with its signature (VOICECORE_TWILIO_AUTH_TOKEN, "
     "VOICECORE_TELNYX_PUBLIC_KEY, or the secrets that an admin has stored). "
-    "VOICECORE_ALLOW_UNSIGNED_WEBHOOKS lets anybody in, for trials.",
+    "Where no carrier has a key, VOICECORE_ALLOW_UNSIGNED_WEBHOOKS lets anybody in, for trials.",
     (
         BAD_REQUEST,
         BAD_WEBHOOK,
@@ -127,6 +128,7 @@ _INBOUND = HandWritten(
         BODY_TOO_LARGE,
         UNSUPPORTED_ENCODING,
         INTERNAL_ERROR,
+        KEY_SHUT,
         UNAVAILABLE,
         BUSY,
         DRAINING,
@@ -195,7 +197,7 @@ _PLACE = {
 
 
 def _stream(path: str, name: str, title: str, how: str, **more: Any) -> HandWritten:
-    refusals = [UPGRADE_REQUIRED, DRAINING, NOT_READY, BUSY, BAD_REQUEST, INTERNAL_ERROR]
+    refusals = [UPGRADE_REQUIRED, KEY_SHUT, DRAINING, NOT_READY, BUSY, BAD_REQUEST, INTERNAL_ERROR]
     signed = name.startswith("twilio")
     command = path.replace("{token}", "TOKEN")
     by = "" if signed else " --carrier telnyx"
