@@ -32,12 +32,13 @@ from tests.control.test_serve import (
     tried,
 )
 from tests.support.media_client import twilio_signature
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from voicecore.answering import AnsweringAgent
 from voicecore.providers.errors import VendorError
 
 __all__ = ["served"]
 AGENT_ID = UUID(int=1)
+UNLOADED = "an agent cannot be loaded"
 
 FIRST, SECOND = Version(AGENT_ID, 1), Version(AGENT_ID, 2)
 
@@ -262,7 +263,7 @@ class TestTurns:
         with capture_logs() as logged:
             agent.may_start.set()
             await until(lambda: pool.state(FIRST)[0] == "failed")
-        (line,) = (one for one in logged if one["event"] == "an agent cannot be loaded")
+        (line,) = (one for one in logged if one["event"] == UNLOADED)
         assert (line["agent_id"], line["version"]) == (str(AGENT_ID), 1)
         assert "auth_failed" in line["error"]
 
@@ -394,6 +395,45 @@ async def test_a_secret_has_those_agents_loaded_that_use_it(
     await pool.warmed(10)
 
 
+async def test_a_secret_that_an_agent_cannot_use_is_told_of(
+    served: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Meanwhile the agent answers as it was before."""
+    keys = SecretKeys("", tmp_path)
+    keys.make(served.server.plane.now())
+    monkeypatch.setattr(served.server.plane.vault, "_keys", keys)
+    token = await owner_of(served)
+    tool = {"type": "http", "name": "orders", "description": "Looks an order up."}
+    tool |= {"url": "https://orders.example.com", "headers": {"Authorization": "${USED}"}}
+    await stored(served, token, "USED")
+    await served.change({**CONFIG, "tools": [tool]})
+    assert "<Stream" in (await served.webhook())[1]
+    with capture_logs() as logged:
+        await stored(served, token, "USED", "a k\u00e9y")
+        await until(lambda: any(one["event"] == UNLOADED for one in logged))
+    (line,) = (one for one in logged if one["event"] == UNLOADED)
+    assert line["agent_id"] == str(served.agent_id)
+    assert "tools[0].headers.Authorization: the secret must be" in line["error"]
+    readiness = await readiness_of(served, token)
+    assert readiness["state"] == "failed"
+    assert "tools[0].headers.Authorization: the secret must be" in readiness["problem"]
+    assert "<Stream" in (await served.webhook())[1]
+    await stored(served, token, "USED", "a key")
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            if await readiness_of(served, token) == {"state": "ready", "problem": None}:
+                break
+            await asyncio.sleep(0.01)
+
+
+async def readiness_of(served: Served, token: str) -> Any:
+    path = f"/workspaces/{served.workspace_id}/agents/{served.agent_id}"
+    async with served.session.get(
+        f"http://127.0.0.1:{served.port}{path}", headers={"Authorization": f"Bearer {token}"}
+    ) as response:
+        return (await response.json())["readiness"]
+
+
 async def owner_of(served: Served) -> str:
     """The token of somebody who owns the workspace."""
     async with served.server.plane.db.transaction(PLATFORM) as db:
@@ -404,10 +444,12 @@ async def owner_of(served: Served) -> str:
         return (await tokens.issue(db, tokens.Holder(user_id=user["id"]), now)).access
 
 
-async def stored(served: Served, token: str, name: str, *, delete: bool = False) -> int:
+async def stored(
+    served: Served, token: str, name: str, value: str = "a value", *, delete: bool = False
+) -> int:
     """The status of the answer to storing a secret, or to deleting it."""
     url = f"http://127.0.0.1:{served.port}/workspaces/{served.workspace_id}/secrets/{name}"
-    method, body = ("DELETE", None) if delete else ("PUT", {"value": "a value"})
+    method, body = ("DELETE", None) if delete else ("PUT", {"value": value})
     headers = {"Authorization": f"Bearer {token}"}
     async with served.session.request(method, url, headers=headers, json=body) as response:
         return response.status
