@@ -21,6 +21,13 @@ class Access(msgspec.Struct, frozen=True):
     """Of admins and of members: one of these."""
     scope: str = ""
     """Of OAuth tokens."""
+    people_only: bool = False
+    """Of members: what no API key does, whatever its role."""
+
+    @property
+    def takes_keys(self) -> bool:
+        """Whether an API key may call, none of which is an owner's."""
+        return self.kind == "member" and not self.people_only and self.roles != ("owner",)
 
 
 class Bearer(msgspec.Struct, frozen=True):
@@ -63,6 +70,10 @@ MEMBER_READS = Access("member", MEMBER_ROLES)
 MEMBER_MANAGES = Access("member", ("owner", "admin", "manager"))
 MEMBER_ADMINISTERS = Access("member", ("owner", "admin"))
 MEMBER_OWNS = Access("member", ("owner",))
+
+PERSON_LEAVES = Access("member", MEMBER_ROLES, people_only=True)
+PERSON_MANAGES = Access("member", MEMBER_MANAGES.roles, people_only=True)
+PERSON_ADMINISTERS = Access("member", MEMBER_ADMINISTERS.roles, people_only=True)
 
 OAUTH_READS = Access("oauth", scope="read")
 OAUTH_WRITES = Access("oauth", scope="write")

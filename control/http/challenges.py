@@ -1,5 +1,7 @@
 """What is said to who brings no token that is good here, and how he gets one (RFC 6750, 3)."""
 
+from collections.abc import Sequence
+
 from control.http.access import Access, Bearer, Kind
 from control.http.errors import Refusal, Refused
 from control.http.refusals import INSUFFICIENT_SCOPE, INVALID_TOKEN
@@ -45,10 +47,15 @@ def no_good_token(kind: Kind, authorization: str, bearer: Bearer | None = None) 
     return Refused(_refusal(what), headers={HEADER: 'Bearer error="invalid_token"'})
 
 
-def scope_too_small(access: Access) -> Refused:
-    """The token is good here, but not for this."""
+def scope_too_small(access: Access, scopes: Sequence[str]) -> Refused:
+    """The token is good here, but not for this.
+
+    :param scopes: those that it has."""
+    has = f"it has {' and '.join(scopes)}" if scopes else "it has none"
+    what = f"{INSUFFICIENT_SCOPE.message}: {access.scope}; {has}"
+    refusal = Refusal(INSUFFICIENT_SCOPE.status, INSUFFICIENT_SCOPE.code, what)
     challenge = f'Bearer error="insufficient_scope", scope="{access.scope}"'
-    return Refused(INSUFFICIENT_SCOPE, headers={HEADER: challenge})
+    return Refused(refusal, headers={HEADER: challenge})
 
 
 def _refusal(message: str) -> Refusal:

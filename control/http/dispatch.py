@@ -20,9 +20,9 @@ from control.http.errors import METHOD_NOT_ALLOWED, Refused, request_id_of, tell
 from control.http.plain import to_json
 from control.http.reading import read
 from control.http.refusals import (
-    PERMISSION_DENIED,
     SERVICE_UNAVAILABLE,
     TOO_BUSY,
+    role_too_low,
 )
 from control.http.remote import network_of, remote_of
 from control.http.sights import place_in, sight_of
@@ -143,9 +143,9 @@ async def _limited(
 def _authorise(bearer: Bearer, access: Access) -> None:
     """:raises Refused: his role or his scope is too little, wherever he asks for it."""
     if access.kind == "admin" and bearer.role not in access.roles:
-        raise Refused(PERMISSION_DENIED)
+        raise Refused(role_too_low(access.roles, bearer.role))
     if access.kind == "oauth" and not has_scope(bearer.scopes, access.scope):
-        raise scope_too_small(access)
+        raise scope_too_small(access, bearer.scopes)
 
 
 async def _answer(

@@ -1,5 +1,7 @@
 """The API's refusals, with the codes of its document."""
 
+from collections.abc import Sequence
+
 from control.http.errors import Refusal, Refused
 
 INVALID_JSON = Refusal(400, "INVALID_JSON", "The body is not JSON")
@@ -38,6 +40,24 @@ SERVICE_UNAVAILABLE = Refusal(503, "SERVICE_UNAVAILABLE", "The database is not r
 TOO_BUSY = Refusal(
     SERVICE_UNAVAILABLE.status, SERVICE_UNAVAILABLE.code, "The server has too much to do just now"
 )
+
+
+def denied(why: str) -> Refusal:
+    """``PERMISSION_DENIED`` with its reason."""
+    return Refusal(PERMISSION_DENIED.status, PERMISSION_DENIED.code, why)
+
+
+PEOPLE_ONLY = denied("People do this, API keys do not: log in, and send your own token")
+
+
+def role_too_low(needed: Sequence[str], own: str | None, who: str = "you are") -> Refusal:
+    """:param needed: roles of which one would do."""
+    return denied(f"{PERMISSION_DENIED.message}: it needs {' or '.join(needed)}; {who} {own}")
+
+
+def role_above(own: str) -> Refusal:
+    """Of who would give or take a role that is more than his."""
+    return denied(f"Nobody gives or takes a role above his own; you are {own}")
 
 
 def too_often(wait_s: int) -> Refused:

@@ -14,7 +14,12 @@ from control.db.database import NOBODY, PLATFORM, Sight, of_workspaces
 from control.http.access import Bearer
 from control.http.endpoint import Endpoint
 from control.http.errors import Refused
-from control.http.refusals import PERMISSION_DENIED, RESOURCE_NOT_FOUND, WORKSPACE_SUSPENDED
+from control.http.refusals import (
+    PEOPLE_ONLY,
+    RESOURCE_NOT_FOUND,
+    WORKSPACE_SUSPENDED,
+    role_too_low,
+)
 
 
 def place_in(endpoint: Endpoint, request: web.Request) -> UUID | None:
@@ -39,8 +44,12 @@ def sight_of(endpoint: Endpoint, bearer: Bearer | None, values: Mapping[str, Any
         role = bearer.roles.get(workspace)
         if role is None:
             raise Refused(RESOURCE_NOT_FOUND)
+        is_key = bearer.kind == "api_key"
+        if is_key and not access.takes_keys:
+            raise Refused(PEOPLE_ONLY)
         if role not in access.roles:
-            raise Refused(PERMISSION_DENIED)
+            who = "the API key is" if is_key else "you are"
+            raise Refused(role_too_low(access.roles, role, who))
         if endpoint.changes and workspace in bearer.suspended:
             raise Refused(WORKSPACE_SUSPENDED)
         return of_workspaces([workspace], bearer.person)

@@ -15,9 +15,11 @@ from control.http.access import ADMIN_BILLS, ADMIN_OWNS, ADMIN_READS, ADMIN_SUPP
 from control.http.context import Context
 from control.http.endpoint import Answer, endpoint
 from control.http.errors import Invalid, Refused
-from control.http.refusals import PERMISSION_DENIED, RESOURCE_NOT_FOUND, VALIDATION_ERROR
+from control.http.refusals import RESOURCE_NOT_FOUND, VALIDATION_ERROR, role_too_low
 
 MICROS = 1_000_000
+_GIVE_TIERS = tuple(role for role in ADMIN_SUPPORTS.roles if role in ADMIN_BILLS.roles)
+"""Who may with all else that a workspace has; finance uses change-tier."""
 
 TierName = Annotated[str, Field(pattern="^[a-z][a-z0-9_-]{0,62}$")]
 ChosenTier = Annotated[
@@ -163,7 +165,7 @@ async def admin_update_workspace(
     """Change a workspace. Its tier is changed by owners only (see change-tier)."""
     fields = {name: value for name, value in given(body).items() if value is not None}
     if "subscription_tier" in fields and context.bearer.role not in ADMIN_BILLS.roles:
-        raise Refused(PERMISSION_DENIED)
+        raise Refused(role_too_low(_GIVE_TIERS, context.bearer.role))
     if fields.get("status", "suspended") != "suspended":
         fields["suspended_reason"] = None
     return await _change(context, workspace_id, fields, "workspace.updated", "subscription_tier")

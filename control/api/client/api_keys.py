@@ -14,11 +14,11 @@ from control.api.shapes import Body, Name, PortalPageQuery, Shape
 from control.auth import tokens
 from control.db import api_keys
 from control.db.database import Row
-from control.http.access import MEMBER_MANAGES, may_give
+from control.http.access import MEMBER_MANAGES, PERSON_MANAGES, may_give
 from control.http.context import Context
 from control.http.endpoint import Answer, endpoint
 from control.http.errors import Refusal, Refused
-from control.http.refusals import CONFLICT, PERMISSION_DENIED, RESOURCE_NOT_FOUND
+from control.http.refusals import CONFLICT, RESOURCE_NOT_FOUND, role_above
 
 PREFIX = "vc_"
 SHOWN_LENGTH = 11
@@ -73,7 +73,7 @@ async def list_api_keys(context: Context, workspace_id: UUID, query: PortalPageQ
 @endpoint(
     "POST",
     "/workspaces/{workspace_id}/api-keys",
-    MEMBER_MANAGES,
+    PERSON_MANAGES,
     OneApiKey,
     status=201,
     refusals=(TOO_MANY_KEYS,),
@@ -101,7 +101,7 @@ async def create_api_key(context: Context, workspace_id: UUID, body: NewApiKey) 
     return {"api_key": _key_of(row), "key": key}
 
 
-@endpoint("DELETE", "/workspaces/{workspace_id}/api-keys/{api_key_id}", MEMBER_MANAGES, None)
+@endpoint("DELETE", "/workspaces/{workspace_id}/api-keys/{api_key_id}", PERSON_MANAGES, None)
 async def revoke_api_key(context: Context, workspace_id: UUID, api_key_id: UUID) -> Answer:
     """Revoke an API key: it is good no more at once."""
     row = await api_keys.one(context.db, workspace_id, api_key_id)
@@ -117,8 +117,9 @@ async def revoke_api_key(context: Context, workspace_id: UUID, api_key_id: UUID)
 
 async def _must_be_able_to_give(context: Context, workspace_id: UUID, role: str) -> None:
     """:raises Refused: a key is asking, or the role is above the caller's."""
-    if not may_give(await role_now(context, workspace_id, MEMBER_MANAGES), role):
-        raise Refused(PERMISSION_DENIED)
+    own = await role_now(context, workspace_id, MEMBER_MANAGES)
+    if not may_give(own, role):
+        raise Refused(role_above(own))
 
 
 def _key_of(row: Row) -> dict[str, Any]:

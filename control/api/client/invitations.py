@@ -25,17 +25,17 @@ from control.auth import tokens
 from control.auth.rate_limits import Limit
 from control.db import accounts, config, invitations, members, users, workspaces
 from control.db.database import Row
-from control.http.access import MEMBER_ADMINISTERS, PUBLIC, may_give
+from control.http.access import MEMBER_ADMINISTERS, PERSON_ADMINISTERS, PUBLIC, may_give
 from control.http.context import Actor, Context
 from control.http.endpoint import Answer, endpoint
 from control.http.errors import Invalid, Refused
 from control.http.refusals import (
     CONFLICT,
     DUPLICATE_RESOURCE,
-    PERMISSION_DENIED,
     RESOURCE_NOT_FOUND,
     VALIDATION_ERROR,
     WORKSPACE_SUSPENDED,
+    role_above,
     too_often,
 )
 from control.mail import Mail
@@ -109,7 +109,7 @@ class AcceptedInvitation(Shape):
 @endpoint(
     "POST",
     "/workspaces/{workspace_id}/members",
-    MEMBER_ADMINISTERS,
+    PERSON_ADMINISTERS,
     OneInvitation,
     status=201,
     refusals=(DUPLICATE_RESOURCE,),
@@ -118,8 +118,9 @@ async def invite_member(context: Context, workspace_id: UUID, body: NewInvitatio
     """Invite somebody by e-mail. Who was invited before gets a new invitation for the old one.
 
     People invite, API keys do not."""
-    if not may_give(await role_now(context, workspace_id, MEMBER_ADMINISTERS), body.role):
-        raise Refused(PERMISSION_DENIED)
+    own = await role_now(context, workspace_id, MEMBER_ADMINISTERS)
+    if not may_give(own, body.role):
+        raise Refused(role_above(own))
     workspace = await workspaces.by_id(context.db, workspace_id)
     if workspace is None:
         raise Refused(RESOURCE_NOT_FOUND)
@@ -165,12 +166,10 @@ async def list_invitations(context: Context, workspace_id: UUID, query: PortalPa
 
 
 @endpoint(
-    "DELETE", "/workspaces/{workspace_id}/invitations/{invitation_id}", MEMBER_ADMINISTERS, None
+    "DELETE", "/workspaces/{workspace_id}/invitations/{invitation_id}", PERSON_ADMINISTERS, None
 )
 async def withdraw_invitation(context: Context, workspace_id: UUID, invitation_id: UUID) -> Answer:
     """Withdraw an invitation. People do so, API keys do not."""
-    if context.bearer.person is None:
-        raise Refused(PERMISSION_DENIED)
     row = await invitations.withdraw(context.db, workspace_id, invitation_id)
     if row is None:
         raise Refused(RESOURCE_NOT_FOUND)

@@ -14,13 +14,21 @@ from control.http.access import (
     MEMBER_ADMINISTERS,
     MEMBER_READS,
     MEMBER_ROLES,
+    PERSON_ADMINISTERS,
+    PERSON_LEAVES,
     Access,
     may_give,
 )
 from control.http.context import Context
 from control.http.endpoint import Answer, endpoint
 from control.http.errors import Refusal, Refused
-from control.http.refusals import CONFLICT, PERMISSION_DENIED, RESOURCE_NOT_FOUND
+from control.http.refusals import (
+    CONFLICT,
+    PEOPLE_ONLY,
+    RESOURCE_NOT_FOUND,
+    role_above,
+    role_too_low,
+)
 
 LAST_OWNER = Refusal(CONFLICT.status, CONFLICT.code, "A workspace needs an owner who stays")
 
@@ -57,7 +65,7 @@ async def list_members(context: Context, workspace_id: UUID, query: PortalPageQu
 @endpoint(
     "PUT",
     "/workspaces/{workspace_id}/members/{user_id}",
-    MEMBER_ADMINISTERS,
+    PERSON_ADMINISTERS,
     OneMember,
     refusals=(LAST_OWNER,),
 )
@@ -71,7 +79,7 @@ async def update_member(
     own = await role_now(context, workspace_id, MEMBER_ADMINISTERS)
     before = await _member(context, workspace_id, user_id)
     if not may_give(own, before["role"]) or not may_give(own, body.role):
-        raise Refused(PERMISSION_DENIED)
+        raise Refused(role_above(own))
     if body.role != "owner":
         await _keep_an_owner(context, workspace_id, before)
     await members.set_role(context.db, workspace_id, user_id, body.role, context.now)
@@ -91,7 +99,7 @@ async def update_member(
 @endpoint(
     "DELETE",
     "/workspaces/{workspace_id}/members/{user_id}",
-    MEMBER_READS,
+    PERSON_LEAVES,
     None,
     refusals=(LAST_OWNER,),
 )
@@ -106,7 +114,7 @@ async def remove_member(context: Context, workspace_id: UUID, user_id: UUID) -> 
     own = await role_now(context, workspace_id, access)
     before = await _member(context, workspace_id, user_id)
     if not leaves and not may_give(own, before["role"]):
-        raise Refused(PERMISSION_DENIED)
+        raise Refused(role_above(own))
     await _keep_an_owner(context, workspace_id, before)
     await take_back(context, workspace_id, user_id, ())
     if await customer_users.is_managed(context.db, user_id, workspace_id):
@@ -130,13 +138,13 @@ async def role_now(context: Context, workspace_id: UUID, access: Access) -> str:
     :raises Refused: it is a key, or the role is none of these any more."""
     person = context.bearer.person
     if person is None:
-        raise Refused(PERMISSION_DENIED)
+        raise Refused(PEOPLE_ONLY)
     await workspaces.lock(context.db, workspace_id)
     role = await members.role(context.db, workspace_id, person)
     if role is None:
         raise Refused(RESOURCE_NOT_FOUND)
     if role not in access.roles:
-        raise Refused(PERMISSION_DENIED)
+        raise Refused(role_too_low(access.roles, role))
     return role
 
 

@@ -35,8 +35,9 @@ from control.http.access import OAUTH_ADMINISTERS, OAUTH_READS, OAUTH_WRITES
 from control.http.context import Context
 from control.http.endpoint import Answer, endpoint
 from control.http.errors import Refusal, Refused
-from control.http.refusals import PERMISSION_DENIED
+from control.http.refusals import denied
 
+PLATFORM_ONLY = denied("Only an OAuth client of the platform's, for itself, may do this")
 CUSTOMER_NOT_FOUND = Refusal(404, "CUSTOMER_NOT_FOUND", "There is no such customer")
 
 Status = Literal["active", "inactive"]
@@ -165,7 +166,7 @@ async def create_customer(context: Context, body: NewCustomer) -> Answer:
     """Create a customer. Only the platform's own clients may."""
     bearer = context.bearer
     if bearer.client_workspace is not None or bearer.person is not None:
-        raise Refused(PERMISSION_DENIED)
+        raise Refused(PLATFORM_ONLY)
     fields = _fields_of(given(body))
     workspace_id = uuid4()
     await also_see(context.db, workspace_id)
@@ -196,7 +197,7 @@ async def update_customer(context: Context, customer_id: Id, body: CustomerChang
     may_change(context, before["id"], before["status"], ADMINS)
     fields = _changes(before, _fields_of(given(body)))
     if "status" in fields and not is_platform(context.bearer):
-        raise Refused(PERMISSION_DENIED)
+        raise Refused(PLATFORM_ONLY)
     row = await workspaces.update(context.db, before["id"], context.now, fields)
     assert row is not None
     await context.write_down(

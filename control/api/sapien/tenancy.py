@@ -7,7 +7,7 @@ from control.db.database import Row
 from control.http.access import Bearer
 from control.http.context import Context
 from control.http.errors import Invalid, Refusal, Refused
-from control.http.refusals import PERMISSION_DENIED, VALIDATION_ERROR, WORKSPACE_SUSPENDED
+from control.http.refusals import VALIDATION_ERROR, WORKSPACE_SUSPENDED, role_too_low
 
 OWNERS = ("owner",)
 ADMINS = ("owner", "admin")
@@ -40,7 +40,7 @@ def may_change(context: Context, workspace_id: UUID, status: str, roles: tuple[s
     if is_platform(bearer):
         return
     if bearer.person is not None and bearer.roles.get(workspace_id) not in roles:
-        raise Refused(PERMISSION_DENIED)
+        raise Refused(role_too_low(roles, bearer.roles.get(workspace_id)))
     if status == "suspended":
         raise Refused(WORKSPACE_SUSPENDED)
 

@@ -51,9 +51,10 @@ from control.http.challenges import scope_too_small
 from control.http.context import Context
 from control.http.endpoint import Answer, endpoint
 from control.http.errors import Refusal, Refused
-from control.http.refusals import CONFLICT, PERMISSION_DENIED, RESOURCE_NOT_FOUND
+from control.http.refusals import CONFLICT, RESOURCE_NOT_FOUND, denied
 
 LAST_OWNER = Refusal(CONFLICT.status, CONFLICT.code, "A customer needs an owner who is active")
+_HIS_OWN = denied("The user's account is not one that this customer made: only he changes it")
 ROLES = {"admin": "admin", "manager": "manager", "user": "member"}
 """What the table calls each; it has owners besides, who are shown as admins."""
 _ROLES_SHOWN_AS = {"admin": ["owner", "admin"], "manager": ["manager"], "user": ["member"]}
@@ -243,7 +244,7 @@ def _may_handle(context: Context, *roles: str | None) -> None:
     if bearer.person is not None or is_platform(bearer) or has_scope(bearer.scopes, "admin"):
         return
     if not {None, ROLES["user"]}.issuperset(roles):
-        raise scope_too_small(OAUTH_ADMINISTERS)
+        raise scope_too_small(OAUTH_ADMINISTERS, bearer.scopes)
 
 
 async def _change_person(
@@ -255,7 +256,7 @@ async def _change_person(
     if not is_platform(bearer) and bearer.person != person:
         managed = await customer_users.is_managed(context.db, person, row["workspace_id"])
         if not managed:
-            raise Refused(PERMISSION_DENIED)
+            raise Refused(_HIS_OWN)
     leaves = changes.get("status", "active") != "active"
     if leaves and row["status"] == "active":
         for workspace in await users.lock_owned(context.db, person):

@@ -60,10 +60,10 @@ def caller_of(access: Access) -> Html:
     if access.kind == "admin":
         return joined(["admins, with the access token; roles: ", roles, "."])
     if access.kind == "member":
+        keys = ", or an API key of it" if access.takes_keys else "; no API key may"
         return joined(
-            ["members of the workspace, with the access token, or an API key of it; roles: ", roles,
-             "."]
-        )  # fmt: skip
+            ["members of the workspace, with the access token", keys, "; roles: ", roles, "."]
+        )
     scope = code(access.scope)
     return joined(["OAuth clients, with an access token of the scope ", scope, " or a wider one."])
 
