@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from tests.sim.ear import SpokenWord
+from tests.sim.loop import START_S
 from tests.sim.phone import Phone
 from tests.sim.world import Line, World
 from voicecore.journal import EVENTS_DROPPED, read_events
@@ -49,7 +50,12 @@ def _replies(line: Line) -> list[str]:
 
 
 def _of(line: Line, type_: str) -> list[Any]:
-    return [data for _, kind, data in line.events if kind == type_]
+    return [data for _, data in _at(line, type_)]
+
+
+def _at(line: Line, type_: str) -> list[tuple[int, Any]]:
+    """With when they came."""
+    return [(at_ms, data) for at_ms, kind, data in line.events if kind == type_]
 
 
 # 4: history equals audio played
@@ -66,14 +72,14 @@ def _history(world: World, line: Line) -> list[str]:
     if not world.tts.truthful or not world.plan.net.reads:
         return wrong
     tally = line.phone.ear.tally()
-    for turn in _of(line, "agent_turn"):
+    for at_ms, turn in _at(line, "agent_turn"):
         reply = turn["reply"]
         words = line.said.get(reply, [])
         heard = _heard_words(reply, words, tally)
         said = turn["heard_text"].split()
         if turn["ended"] != "played" and turn["start_ms"] is not None:
             line.word_errors.append(abs(len(heard) - len(said)))
-        permitted = _permitted_words(line, turn, words)
+        permitted = _permitted_words(line, turn, at_ms, words)
         if abs(len(heard) - len(said)) > permitted + _cuts(line, turn) - 1:
             how = turn["ended"] + (", with tones" if reply in session.with_tones else "")
             count = "all of its words" if len(heard) == len(words) > 1 else f"{len(heard)} words"
@@ -101,14 +107,14 @@ def _heard_words(
     return heard
 
 
-def _permitted_words(line: Line, turn: Any, words: list[SpokenWord]) -> int:
+def _permitted_words(line: Line, turn: Any, at_ms: int, words: list[SpokenWord]) -> int:
     """How many words the server may be off: one, or as many as have their middle, from which on
     they count as heard, within what it cannot know. A clear travels like the audio before it, so
     that only jitter counts. That the caller is gone is news one way, and tells nothing of the
-    other but by the marks."""
+    other but by the marks; so it is where he went before the clear came, and was told of too."""
     plan, net = line.world.plan, line.world.plan.net
     unknown_ms = net.jitter_ms
-    if turn["ended"] == "call_ended":
+    if turn["ended"] == "call_ended" or _gone_before(line, at_ms + net.down_ms + net.jitter_ms):
         unknown_ms += plan.lag_ms + net.mark_lag_ms + net.mark_jitter_ms
         if net.marks != "kept" or not line.phone.delay_told:
             unknown_ms += net.down_ms + net.up_ms
@@ -117,6 +123,12 @@ def _permitted_words(line: Line, turn: Any, words: list[SpokenWord]) -> int:
     if line.world.live is not None and not _placed(turn, words):
         return max(permitted, len(words) // 2)
     return permitted
+
+
+def _gone_before(line: Line, at_ms: int) -> bool:
+    """Whether the caller was no more there when what was sent before came to him."""
+    ended_us = line.phone.ended_us
+    return ended_us is not None and START_S * 1000 + ended_us / 1000 < at_ms
 
 
 def _cuts(line: Line, turn: Any) -> int:
