@@ -27,6 +27,8 @@ MOST_IDLE = 32
 MOST_LOADS = 2
 """At a time, in the whole process."""
 STOP_TIMEOUT_S = 10.0
+LOAD_TIMEOUT_S = 120.0
+"""Models on a busy machine need half of it; a vendor that hangs keeps its place so long."""
 
 log = structlog.get_logger("control.agents")
 
@@ -170,7 +172,8 @@ class AgentPool:
         entry.loading.add_done_callback(lambda _: self._tried(entry))
         outdated = self._turns.add(entry)
         if outdated is not None:
-            del self._loaded[outdated.version]
+            if self._loaded.get(outdated.version) is outdated:  # it may be thrown away already
+                del self._loaded[outdated.version]
             outdated.loading.cancel()
         return entry
 
@@ -266,12 +269,15 @@ def reason_of(error: BaseException) -> str:
     """Why an agent cannot be loaded, for who made it: a vendor's own words may be anything."""
     if isinstance(error, VendorError):
         return f"{error.vendor}: {error.code}"
+    if isinstance(error, TimeoutError):
+        return "it takes too long"
     if isinstance(error, (VendorConfigError, TenantAgentError)):
         return str(error)[:500]
     return "it cannot be made now"
 
 
 async def _load(version: Version, make: Make, turn: asyncio.Event) -> AnsweringAgent:
+    """:raises TimeoutError: it takes so long that others should have its place."""
     await turn.wait()
     agent = await make()
 
@@ -279,9 +285,11 @@ async def _load(version: Version, make: Make, turn: asyncio.Event) -> AnsweringA
         log.info("loading an agent", agent_id=str(version.agent_id), step=step)
 
     try:
-        await agent.start(MULAW_8K, tell)
+        async with asyncio.timeout(LOAD_TIMEOUT_S):
+            await agent.start(MULAW_8K, tell)
     except BaseException:
-        await agent.stop()
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await agent.stop()
         raise
     return agent
 

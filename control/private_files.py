@@ -20,7 +20,10 @@ def make_private_directory(path: Path) -> None:
 
 
 def narrow(path: Path) -> None:
-    """Take it from everybody else. Where that is not ours to do, the log says so."""
+    """Take it from everybody else. Where that is not ours to do, the log says so. What a link leads
+    to is somebody's own arrangement."""
+    if path.is_symlink():
+        return
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & _OTHERS:

@@ -46,6 +46,7 @@ _MAKE = "SELECT make_user($1, $2, $3, $4, $5, $6)"
 _JOIN = """
 INSERT INTO members (workspace_id, user_id, role, settings, joined_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $5) RETURNING number"""
+_LOCK = "SELECT FROM users WHERE id = $1 FOR UPDATE"
 _IS_MANAGED = "SELECT is_managed_by($1, $2)"
 _CHANGE_PERSON = """
 UPDATE users SET
@@ -121,7 +122,9 @@ async def insert(
 
 
 async def is_managed(db: Connection, user_id: UUID, workspace_id: UUID) -> bool:
-    """Whether the workspace made the person, and he is in no other."""
+    """Whether the workspace made the person, and he is in no other: to the transaction's end, as he
+    joins none meanwhile, nor becomes his own owner."""
+    await db.execute(_LOCK, user_id)
     return bool(await db.fetchval(_IS_MANAGED, user_id, workspace_id))
 
 

@@ -1,5 +1,6 @@
 """The API as one thing that starts and stops."""
 
+import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def api_app(plane: Plane, endpoints: Iterable[Endpoint] = ENDPOINTS) -> web.Appl
 async def _open_vault(settings: Settings, database: Database, data_dir: Path) -> Vault:
     """:raises SecretKeysError: the file of keys cannot be used."""
     keys = secret_keys(settings, data_dir)
-    keys.make(utc_now())
+    await asyncio.to_thread(keys.make, utc_now())  # it may wait for a rotation
     vault = Vault(settings, keys)
     async with database.reading(PLATFORM) as db:
         vault.take(await vault.look(db))

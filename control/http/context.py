@@ -1,6 +1,7 @@
 """What a handler knows of the request it answers."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any, Literal
@@ -34,6 +35,7 @@ class Context:
 
     __slots__ = (
         "_bearer",
+        "_callers",
         "_db",
         "afterwards",
         "headers",
@@ -52,6 +54,7 @@ class Context:
         *,
         sight: Sight,
         now: datetime,
+        callers: Sequence[str],
         headers: Mapping[str, str],
         remote: str,
         request_id: str,
@@ -64,6 +67,7 @@ class Context:
         """What is to be done when the transaction is kept."""
         self._bearer = bearer
         self.now = now
+        self._callers = callers
         self.headers = headers
         self.remote = remote
         self.request_id = request_id
@@ -74,6 +78,20 @@ class Context:
         if self._db is None:
             raise LookupError("the handler opens its transactions itself")
         return self._db
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """For a handler that is ``alone``: a connection that only reads, in the caller's share."""
+        share = self.plane.shares.entered(self._callers)
+        async with share, self.plane.db.reading(self.sight) as db:
+            yield db
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """For a handler that is ``alone``: a transaction, in the caller's share."""
+        share = self.plane.shares.entered(self._callers)
+        async with share, self.plane.db.transaction(self.sight) as db:
+            yield db
 
     @property
     def bearer(self) -> Bearer:

@@ -1,7 +1,7 @@
 """From an HTTP request to a declared endpoint's handler, and back."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import asyncpg
@@ -95,7 +95,7 @@ async def _authenticated(
         bearer = await bearer_of(db, token, place_in(endpoint, request))
         is_known = bearer is not None and bearer.kind in _BEARERS[endpoint.access.kind]
         if is_known and endpoint.only_reads and not plane.limits.waits:
-            callers = _callers(plane, bearer, request)
+            callers = _callers(plane, endpoint, bearer, request)
             if plane.shares.take(callers):  # then on the connection that is there
                 try:
                     return await _limited(plane, endpoint, bearer, request, db)
@@ -158,13 +158,13 @@ async def _answer(
     values, raw_body = await read(endpoint, request)
     sight = sight_of(endpoint, bearer, values)
     if reading is not None or endpoint.alone:
-        context = _context(plane, reading, bearer, sight, request)
+        context = _context(plane, endpoint, reading, bearer, sight, request)
         return _response(endpoint, await endpoint.handler(context, **values))
-    callers = _callers(plane, bearer, request)
-    async with _room(plane, endpoint, callers, request), plane.shares.entered(callers):
+    callers = _callers(plane, endpoint, bearer, request)
+    async with _room(plane, endpoint, callers, request):
         if endpoint.only_reads:
             async with plane.db.reading(sight) as db:
-                context = _context(plane, db, bearer, sight, request)
+                context = _context(plane, endpoint, db, bearer, sight, request)
                 return _response(endpoint, await endpoint.handler(context, **values))
         try:
             return await _transacted(plane, endpoint, bearer, request, sight, values, raw_body)
@@ -174,13 +174,15 @@ async def _answer(
         return await _transacted(plane, endpoint, bearer, request, sight, values, raw_body)
 
 
-def _callers(plane: Plane, bearer: Bearer | None, request: web.Request) -> tuple[str, ...]:
+def _callers(
+    plane: Plane, endpoint: Endpoint, bearer: Bearer | None, request: web.Request
+) -> tuple[str, ...]:
     """Whose shares a request takes: who calls, and the workspace's; where nobody is known, the
     network's."""
     if bearer is None:
         return (f"network:{network_of(_remote(plane, request))}",)
     caller = f"caller:{bearer.person or bearer.client or bearer.id}"
-    workspace = request.match_info.get("workspace_id", bearer.client_workspace)
+    workspace = place_in(endpoint, request) or bearer.client_workspace
     if bearer.kind == "admin" or workspace is None:
         return (caller,)
     return caller, f"workspace:{workspace}"
@@ -190,9 +192,9 @@ def _room(
     plane: Plane, endpoint: Endpoint, callers: Sequence[str], request: web.Request
 ) -> AbstractAsyncContextManager[None]:
     """A place among the heavy requests, for who calls; of passwords for a network, which guesses
-    them."""
+    them. Of what is light, one in the caller's share: nobody waits for one and holds the other."""
     if endpoint.heavy is None:
-        return nullcontext()
+        return plane.shares.entered(callers)
     if endpoint.heavy == "passwords":
         callers = (f"network:{network_of(_remote(plane, request))}",)
     return plane.heavy.of[endpoint.heavy].entered(callers)
@@ -210,7 +212,7 @@ async def _transacted(
     """The handler's answer, with what it changed kept."""
     refused_after_all: Refused | None = None
     async with plane.db.transaction(sight) as db:
-        context = _context(plane, db, bearer, sight, request)
+        context = _context(plane, endpoint, db, bearer, sight, request)
         kept = await idempotency.begin(context, endpoint, request, raw_body)
         if kept is not None:
             return _replayed(kept)
@@ -231,6 +233,7 @@ async def _transacted(
 
 def _context(
     plane: Plane,
+    endpoint: Endpoint,
     db: Connection | None,
     bearer: Bearer | None,
     sight: Sight,
@@ -242,6 +245,7 @@ def _context(
         bearer,
         sight=sight,
         now=plane.now(),
+        callers=_callers(plane, endpoint, bearer, request),
         headers=request.headers,
         remote=_remote(plane, request),
         request_id=request_id_of(request),

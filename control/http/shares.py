@@ -34,7 +34,9 @@ class Shares:
 
     def take(self, callers: Sequence[str]) -> bool:
         """Take a place in the share of each, at once or not at all."""
-        if any(self._waiting[caller] for caller in callers) or not self._fit(callers):
+        if not self._fit(
+            callers
+        ):  # what is given back goes to who waits for it, before anybody asks
             return False
         self._here.update(callers)
         return True

@@ -220,6 +220,37 @@ class TestTurns:
         assert loads.begun == changes
         await loads.pool.stop()
 
+    async def test_one_that_is_being_thrown_away_is_asked_for_again(self) -> None:
+        loads = Loads(most_loads=1, most_idle=1)
+        first = loads.wait_for(numbered(1))
+        await asyncio.sleep(0)
+        gone = [loads.wait_for(numbered(2)), loads.wait_for(numbered(3))]
+        await asyncio.sleep(0)
+        for waiting in gone:
+            waiting.cancel()  # two that nobody holds are more than may be
+        again = loads.wait_for(numbered(2))
+        await settled()
+        await loads.end(numbered(1))
+        await loads.end(numbered(2))
+        await asyncio.gather(first, again)
+        await loads.pool.stop()
+
+    async def test_one_that_hangs_makes_room(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(agent_pool, "LOAD_TIMEOUT_S", 0.01)
+        loads = Loads(most_loads=1)
+        hanging, next_one = loads.wait_for(numbered(1)), loads.wait_for(numbered(2))
+        with pytest.raises(TimeoutError):
+            await hanging
+        assert loads.pool.state(numbered(1)) == ("failed", "it takes too long")
+        monkeypatch.setattr(agent_pool, "LOAD_TIMEOUT_S", 60)
+        with pytest.raises(TimeoutError):
+            await next_one  # its turn had come before
+        again = loads.wait_for(numbered(2))
+        await settled()
+        await loads.end(numbered(2))
+        await again
+        await loads.pool.stop()
+
     async def test_one_that_fails_makes_room(self) -> None:
         loads = Loads(most_loads=1)
         failing = Agent(fails=True)

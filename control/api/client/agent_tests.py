@@ -78,7 +78,7 @@ async def test_agent_stream(
     try:
         token, call_id = await _expected(calls, route, coming)
     except Refused:
-        async with context.plane.db.transaction(context.sight) as db:
+        async with context.transaction() as db:
             await routing.release(db, workspace_id, coming.asked_by, coming.call_id)
         raise
     (kind,) = (one for one in CARRIERS if one.name == body.carrier)
@@ -102,7 +102,7 @@ async def _route(
 
     :raises Refused: he may not."""
     place = (coming.asked_by, coming.call_id)
-    async with context.plane.db.transaction(context.sight) as db:
+    async with context.transaction() as db:
         row = await routing.of_agent(db, workspace_id, agent_id)
         if row is None:
             raise Refused(RESOURCE_NOT_FOUND)

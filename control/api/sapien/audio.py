@@ -104,7 +104,7 @@ class CreatedAudio(Shape):
 )
 async def list_audio(context: Context, query: AudioQuery) -> Answer:
     """List audio files."""
-    async with context.plane.db.reading(context.sight) as db:
+    async with context.reading() as db:
         found = await audio.find(
             db,
             context.sight.seen,
@@ -233,7 +233,7 @@ async def delete_audio(context: Context, audio_id: Id) -> Answer:
 
 async def _read(context: Context, audio_id: int) -> Row:
     """By itself: what comes next waits for the storage."""
-    async with context.plane.db.reading(context.sight) as db:
+    async with context.reading() as db:
         return await _audio(db, context, audio_id)
 
 

@@ -118,6 +118,42 @@ async def test_who_joins_another_meanwhile_stays(api: Api, by: str) -> None:
     assert other in {row["workspace_id"] for row in left}
 
 
+@pytest.mark.parametrize("by", ["client", "sapien"])
+async def test_who_joins_another_while_he_is_removed_stays(api: Api, by: str) -> None:
+    owner, token = await api.person()
+    workspace, other = await api.workspace(owner), await api.workspace()
+    (jane,) = await made_users(api, workspace, JANE)
+    place = f"/workspaces/{workspace}/members/{jane}"
+    if by == "sapien":
+        (row,) = await api.run("SELECT number FROM members WHERE user_id = $1", jane)
+        place, token = f"/api/v1/users/{row['number']}", await api.oauth()
+    async with first(api) as held:
+        await held.db.execute("SELECT FROM users WHERE id = $1 FOR NO KEY UPDATE", jane)
+        await held.db.execute("UPDATE users SET managed_by = NULL WHERE id = $1", jane)
+        await held.db.execute(
+            "INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, 'member')",
+            other,
+            jane,
+        )
+        await held.ask(api.delete(place, token))
+    assert (await held.answer()).status == 204
+    assert held.waited
+    left = await api.run("SELECT workspace_id FROM members WHERE user_id = $1", jane)
+    assert [row["workspace_id"] for row in left] == [other]
+
+
+async def test_a_workspace_that_is_deleted_keeps_nobody(api: Api) -> None:
+    owner, token = await api.person()
+    workspace, other = await api.workspace(owner), await api.workspace()
+    (jane,) = await made_users(api, workspace, JANE)
+    await api.run(
+        "INSERT INTO members (workspace_id, user_id, role) VALUES ($1, $2, 'member')", other, jane
+    )
+    assert (await api.delete(f"/admin/workspaces/{other}", await api.admin())).status == 204
+    assert (await api.delete(f"/workspaces/{workspace}", token)).status == 204
+    assert await api.run("SELECT FROM users WHERE id = $1", jane) == []
+
+
 async def test_nobody_is_made_in_one_that_is_being_deleted(api: Api) -> None:
     workspace = await api.workspace()
     number, token = await number_of(api, workspace), await api.oauth()

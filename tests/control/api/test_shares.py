@@ -1,12 +1,13 @@
 """One caller has a part of the database's connections: whatever he asks, others are answered."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 
 from control.auth.rate_limits import Limit, RateLimits, Standing
-from control.db import calls
+from control.db import audio, calls
 from control.http.errors import Refused
 from control.http.shares import Shares, share_of
 from tests.support.api import Api
@@ -31,6 +32,17 @@ class TestShares:
         assert shares.take(("caller:one", "workspace:w"))
         assert not shares.take(("caller:two", "workspace:w"))
         assert shares.take(("caller:two", "workspace:v"))
+
+    async def test_who_waits_for_one_does_not_wait_for_another(self) -> None:
+        shares = Shares(1)
+        full, empty = ("caller:one", "workspace:full"), ("caller:one", "workspace:empty")
+        assert shares.take(("workspace:full",))
+        waiting = asyncio.create_task(_enter(shares, full))
+        await asyncio.sleep(0)
+        assert shares.take(empty)
+        shares.leave(empty)
+        shares.leave(("workspace:full",))
+        await waiting
 
     async def test_whoever_waits_comes_in_the_order_in_which_he_came(self) -> None:
         shares, came = Shares(1), []
@@ -89,8 +101,8 @@ class TestShares:
         assert not shares._waiting
 
 
-async def _enter(shares: Shares) -> None:
-    async with shares.entered(ONE):
+async def _enter(shares: Shares, callers: Sequence[str] = ONE) -> None:
+    async with shares.entered(callers):
         pass
 
 
@@ -98,23 +110,85 @@ async def test_who_reads_much_keeps_nobody_out(api: Api, monkeypatch: pytest.Mon
     greedy, his = await api.person()
     _, other = await api.person()
     path = f"/workspaces/{await api.workspace(greedy)}/calls/live"
-    begun, go_on, real = 0, asyncio.Event(), calls.live
-
-    async def slow(*of: Any) -> Any:
-        nonlocal begun
-        begun += 1
-        await go_on.wait()
-        return await real(*of)
-
-    monkeypatch.setattr(calls, "live", slow)
+    monkeypatch.setattr(calls, "live", slow := Slow(calls.live))
     reads = [asyncio.create_task(api.get(path, his)) for _ in range(MANY)]
     share = share_of(api.plane.settings.database_connections)
-    await until(lambda: begun == share and len(api.plane.shares._queue) == MANY - share)
+    await until(lambda: slow.begun == share and len(api.plane.shares._queue) == MANY - share)
     async with asyncio.timeout(ANSWERED_IN_S):
         assert (await api.get("/auth/me", other)).status == 200
-    go_on.set()
+    slow.go_on.set()
     assert {reply.status for reply in await asyncio.gather(*reads)} == {200}
-    assert begun == MANY
+    assert slow.begun == MANY
+
+
+class Slow:
+    """In place of a function that asks the database: it waits until the test says so."""
+
+    def __init__(self, real: Callable[..., Awaitable[Any]]) -> None:
+        self._real = real
+        self.begun = 0
+        self.go_on = asyncio.Event()
+
+    async def __call__(self, *of: Any, **more: Any) -> Any:
+        self.begun += 1
+        await self.go_on.wait()
+        return await self._real(*of, **more)
+
+
+async def test_who_reads_much_fills_no_gate_either(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (greedy, his), (mine, my) = await api.person(), await api.person()
+    one, other = await api.workspace(greedy), await api.workspace(mine)
+    monkeypatch.setattr(calls, "live", slow := Slow(calls.live))
+    share = share_of(api.plane.settings.database_connections)
+    reads = [
+        asyncio.create_task(api.get(f"/workspaces/{one}/calls/live", his)) for _ in range(share)
+    ]
+    await until(lambda: slow.begun == share)
+    body = {"name": "Desk", "config": {}}
+    posts = [
+        asyncio.create_task(api.post(f"/workspaces/{one}/agents", body, his)) for _ in range(4)
+    ]
+    async with asyncio.timeout(ANSWERED_IN_S):
+        assert (await api.post(f"/workspaces/{other}/agents", body, my)).status == 422
+    slow.go_on.set()
+    assert {reply.status for reply in await asyncio.gather(*reads)} == {200}
+    await asyncio.gather(*posts)
+
+
+async def test_what_a_handler_reads_by_itself_is_in_the_share(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, (_, other) = await api.oauth(), await api.person()
+    monkeypatch.setattr(audio, "find", slow := Slow(audio.find))
+    reads = [asyncio.create_task(api.get("/api/v1/audio", token)) for _ in range(MANY)]
+    share = share_of(api.plane.settings.database_connections)
+    await until(lambda: len(api.plane.shares._queue) == MANY - share)
+    async with asyncio.timeout(ANSWERED_IN_S):
+        assert (await api.get("/auth/me", other)).status == 200
+    assert slow.begun == share
+    slow.go_on.set()
+    assert {reply.status for reply in await asyncio.gather(*reads)} == {200}
+
+
+async def test_a_workspace_has_one_share_however_its_id_is_spelt(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner, his = await api.person()
+    workspace = await api.workspace(owner)
+    _, hers = await api.member(workspace, "member")
+    monkeypatch.setattr(calls, "live", slow := Slow(calls.live))
+    reads = [
+        asyncio.create_task(api.get(f"/workspaces/{spelt}/calls/live", token))
+        for spelt, token in ((workspace, his), (str(workspace).upper(), hers))
+        for _ in range(MANY // 2)
+    ]
+    share = share_of(api.plane.settings.database_connections)
+    await until(lambda: len(api.plane.shares._queue) == MANY - share)
+    assert slow.begun == share
+    slow.go_on.set()
+    assert {reply.status for reply in await asyncio.gather(*reads)} == {200}
 
 
 class SlowLimits(RateLimits):
