@@ -91,12 +91,13 @@ async def _authenticated(
     token = token_in(request.headers.get("Authorization", ""))
     if token is None:  # for which no connection is taken
         raise await _stranger(plane, endpoint, None, request)
-    async with plane.db.connection() as db:
+    # Whoever asks for much waits before he has a connection, and goes on with that one.
+    async with plane.shares.entered((f"token:{token}",)), plane.db.connection() as db:
         bearer = await bearer_of(db, token, place_in(endpoint, request))
         is_known = bearer is not None and bearer.kind in _BEARERS[endpoint.access.kind]
         if is_known and endpoint.only_reads and not plane.limits.waits:
             callers = _callers(plane, endpoint, bearer, request)
-            if plane.shares.take(callers):  # then on the connection that is there
+            if plane.shares.take(callers):
                 try:
                     return await _limited(plane, endpoint, bearer, request, db)
                 finally:
