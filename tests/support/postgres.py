@@ -84,11 +84,13 @@ class Postgres:
 
     def __init__(self, directory: Path) -> None:
         self._server = EmbeddedPostgres(directory)
+        self._came_back = False
         self.url = self._server.url
 
     def go(self) -> None:
         """As when it crashes."""
         self._control("stop", "-m", "immediate")
+        self._came_back = False
 
     def come_back(self) -> None:
         """A server that begins at once finds the last one's backends still about, and gives up:
@@ -100,6 +102,7 @@ class Postgres:
         while True:
             try:
                 self._control("start", *options)
+                self._came_back = True
                 return
             except subprocess.CalledProcessError:
                 if time.monotonic() > until_s:
@@ -107,6 +110,9 @@ class Postgres:
                 time.sleep(0.2)
 
     def stop(self) -> None:
+        """Whichever runs: the one that came back is not known to whoever started the first."""
+        if self._came_back:
+            self._control("stop", "-m", "fast")
         self._server.stop()
 
     def _control(self, what: str, *more: str) -> None:
