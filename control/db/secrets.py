@@ -37,7 +37,6 @@ SELECT agents.name FROM agents JOIN agent_versions
     ON agent_versions.agent_id = agents.id AND agent_versions.version = agents.version
 WHERE agents.workspace_id = $1 AND position($2 IN agent_versions.config::text) > 0
 ORDER BY agents.name LIMIT 20"""
-_REVISION = "SELECT secrets_revision($1)"
 _KEEP_OTHERS_OUT = "LOCK TABLE secrets IN SHARE ROW EXCLUSIVE MODE"
 _ALL = "SELECT id, workspace_id, name, key_id, wrapped_key, sealed FROM secrets ORDER BY id"
 _WAIT_FOR_CHANGES = "SELECT pg_advisory_xact_lock(hashtextextended('the platform''s secrets', 0))"
@@ -102,11 +101,6 @@ async def delete(db: Connection, workspace_id: UUID | None, name: str) -> Row | 
 async def referring(db: Connection, workspace_id: UUID, name: str) -> Sequence[str]:
     """Names of agents that refer to it as they are now."""
     return [row["name"] for row in await db.fetch(_REFERRING, workspace_id, f"${{{name}}}")]
-
-
-async def revision(db: Connection, workspace_id: UUID) -> str:
-    """Another one whenever the workspace's secrets are others."""
-    return str(await db.fetchval(_REVISION, workspace_id))
 
 
 async def begin_rotation(db: Connection) -> Sequence[Row]:
