@@ -3,7 +3,8 @@ whether one goes on where the last was cut off. Pure; from the phone's record al
 
 A server that pauses takes back what it has sent (``clear``) and sends it again later. The bytes
 are the same, so the place where the second stretch begins is found in the first: nothing is
-asked of the server.
+asked of the server. Only where all that it took back was silence there is nothing to be found, and
+it is believed when it says that it went on.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from voicecore.phone.record import CallRecord
 
 JOIN_MS = 400
 """Audio that came this much too late, with no clear before it, belongs to the same stretch."""
+RESUMED_MS = 100
+"""So far apart the server's clock and the phone's may tell of the same moment."""
 _BEFORE_MS = 1_000
 """Who goes back further begins anew: the same sentence may be said twice."""
 _WINDOW_MS = 40
@@ -54,8 +57,11 @@ class _Run(msgspec.Struct):
     late_ms: int = 0
 
 
-def segments(record: CallRecord, audio: AudioFormat) -> tuple[Segment, ...]:
-    """All stretches that could be heard, in order."""
+def segments(
+    record: CallRecord, audio: AudioFormat, resumed_ms: Sequence[int] = ()
+) -> tuple[Segment, ...]:
+    """All stretches that could be heard, in order. ``resumed_ms``: when the server says that it
+    went on."""
     loudness = Loudness(audio, AUDIBLE_DBFS)
     made: list[Segment] = []
     before: _Run | None = None
@@ -68,6 +74,8 @@ def segments(record: CallRecord, audio: AudioFormat) -> tuple[Segment, ...]:
         offset_ms = None
         if before is not None and before.how == "cut":
             offset_ms = continuation_ms(before.audio, before.tail, run.audio + run.tail, audio)
+            if offset_ms is None and not any(loudness.audible(before.tail)):
+                offset_ms = _said_ms(run.start_us // 1000, resumed_ms)
         lost_ms = 0
         if before is not None and offset_ms is not None:
             lost_ms = _lost_ms(before.tail, offset_ms, loudness, audio)
@@ -108,6 +116,12 @@ def continuation_ms(heard: bytes, tail: bytes, after: bytes, audio: AudioFormat)
             offset = place - at - len(known)
             return audio.duration_ms(abs(offset)) * (1 if offset >= 0 else -1)
     return None
+
+
+def _said_ms(start_ms: int, resumed_ms: Sequence[int]) -> int | None:
+    """0 if the server says that it went on then."""
+    near = any(abs(start_ms - said_ms) <= RESUMED_MS for said_ms in resumed_ms)
+    return 0 if near else None
 
 
 def _only_place(whole: bytes, window: bytes, audio: AudioFormat) -> int | None:

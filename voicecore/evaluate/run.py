@@ -106,15 +106,16 @@ async def _play(play: Play, place: Place) -> Played:
     record = result.records[0]
     late_ms = result.report.send_late_ms.max or 0.0
     happened = happened_on(play, record)
-    heard = segments(record, play.script.agent_codec)
+    call_dir = safe_call_directory(place.calls_dir, call_id)
+    events = await _events(call_dir / EVENTS)
+    resumed_ms = [event.at_ms for event in events if event.type == "agent_resumed"]
+    heard = segments(record, play.script.agent_codec, resumed_ms)
     end_ms = record.duration_us // 1000
     verdicts = judge(happened, heard, end_ms)
     folder = place.out / "scenes" / scene.id
     facts = PhoneFacts(tuple(happened), heard, end_ms, round(late_ms, 2))
     await asyncio.to_thread(_write, folder, play, record, facts)
     void = _void(result, late_ms, play)
-    call_dir = safe_call_directory(place.calls_dir, call_id)
-    events = await _events(call_dir / EVENTS)
     judged = tuple(
         msgspec.structs.replace(verdict.judged, detail=explained(verdict, events))
         for verdict in verdicts

@@ -29,8 +29,8 @@ def record(line: Line, end_ms: int) -> CallRecord:
     )  # fmt: skip
 
 
-def heard(line: Line, end_ms: int) -> tuple[Segment, ...]:
-    return segments(record(line, end_ms), MULAW_8K)
+def heard(line: Line, end_ms: int, resumed_ms: tuple[int, ...] = ()) -> tuple[Segment, ...]:
+    return segments(record(line, end_ms), MULAW_8K, resumed_ms)
 
 
 def test_a_reply_that_ends_by_itself() -> None:
@@ -72,6 +72,30 @@ def test_what_goes_on_after_a_silence_is_found_too() -> None:
     line.play(900 * MS, audio[500 * 8 :])
     _, second = heard(line, 9000)
     assert (second.continues, second.offset_ms, second.lost_ms) == (True, 0, 0)
+
+
+class TestWhereOnlySilenceWasTakenBack:
+    """The agent was between two sentences; the second begins at 900 ms."""
+
+    def heard(self, taken_back: bytes, resumed_ms: int) -> tuple[Segment, ...]:
+        line = Line(MULAW_8K)
+        line.play(0, speech(440) + MULAW_8K.silence(60) + taken_back)
+        line.clear(500 * MS)
+        line.play(900 * MS, speech(900, seed=2))
+        return heard(line, 9000, (resumed_ms,))
+
+    @pytest.mark.parametrize("resumed_ms", [810, 900, 990])
+    def test_the_server_is_believed_that_it_went_on(self, resumed_ms: int) -> None:
+        first, second = self.heard(MULAW_8K.silence(200), resumed_ms)
+        assert (first.how, first.end_ms, second.start_ms) == ("cut", 440, 900)
+        assert (second.continues, second.offset_ms, second.lost_ms) == (True, 0, 0)
+
+    @pytest.mark.parametrize("resumed_ms", [500, 1100])
+    def test_not_if_it_says_so_of_another_moment(self, resumed_ms: int) -> None:
+        assert not self.heard(MULAW_8K.silence(200), resumed_ms)[1].continues
+
+    def test_not_if_there_was_sound(self) -> None:
+        assert not self.heard(MULAW_8K.silence(100) + speech(100, seed=3), 900)[1].continues
 
 
 def test_late_audio_does_not_end_a_reply() -> None:
