@@ -16,6 +16,7 @@ from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
 from voicecore.turns.backchannels import (
     backchannels,
+    continuers,
     floor_words,
     hollow_words,
     plain,
@@ -37,8 +38,12 @@ from voicecore.turns.settings import (
 )
 from voicecore.turns.turn_sound import ONSET_MS
 
-_BY_SENSITIVITY = {"low": (300, 900, 10.0), "normal": (200, 600, 6.0), "high": (120, 400, 3.0)}
-"""Pause, speech without words (ms), loudness above the line's noise (dB)."""
+_BY_SENSITIVITY = {
+    "low": (300, 450, 900, 10.0),
+    "normal": (200, 360, 600, 6.0),
+    "high": (120, 200, 400, 3.0),
+}
+"""Speech that pauses, overlap, speech without words (ms), loudness above the line's noise (dB)."""
 _SHORT_MS = {"low": 700, "normal": 550, "high": 350}
 """A shorter sound interrupts only by a word that always does."""
 
@@ -175,11 +180,14 @@ def conduct_of(agent: Agent, *, vendor_ends_turns: bool, vendor_marks_ends: bool
 
 def overlap_policy(interruption: Interruption, language: str) -> OverlapPolicy:
     """When the agent gives way to the caller."""
-    pause_ms, min_speech_ms, min_above_noise_db = _BY_SENSITIVITY[interruption.sensitivity]
+    pause_ms, overlap_ms, min_speech_ms, min_above_noise_db = _BY_SENSITIVITY[
+        interruption.sensitivity
+    ]
     given = interruption
     return OverlapPolicy(
         enabled=given.enabled,
         pause_ms=pause_ms if given.pause_ms is None else given.pause_ms,
+        overlap_ms=overlap_ms if given.overlap_ms is None else given.overlap_ms,
         verdict_ms=given.decide_ms,
         min_speech_ms=min_speech_ms if given.min_speech_ms is None else given.min_speech_ms,
         short_ms=_SHORT_MS[given.sensitivity] if given.short_ms is None else given.short_ms,
@@ -190,6 +198,7 @@ def overlap_policy(interruption: Interruption, language: str) -> OverlapPolicy:
             min_above_noise_db if given.min_above_noise_db is None else given.min_above_noise_db
         ),
         always=floor_words(language) | {plain(phrase) for phrase in given.always},
+        continuers=continuers(language),
         hollow=hollow_words(language),
         asks=question_words(language),
         never=backchannels(language) | {plain(phrase) for phrase in given.never},

@@ -19,7 +19,7 @@ from voicecore.providers.stt import SttFinal, SttInterim
 from voicecore.session import Session
 from voicecore.speech_cache import SpeechCache
 from voicecore.spoken import FixedPhrases, SpokenSentences
-from voicecore.turns import inputs
+from voicecore.turns import inputs, outputs
 from voicecore.turns.machine import TurnMachine
 
 
@@ -89,33 +89,42 @@ class TestTurns:
 
         run_virtual(main)
 
+    @pytest.mark.parametrize(
+        ("interruption", "at_least_ms", "at_most_ms"),
+        [({"overlap_ms": 0}, 160, 310), ({}, 340, 490)],
+    )
     def test_interruption_silences_the_line_within_a_frame_of_its_decision(
-        self, monkeypatch: pytest.MonkeyPatch
+        self,
+        interruption: dict[str, int],
+        at_least_ms: int,
+        at_most_ms: int,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        sustained: list[float] = []
-        original = TurnMachine.receive
+        decided: list[float] = []
+        original = TurnMachine._drain
 
-        def receive(self: TurnMachine, now_ms: int, event: inputs.Input) -> Any:
-            if isinstance(event, inputs.SpeechSustained):
-                sustained.append(asyncio.get_running_loop().time())
-            return original(self, now_ms, event)
+        def drain(self: TurnMachine) -> list[outputs.Output]:
+            out = original(self)
+            if any(isinstance(output, outputs.PauseReply) for output in out):
+                decided.append(asyncio.get_running_loop().time())
+            return out
 
-        monkeypatch.setattr(TurnMachine, "receive", receive)
+        monkeypatch.setattr(TurnMachine, "_drain", drain)
 
         async def main() -> None:
-            async with house() as home:
+            async with house(turn_taking={"interruption": interruption}) as home:
                 call = home.ring()
                 asked_ms = await first_turn(call)
                 await call.until_audible(after_ms=asked_ms, within_ms=5000)
                 await call.wait_ms(600)
                 spoke_ms = call.now_ms
-                sustained.clear()
+                assert not decided
                 call.speaks(800)
                 await call.wait_ms(800)
                 (cleared_ms,) = call.clears_ms
-                decided_ms = round((sustained[0] - call._started_s) * 1000)
+                decided_ms = round((decided[0] - call._started_s) * 1000)
                 assert cleared_ms - decided_ms <= 20
-                assert 160 <= cleared_ms - spoke_ms <= 310
+                assert at_least_ms <= cleared_ms - spoke_ms <= at_most_ms
                 assert not any(span.start_us > cleared_ms * 1000 for span in call.line.audible), (
                     "nothing of the reply follows"
                 )

@@ -129,7 +129,7 @@ class Interruption(Block):
     enabled: bool = Field(default=True, description="Whether the caller can interrupt the agent.")
     sensitivity: Literal["low", "normal", "high"] = Field(
         default="normal",
-        description="How easily the agent gives way: sets `pause_ms`, `short_ms`, "
+        description="How easily the agent gives way: sets `pause_ms`, `overlap_ms`, `short_ms`, "
         "`min_speech_ms` and `min_above_noise_db` where they are not given. `low` suits noisy "
         "lines, `high` callers who speak softly.",
     )
@@ -137,7 +137,16 @@ class Interruption(Block):
         default=None,
         ge=20,
         le=2000,
-        description="Speech that makes the agent pause. By `sensitivity`: 300, 200 or 120.",
+        description="Speech that makes the agent pause; a shorter sound does not. By "
+        "`sensitivity`: 300, 200 or 120.",
+    )
+    overlap_ms: StrictInt | None = Field(
+        default=None,
+        ge=0,
+        le=1000,
+        description="How long after the onset of such speech the agent pauses at the earliest. "
+        "More breaks its sentence for less long when the caller only murmurs, less gives way "
+        "sooner. By `sensitivity`: 450, 360 or 200.",
     )
     short_ms: StrictInt | None = Field(
         default=None,
@@ -173,9 +182,9 @@ class Interruption(Block):
         default=500,
         ge=100,
         le=2000,
-        description="How long after the pause a sound that goes on is judged first. One that is "
-        "over is judged 580 ms after the agent fell silent, or 640 if its words are late; nothing "
-        "is waited for longer than 5 s.",
+        description="How long after `pause_ms` of speech a sound that goes on is judged first. "
+        "One that is over is judged after 580 ms, or 640 if its words are late; nothing is waited "
+        "for longer than 5 s.",
     )
     min_words: StrictInt = Field(
         default=0,

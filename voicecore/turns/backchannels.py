@@ -29,6 +29,19 @@ _BACKCHANNELS: Mapping[str, str] = {
     "perfetto, grazie",
     "nl": "mm, mhm, hm, ah, ja, oké, oke, ok, okay, goed, precies, klopt, duidelijk, prima, dank",
 }
+_CONTINUERS: Mapping[str, str] = {
+    "en": "mm, mmm, mhm, mmhm, mmhmm, mmm hmm, mm hm, mm hmm, hm, hmm, uh huh, uhhuh, uhuh, ah, "
+    "aha, oh, ok, okay, k, kay, right, yeah, yea, ya, yep, yup, yes, sure, i see, go on, oh okay, "
+    "of course",
+    "de": "mm, mhm, hm, hmm, aha, ah, achso, ach so, ja, jaja, jo, okay, ok, genau, klar",
+    "es": "mm, mhm, ajá, aja, ah, sí, si, ok, okay, claro, ya",
+    "fr": "mm, mhm, hum, ah, oui, ouais, ok, okay, d accord, dac, voilà, je vois",
+    "pt": "mm, mhm, aham, ah, sim, tá, ta, ok, okay, certo, claro",
+    "it": "mm, mhm, ah, sì, si, ok, okay, certo, capisco",
+    "nl": "mm, mhm, hm, ah, ja, oké, oke, ok, okay, precies",
+}
+"""Who says one of these leaves the floor to the other; an assessment ("perfect") or thanks are as
+often the beginning of something new (Schegloff 1982, Jefferson 1984)."""
 _FLOOR: Mapping[str, str] = {
     "en": "stop, wait, hold on, hang on, excuse me, one second, one moment, sorry, no, actually, "
     "hello, help, operator, representative, slow down, say again, repeat that, never mind, "
@@ -87,6 +100,11 @@ def plain(text: str) -> Phrase:
 def backchannels(language: str) -> frozenset[Phrase]:
     """Of a language tag such as ``en-GB``; English ones where the language is not known."""
     return _phrases(_BACKCHANNELS, language)
+
+
+def continuers(language: str) -> frozenset[Phrase]:
+    """Backchannels that only ask the other to go on."""
+    return _phrases(_CONTINUERS, language)
 
 
 def floor_words(language: str) -> frozenset[Phrase]:

@@ -1,12 +1,13 @@
 """The caller speaks over the agent: pause, decide, and give way or go on. Part of the turn
 machine.
 
-The agent's audio pauses once the caller's sound has lasted for a moment. Only that has to be quick,
-so the verdict takes its time: it is given when the sound is over and its text is there, or at the
-deadline. A few words that a speech-to-text guesses at a murmur or a cough decide nothing. Speech
-that lasts, of which no word is known, is given the floor, and the reply is kept until there is one,
-or it turns out that there was none. Nothing that was decided keeps later words from interrupting
-after all. A sound much quieter than the caller usually is comes from somebody else.
+The agent's audio pauses once the caller's sound has lasted for a moment (``overlap_pause``). Only
+that has to be quick, so the verdict takes its time: it is given when the sound is over and its text
+is there, or at the deadline. A few words that a speech-to-text guesses at a murmur or a cough
+decide nothing. Speech that lasts, of which no word is known, is given the floor, and the reply is
+kept until there is one, or it turns out that there was none. Nothing that was decided keeps later
+words from interrupting after all. A sound much quieter than the caller usually is comes from
+somebody else.
 """
 
 from media.audio.format import FRAME_MS
@@ -16,30 +17,24 @@ from voicecore.turns.ear import DEAF, Ear
 from voicecore.turns.listening import CallerTurn, Listener
 from voicecore.turns.outputs import Emit, Output, WantInterim
 from voicecore.turns.overlap import OverlapPolicy, Verdict, judge_words, may_be_speech
+from voicecore.turns.overlap_pause import (
+    FAINT_GAP_MS,
+    GAP_MS,
+    HOLD_MS,
+    LONGEST_GAP_MS,
+    VERDICT,
+    OverlapPause,
+)
 from voicecore.turns.speaking import Speaker
 from voicecore.turns.turn_sound import NEVER_DBFS, ONSET_MS, TurnSound
 
-VERDICT = "verdict"
-HOLD_MS = 5000
-"""No pause is longer, whatever is heard: so long the floor is left to speech of which no word
-comes."""
 SPEECH_MS = 1200
 """From here on words are believed though the sound goes on and they are a guess."""
 NO_MORE_MS = 500
 """So far apart two guesses have to be that say no more."""
-GAP_MS = 580
-"""So long the agent is silent for a short sound, though it is over: people say "no", or "okay", and
-take a breath."""
-LONGEST_GAP_MS = 640
-"""So long if the short sound's words are still on their way."""
-LATE_GAP_MS, AGAIN_MS = 720, 200
-"""Whose second sound in a pause ends later than ``LATE_GAP_MS`` into it is perhaps about to go on,
-and gets so much longer."""
 LAST_WORDS_MS = 300
 """When a longer sound is over, or one whose guessed words speak for an interruption, its words are
 waited for so long."""
-MOST_QUIET_MS = 100
-"""Of a silence of the agent's own before the pause, so much counts as the pause's."""
 BEGINS_MS = 100
 """So long the agent does not go on while the caller perhaps begins again: by then the VAD knows."""
 FEWEST_TELLING_WORDS = 2
@@ -83,11 +78,7 @@ class BargeIn:
         self._out = out
         self._ear = ear
         self._idle = policy.never | policy.hollow
-        self._began_ms = self._silent_ms = self._stopped_ms = 0
-        """When the agent was paused, since when it has been silent, and when the last sound since
-        was over."""
-        self._sounds = 0
-        """How many there were since it was paused."""
+        self._pause = OverlapPause(policy.overlap_ms, speaker, deadlines)
         self._judged_dbfs = NEVER_DBFS
         """How loud the sound was that was judged."""
         self._judged_away = False
@@ -107,19 +98,25 @@ class BargeIn:
         if self._listener.turn_started_ms == self._listener.started_ms:
             self.sound.turn_over()  # the last was noise
         self.sound.started()
-        self._sounds += 1
+        self._pause.sounds += 1
         self._judged = False
 
     def reply_paused(self, reply: int, quiet_ms: int) -> None:
-        """The reply was paused in a silence of its own, which counts as the pause's."""
-        live = self._speaker.reply
-        if self._speaker.paused and live is not None and live.number == reply:
-            self._silent_ms = self._began_ms - min(quiet_ms, MOST_QUIET_MS)
+        """The reply was paused in a silence of its own."""
+        self._pause.was_quiet(reply, quiet_ms)
+
+    def pause_due(self, now_ms: int) -> None:
+        """The agent has spoken over the caller's sound for long enough."""
+        if self._speaker.is_protected(now_ms, self._policy.protected):
+            self._pause.close()  # it has just come to what it is to say to its end
+        else:
+            self._pause.fall_silent(now_ms)
 
     def reply_started(self, now_ms: int) -> None:
         """The agent begins to be heard, perhaps while the caller speaks."""
         if self._listener.speaking and self.sound.sustained_ms and self.may_interrupt:
             self._consider_pause(now_ms)
+            self._pause.fall_silent(now_ms)
 
     def sustained(
         self, now_ms: int, for_ms: int, above_noise_db: float, loudest_dbfs: float
@@ -138,10 +135,10 @@ class BargeIn:
         if not speaker.audible:
             adds = for_ms >= WENT_ON_MS and not late
             return adds and self._words_suffice() and not self.sound.is_elsewhere
-        if speaker.paused and self.sound.is_elsewhere:
+        if self._pause.is_open and self.sound.is_elsewhere:
             self._decided(now_ms, Verdict.NOISE)
             self._judged_away = True
-        elif (speaker.paused or self._judged) and not self._judged_away:
+        elif (self._pause.is_open or self._judged) and not self._judged_away:
             if for_ms <= WANTED_MS:
                 self._out.append(WantInterim())
         else:
@@ -160,20 +157,22 @@ class BargeIn:
         if verdict is not Verdict.INTERRUPTION:
             if known and not listener.speaking:
                 self._deadlines.bring_forward(VERDICT, self._gap_ends_ms(now_ms))
-            elif self._listener.guesses.wild and self._can_be_short(now_ms):
-                self._deadlines.bring_forward(VERDICT, max(self._silent_ms + GAP_MS, now_ms))
+            elif self._listener.guesses.wild and self._pause.can_be_short(now_ms):
+                self._deadlines.bring_forward(VERDICT, max(self._pause.since_ms + GAP_MS, now_ms))
             elif verdict is Verdict.BACKCHANNEL and self._held:
                 self._says_no_more(now_ms)
             return
         lasts_ms = listener.started_ms + SPEECH_MS
-        if known or not speaker.paused or (self._held and now_ms >= lasts_ms):
+        if known or not self._pause.is_open or (self._held and now_ms >= lasts_ms):
             self._decided(now_ms, verdict)
-        elif self._held:
-            self._wait_until(lasts_ms)
+            return
+        self._pause.fall_silent(now_ms)
+        if self._held:
+            self._pause.wait_until(lasts_ms)
 
     def _says_no_more(self, now_ms: int) -> None:
         """A sound goes on for long, and its guesses remain "yeah": a crowd goes on behind it."""
-        if now_ms < self._began_ms + SPEECH_MS:
+        if now_ms < self._pause.began_ms + SPEECH_MS:
             return
         if self._no_more_ms is None:
             self._no_more_ms = now_ms
@@ -182,7 +181,7 @@ class BargeIn:
 
     def nothing_was_said(self, now_ms: int) -> None:
         """The speech is over, and there was no word in it."""
-        if self._speaker.paused and not self._listener.speaking:
+        if self._pause.is_open and not self._listener.speaking:
             self._decided(now_ms, Verdict.NOISE)
 
     def was_noise(self) -> None:
@@ -192,42 +191,45 @@ class BargeIn:
 
     def speech_stopped(self, now_ms: int) -> None:
         """The sound is over: its words are on their way, and perhaps more is said."""
-        if not self._speaker.paused or VERDICT not in self._deadlines:
+        if not self._pause.is_open or VERDICT not in self._deadlines:
             return
-        self._stopped_ms = now_ms
+        self._pause.stopped_ms = now_ms
         gap_ends_ms = self._gap_ends_ms(now_ms)
         waits = self._held and not self._listener.text_is_final
-        if waits and now_ms - self._began_ms < SHORT_HOLD_MS:
+        if waits and now_ms - self._pause.began_ms < SHORT_HOLD_MS:
             waits = self.judge(now_ms) is not Verdict.BACKCHANNEL
-        self._wait_until(now_ms + LAST_WORDS_MS if waits else gap_ends_ms)
-
-    def _wait_until(self, at_ms: int) -> None:
-        self._deadlines.set(VERDICT, min(at_ms, self._began_ms + HOLD_MS))
+        self._pause.wait_until(now_ms + LAST_WORDS_MS if waits else gap_ends_ms)
 
     def _gap_ends_ms(self, now_ms: int) -> int:
-        """How long the agent is silent for sounds that are over."""
-        again = self._sounds > 1 and self._stopped_ms > self._silent_ms + LATE_GAP_MS
-        again_ms = AGAIN_MS if again else 0
-        return max(self._silent_ms + GAP_MS, self._stopped_ms + again_ms, now_ms)
+        """How long it is waited for more once the sounds are over."""
+        return self._pause.gap_ends_ms(now_ms, listens=self._only_listens(now_ms))
+
+    def _only_listens(self, now_ms: int) -> bool:
+        """Whether what is known of sounds that are over asks the agent to go on. "Perfect, thank
+        you" rather leads to something else."""
+        if not self._listener.text_is_final:
+            return False
+        words = plain(self._listener.certain_text(now_ms))
+        return not without(words, self._policy.continuers)
 
     def due(self, now_ms: int) -> None:
         """It has to be decided now, or it has to be said why not."""
-        if not self._speaker.paused:
+        if not self._pause.is_open:
             return
         verdict = self.judge(now_ms)
         lasts_ms = self._listener.started_ms + SPEECH_MS
-        if now_ms >= self._began_ms + HOLD_MS:
+        if now_ms >= self._pause.began_ms + HOLD_MS:
             self._decided(now_ms, verdict or Verdict.NOISE)
         elif not self._listener.speaking:
             late_ms = self._words_by_ms(now_ms, verdict)
             if now_ms < late_ms and not self._listener.text_is_final:
-                self._wait_until(late_ms)
+                self._pause.wait_until(late_ms)
             elif self._begins_again(now_ms):
-                self._wait_until(now_ms + FRAME_MS)
+                self._pause.wait_until(now_ms + FRAME_MS)
             else:
                 self._decided(now_ms, verdict or Verdict.NOISE)
         elif verdict is Verdict.INTERRUPTION and now_ms < lasts_ms:
-            self._wait_until(lasts_ms)
+            self._pause.wait_until(lasts_ms)
         elif verdict in (Verdict.INTERRUPTION, Verdict.ECHO):
             self._decided(now_ms, verdict)
         else:
@@ -235,7 +237,7 @@ class BargeIn:
 
     def _begins_again(self, now_ms: int) -> bool:
         """Whether the caller perhaps speaks again, which is known in a moment."""
-        latest_ms = self._gap_ends_ms(self._stopped_ms) + BEGINS_MS
+        latest_ms = self._gap_ends_ms(self._pause.stopped_ms) + BEGINS_MS
         return self._ear.may_begin() and now_ms < latest_ms
 
     def _words_by_ms(self, now_ms: int, verdict: Verdict | None) -> int:
@@ -245,8 +247,8 @@ class BargeIn:
         likely = verdict is Verdict.INTERRUPTION or (
             verdict is None and len(words) >= FEWEST_TELLING_WORDS
         )
-        late_ms = self._silent_ms + LONGEST_GAP_MS
-        return max(late_ms, self._stopped_ms + LAST_WORDS_MS) if likely else late_ms
+        late_ms = self._pause.since_ms + LONGEST_GAP_MS
+        return max(late_ms, self._pause.stopped_ms + LAST_WORDS_MS) if likely else late_ms
 
     def _goes_on(self, now_ms: int, verdict: Verdict | None) -> None:
         """A sound goes on, and what is known of it says little."""
@@ -255,30 +257,40 @@ class BargeIn:
         nothing = verdict is Verdict.BACKCHANNEL and not more and self._ear.may_stop()
         guesses = self._listener.guesses
         wild = guesses.wild and guesses.heard_ms >= HEARD_SHARE * sound_ms
-        if (nothing or wild) and self._can_be_short(now_ms):
-            if now_ms < self._silent_ms + GAP_MS:
-                self._wait_until(self._silent_ms + GAP_MS)
+        if (nothing or wild) and self._pause.can_be_short(now_ms):
+            if now_ms < self._pause.since_ms + GAP_MS:
+                self._pause.wait_until(self._pause.since_ms + GAP_MS)
             else:
                 self._decided(now_ms, verdict or Verdict.NOISE)
         elif sound_ms < policy.min_speech_ms and not policy.min_words:
-            self._wait_until(self._listener.started_ms + policy.min_speech_ms)
+            self._wait_for_speech(now_ms)
         elif may_be_speech(policy, sound_ms=sound_ms, above_noise_db=self.sound.above_noise_db):
             self._held = True
             # "Yeah" may go on with "but".
-            looks_again = verdict is Verdict.BACKCHANNEL and self._can_be_short(now_ms)
-            self._wait_until(now_ms + FRAME_MS if looks_again else self._began_ms + HOLD_MS)
+            looks_again = verdict is Verdict.BACKCHANNEL and self._pause.can_be_short(now_ms)
+            self._pause.wait_until(
+                now_ms + FRAME_MS if looks_again else self._pause.began_ms + HOLD_MS
+            )
         else:
             self._decided(now_ms, Verdict.NOISE)
 
-    def _can_be_short(self, now_ms: int) -> bool:
-        """Whether the agent may still go on before its silence is long. Of a second sound in it too
-        little is known then."""
-        return self._sounds == 1 and now_ms <= self._silent_ms + LONGEST_GAP_MS
+    def _wait_for_speech(self, now_ms: int) -> None:
+        """A sound that goes on is too short for speech as yet."""
+        at_ms = self._listener.started_ms + self._policy.min_speech_ms
+        silent_ms = self._pause.silent_ms
+        if self._pause.sounds > 1 and silent_ms is not None:
+            if now_ms < silent_ms + FAINT_GAP_MS:
+                at_ms = min(at_ms, silent_ms + FAINT_GAP_MS)
+            elif self.sound.is_fainter(self._policy.min_above_noise_db):
+                self._decided(now_ms, Verdict.NOISE)
+                return
+        self._pause.wait_until(at_ms)
 
     def judge(self, now_ms: int, turn: CallerTurn | None = None) -> Verdict | None:
         """What words over the agent amount to: a turn's, or those of the turn that goes on."""
         since_ms = self._listener.started_ms - ECHO_REACH_MS
-        until_ms = self._began_ms if self._speaker.paused else now_ms  # silent since then
+        silent_ms = self._pause.silent_ms
+        until_ms = now_ms if silent_ms is None else silent_ms
         agent = plain(self._speaker.said_between(now_ms, until_ms - since_ms))
         listener = self._listener
         sound_ms = listener.sound_ms(now_ms) if turn is None else turn.sound_ms
@@ -307,7 +319,7 @@ class BargeIn:
 
     def let_go_on(self, now_ms: int, turn: CallerTurn) -> None:
         """The caller's turn is over, and it was none: the agent goes on if it pauses."""
-        if self._speaker.paused:
+        if self._pause.is_open:
             verdict = self.judge(now_ms, turn)
             if verdict is None or verdict is Verdict.INTERRUPTION:
                 verdict = Verdict.NOISE
@@ -327,22 +339,21 @@ class BargeIn:
             return
         if self._speaker.is_protected(now_ms, self._policy.protected):
             return
-        self._began_ms = self._silent_ms = self._stopped_ms = now_ms
-        self._sounds = 1
         self._no_more_ms = None
         self._held = False
-        self._speaker.pause(now_ms)
+        self._pause.begin(now_ms, self._listener.started_ms)
         self._deadlines.set(VERDICT, now_ms + self._policy.verdict_ms)
         self._out.append(WantInterim())
         self.words(now_ms)
 
     def _decided(self, now_ms: int, verdict: Verdict) -> None:
         speaker = self._speaker
-        self._deadlines.clear(VERDICT)
+        silent_ms = self._pause.silent_ms
+        self._pause.close()
         self._judged = True
         self._judged_dbfs, self._judged_away = self.sound.loudest_dbfs, False
         reply = speaker.reply.number if speaker.reply is not None else None
-        paused_ms = now_ms - self._began_ms if speaker.paused else 0
+        paused_ms = 0 if silent_ms is None else now_ms - silent_ms
         data = {"reply": reply, "verdict": verdict.value, "paused_ms": paused_ms}
         self._out.append(Emit("overlap_judged", data))
         if verdict is Verdict.INTERRUPTION:

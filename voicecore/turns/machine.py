@@ -21,7 +21,7 @@ from typing import assert_never
 from voicecore.providers.stt import SttFailed, SttFinal
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.toolset import ToolSet
-from voicecore.turns.barge_in import VERDICT, WANTED_MS, BargeIn
+from voicecore.turns.barge_in import WANTED_MS, BargeIn
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.ear import DEAF, Ear
 from voicecore.turns.events import stt_result, turn_end_judged
@@ -53,6 +53,7 @@ from voicecore.turns.inputs import (
 from voicecore.turns.keys import DIGITS, Keys
 from voicecore.turns.listening import ENDPOINT, FLUSH, STUCK, Listener
 from voicecore.turns.outputs import Emit, FinalizeStt, HangUp, Output, WantInterim
+from voicecore.turns.overlap_pause import PAUSE, VERDICT
 from voicecore.turns.reply import ReplyKind
 from voicecore.turns.settings import TurnSettings
 from voicecore.turns.silence import SILENCE, Silence
@@ -272,6 +273,8 @@ class TurnMachine:
                 self._taking.due(now_ms)
         elif name == VERDICT:
             self._barge_in.due(now_ms)
+        elif name == PAUSE:
+            self._barge_in.pause_due(now_ms)
         elif name == PLAYOUT:
             reply = self._speaker.reply
             if reply is not None:  # the carrier has never told

@@ -14,6 +14,7 @@ from voicecore.turns.backchannels import (
     MOST_HOLLOW_WORDS,
     Phrase,
     backchannels,
+    continuers,
     floor_words,
     hollow_words,
     is_beginning,
@@ -47,9 +48,11 @@ class OverlapPolicy(msgspec.Struct, frozen=True):
 
     enabled: bool = True
     pause_ms: int = 200
-    """Speech after which the agent's audio pauses."""
+    """Speech for which the agent's audio pauses."""
+    overlap_ms: int = 0
+    """How long after the onset of such speech it pauses at the earliest."""
     verdict_ms: int = 500
-    """How long after the pause a sound that goes on is judged first."""
+    """How long after ``pause_ms`` of speech a sound that goes on is judged first."""
     min_speech_ms: int = 600
     """Speech of this length interrupts though no word of it is known."""
     short_ms: int = 550
@@ -61,6 +64,8 @@ class OverlapPolicy(msgspec.Struct, frozen=True):
     """Quieter speech, measured from the line's noise, does not interrupt by its length."""
     always: frozenset[Phrase] = floor_words("en")
     never: frozenset[Phrase] = backchannels("en")
+    continuers: frozenset[Phrase] = continuers("en")
+    """Those of them that only ask the agent to go on."""
     asks: frozenset[Phrase] = question_words("en")
     """Words that a question begins with: with a question mark behind two words or more, or said
     twice, they interrupt, be they ever so short."""

@@ -43,6 +43,10 @@ class TurnSound:
             margin_db = ONSET_DB if heard_ms < ONSET_MS else SOFT_ONSET_DB
         return self._usual.quieter_db(self.loudest_dbfs) >= self._quieter_db + margin_db
 
+    def is_fainter(self, above_noise_db: float) -> bool:
+        """Whether the sound that goes on is known to be no louder above the line's noise."""
+        return bool(self.sustained_ms) and self.above_noise_db < above_noise_db
+
     @property
     def turn_is_elsewhere(self) -> bool:
         """The same of the turn as a whole."""

@@ -51,7 +51,7 @@ async def talks_over(call: SimCall) -> None:
     await call.until_quiet()
     call.speaks(1000)
     await call.until_audible(after_ms=call.now_ms + 1000, within_ms=5000)
-    await call.wait_ms(200)
+    await call.wait_ms(40)
     call.speaks(1200)
     await call.wait_ms(6000)
 

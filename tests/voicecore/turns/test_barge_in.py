@@ -8,8 +8,9 @@ from voicecore.providers.words import spread_words
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
 from voicecore.turns.backchannels import plain
-from voicecore.turns.barge_in import GAP_MS, HOLD_MS, LAST_WORDS_MS, LONGEST_GAP_MS
+from voicecore.turns.barge_in import LAST_WORDS_MS
 from voicecore.turns.overlap import OverlapPolicy
+from voicecore.turns.overlap_pause import GAP_MS, HOLD_MS, LONGEST_GAP_MS
 from voicecore.turns.settings import TurnSettings
 
 

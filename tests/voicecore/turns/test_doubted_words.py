@@ -7,10 +7,11 @@ from tests.support.machine_driver import Driver, speaking
 from voicecore.providers.stt import SttEager, SttInterim
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
-from voicecore.turns.barge_in import GAP_MS, LONGEST_GAP_MS, MOST_QUIET_MS, NO_MORE_MS, SPEECH_MS
+from voicecore.turns.barge_in import NO_MORE_MS, SPEECH_MS
 from voicecore.turns.endpointing import EndpointingPolicy
 from voicecore.turns.listening import NOISE_MS, SAME_MS
 from voicecore.turns.overlap import LONG_MS, WILD_CONFIDENCE, OverlapPolicy
+from voicecore.turns.overlap_pause import GAP_MS, LONGEST_GAP_MS, MOST_QUIET_MS
 from voicecore.turns.settings import TurnSettings
 
 PAUSE_MS = 160

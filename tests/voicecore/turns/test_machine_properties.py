@@ -15,9 +15,9 @@ from voicecore.providers.words import Word, spread_words
 from voicecore.tools.requests import ToolResult
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
-from voicecore.turns.barge_in import HOLD_MS
 from voicecore.turns.machine import Phase
 from voicecore.turns.overlap import OverlapPolicy
+from voicecore.turns.overlap_pause import HOLD_MS
 from voicecore.turns.settings import TurnSettings
 
 OF_A_LIVE_REPLY = (

@@ -1,0 +1,170 @@
+"""The agent speaks on for the first moments of a sound over it, and is silent for it shortly."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.machine_driver import Driver, speaking
+from voicecore.providers.stt import SttFinal, SttInterim
+from voicecore.turns import inputs
+from voicecore.turns import outputs as out
+from voicecore.turns.backchannels import plain
+from voicecore.turns.overlap import OverlapPolicy
+from voicecore.turns.overlap_pause import (
+    AGAIN_MS,
+    FAINT_GAP_MS,
+    GAP_MS,
+    HOLD_MS,
+    LATE_GAP_MS,
+    LISTENS_AGAIN_MS,
+)
+from voicecore.turns.settings import TurnSettings
+
+OVERLAP_MS = 360
+COUNTS_MS = 160
+"""The driver tells that a sound has lasted so long; from there on it is judged."""
+HANGOVER_MS = 200
+
+
+def overlapping(text: str | None = None, **policy: Any) -> tuple[Driver, int]:
+    """The agent in mid-reply; it pauses ``OVERLAP_MS`` after the onset of a sound."""
+    of = () if text is None else (text,)
+    return speaking(*of, overlap_ms=OVERLAP_MS, **policy)
+
+
+def verdict(driver: Driver) -> tuple[str, int]:
+    """The only one, and how long the agent was silent for it."""
+    (judged,) = driver.events("overlap_judged")
+    return judged["verdict"], judged["paused_ms"]
+
+
+class TestTheAgentSpeaksOn:
+    def test_for_the_first_moments_of_the_sound(self) -> None:
+        driver, reply = overlapping()
+        driver.caller_speaks(OVERLAP_MS - 1)
+        assert not driver.of(out.PauseReply)
+        driver.pass_ms(1)
+        assert driver.of(out.PauseReply) == [out.PauseReply(reply)]
+
+    def test_and_is_silent_for_it_for_less_long(self) -> None:
+        driver, reply = overlapping()
+        driver.caller_says("Okay.", for_ms=300)
+        driver.pass_ms(GAP_MS)
+        spoke_on_ms = OVERLAP_MS - COUNTS_MS
+        assert verdict(driver) == ("backchannel", GAP_MS - spoke_on_ms)
+        assert driver.last(out.ResumeReply).reply == reply
+
+    def test_though_the_sound_is_over_meanwhile(self) -> None:
+        """It may have been the first word of more."""
+        driver, _ = overlapping()
+        driver.caller_speaks(COUNTS_MS)
+        driver.caller_stops(HANGOVER_MS - 1)
+        assert not driver.of(out.PauseReply)
+        driver.pass_ms(1)
+        assert driver.of(out.PauseReply)
+
+    def test_not_for_words_that_interrupt(self) -> None:
+        driver, reply = overlapping()
+        driver.caller_speaks(COUNTS_MS)
+        driver.send(inputs.Heard(SttInterim("No wait")))
+        assert driver.of(out.PauseReply) == [out.PauseReply(reply)]
+        driver.pass_ms(OVERLAP_MS)
+        assert len(driver.of(out.PauseReply)) == 1
+
+    def test_nor_for_final_ones(self) -> None:
+        driver, reply = overlapping()
+        driver.caller_speaks(COUNTS_MS)
+        driver.send(inputs.Heard(SttFinal("Stop.")))
+        assert verdict(driver) == ("interruption", 0)
+        assert driver.of(out.CancelReply) == [out.CancelReply(reply)]
+        assert not driver.of(out.PauseReply)
+
+    def test_not_for_a_sound_that_goes_on_as_it_begins(self) -> None:
+        driver = Driver(TurnSettings(overlap=OverlapPolicy(overlap_ms=OVERLAP_MS)))
+        reply = driver.caller_turn("When?")
+        driver.model_says(reply, "At nine, every day of the week.")
+        driver.caller_speaks(200)
+        driver.voice_speaks(reply)
+        assert driver.of(out.PauseReply) == [out.PauseReply(reply)]
+
+
+class TestNoPauseAtAll:
+    def test_for_a_cough_that_is_judged_before(self) -> None:
+        driver, reply = overlapping()
+        driver.caller_speaks(COUNTS_MS)
+        driver.caller_stops(100)
+        driver.final("")
+        assert verdict(driver) == ("noise", 0)
+        driver.pass_ms(HOLD_MS)
+        assert not driver.of(out.PauseReply)
+        assert not driver.of(out.ResumeReply)
+        assert driver.machine.live_reply == reply
+
+    def test_where_the_reply_ends_by_itself(self) -> None:
+        driver, reply = overlapping()
+        driver.caller_speaks(COUNTS_MS)
+        driver.send(inputs.ReplyPlayed(reply, 1600))
+        driver.pass_ms(1000)
+        assert not driver.of(out.PauseReply)
+        assert not driver.events("overlap_judged")
+        driver.caller_stops()
+        driver.final("And on Sundays?")
+        driver.pass_ms(2000)
+        assert driver.events("caller_turn")[-1]["text"] == "And on Sundays?"
+
+    def test_where_what_is_said_to_its_end_has_begun(self) -> None:
+        notice = "This call is recorded for quality."
+        driver, reply = overlapping(f"Welcome. {notice}", protected=(plain(notice),))
+        driver.heard_ms[reply] = 50
+        driver.caller_speaks(COUNTS_MS)
+        driver.heard_ms[reply] = 250
+        driver.pass_ms(HOLD_MS)
+        assert not driver.of(out.PauseReply)
+        assert not driver.events("overlap_judged")
+
+
+class TestASecondSound:
+    """The first is over 500 ms after its onset, and the second begins then."""
+
+    def second(self, texts: tuple[str, str]) -> Driver:
+        driver, _ = overlapping()
+        began_ms = driver.now_ms + COUNTS_MS
+        driver.caller_says(texts[0], for_ms=300)
+        driver.caller_says(texts[1], for_ms=400)
+        assert driver.now_ms > began_ms + LATE_GAP_MS
+        assert not driver.events("overlap_judged")
+        return driver
+
+    @pytest.mark.parametrize("texts", [("Okay,", "right."), ("Mm-hmm,", "yes."), ("Yeah.", "Sure")])
+    def test_that_only_listens_is_soon_over(self, texts: tuple[str, str]) -> None:
+        driver = self.second(texts)
+        driver.pass_ms(LISTENS_AGAIN_MS - 1)
+        assert not driver.events("overlap_judged")
+        driver.pass_ms(1)
+        assert verdict(driver)[0] == "backchannel"
+
+    @pytest.mark.parametrize("texts", [("Perfect,", "thank you."), ("Okay,", "that's great.")])
+    def test_that_leads_to_more_gets_longer(self, texts: tuple[str, str]) -> None:
+        driver = self.second(texts)
+        driver.pass_ms(AGAIN_MS - 1)
+        assert not driver.events("overlap_judged")
+        driver.pass_ms(1)
+        assert verdict(driver)[0] == "backchannel"
+
+    @pytest.mark.parametrize(("above_noise_db", "silent_ms"), [(5.0, FAINT_GAP_MS), (7.0, None)])
+    def test_that_is_hardly_one_is_not_waited_for(
+        self, above_noise_db: float, silent_ms: int | None
+    ) -> None:
+        """On a street something is always heard."""
+        driver, _ = overlapping()
+        driver.caller_says("Um.", for_ms=300)
+        driver.pass_ms(100)
+        driver.send(inputs.SpeechStarted(driver.now_ms))
+        for for_ms, wait_ms in ((COUNTS_MS, COUNTS_MS), (300, 140)):
+            driver.pass_ms(wait_ms)
+            driver.send(inputs.SpeechSustained(for_ms, above_noise_db=above_noise_db))
+        driver.pass_ms(290)
+        if silent_ms is None:
+            assert not driver.events("overlap_judged"), "it may be speech"
+        else:
+            assert verdict(driver) == ("noise", silent_ms)
