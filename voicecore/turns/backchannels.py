@@ -146,17 +146,23 @@ def is_beginning(words: Phrase, phrases: frozenset[Phrase]) -> bool:
 
 
 @lru_cache(64)
-def _longest(phrases: frozenset[Phrase]) -> int:
-    return max((len(phrase) for phrase in phrases), default=0)
+def _sizes(phrases: frozenset[Phrase]) -> dict[str, tuple[int, ...]]:
+    """How many words phrases have, by the word that they begin with; the most first."""
+    sizes: dict[str, set[int]] = {}
+    for phrase in filter(None, phrases):
+        sizes.setdefault(phrase[0], set()).add(len(phrase))
+    return {word: tuple(sorted(lengths, reverse=True)) for word, lengths in sizes.items()}
 
 
 def without(words: Phrase, phrases: frozenset[Phrase]) -> Phrase:
     """The words that are in none of the phrases; longer phrases are matched first."""
-    longest = _longest(phrases)
+    sizes = _sizes(phrases)
+    if sizes.keys().isdisjoint(words):
+        return words
     left: list[str] = []
     place = 0
     while place < len(words):
-        for size in range(min(longest, len(words) - place), 0, -1):
+        for size in sizes.get(words[place], ()):
             if words[place : place + size] in phrases:
                 place += size
                 break
