@@ -32,6 +32,7 @@ async def timed_out(
     await line.sink.count(1)
     line.stream.finalize()
     await line.sink.count(2)
+    await line.said("Finalize")  # and all audio before it
     return line, there
 
 

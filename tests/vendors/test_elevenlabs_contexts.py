@@ -115,7 +115,7 @@ async def test_cancel_after_finish_and_before_any_text(server: ElevenLabsServer)
         await connection.until(lambda: {"context_id": "c1", "flush": True} in connection.received)
         reply.cancel()
         gate.set()
-        await connection.until(lambda: "c1" not in connection.contexts)
+        await connection.until(lambda: "c1" not in connection.contexts and "c2" in connection.seen)
         assert unsaid.events == ended.events == flushed.events == []
         assert connection.seen == {"c1", "c2"}, "an unused context is kept"
 
@@ -215,9 +215,12 @@ async def test_keepalives_hold_an_open_context(server: ElevenLabsServer) -> None
         await sink.first(TtsWords)
         count = connection.received.count(alive)
         await connection.until(lambda: connection.received.count(alive) >= count + 2)
+        server.speech.confirm = False  # it is said here, and c1 stays: one may be on its way to it
+        connection.contexts["c1"].work.put_nowait(None)
         await connection.send({"isFinal": True, "contextId": "c1"})
-        del connection.contexts["c1"]
         await connection.until(lambda: {"text": "", "context_id": "c2"} in connection.received)
+        opening = {"text": " ", "context_id": "c2", "voice_settings": {"speed": 1.0}}
+        assert alive not in connection.received[connection.received.index(opening) :]
         reply.finish()
         await sink.ended()
         opened = [each for each in connection.received if each.get("text") == " "]

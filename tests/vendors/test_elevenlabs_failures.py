@@ -11,6 +11,7 @@ from tests.support.elevenlabs_call import calling, say
 from tests.support.elevenlabs_server import Connection, ElevenLabsServer
 from tests.support.fixtures import running
 from tests.support.live_peer import Armed
+from tests.support.refusing import refusing_port
 from tests.support.vendor_calls import SpeechRecorder, say_all
 from voicecore.adapters import elevenlabs_session
 from voicecore.providers.tts import TtsAudio, TtsDone, TtsFailed, TtsWords
@@ -108,9 +109,10 @@ async def test_refused_upgrade(
     assert (error.code, error.retryable) == (code, retryable)
 
 
-async def test_connect_failures(server: ElevenLabsServer, unused_tcp_port: int) -> None:
-    base_url = f"ws://127.0.0.1:{unused_tcp_port}"
-    assert (await (await say(server, "Hi.", base_url=base_url)).failed()).code == "connect_failed"
+async def test_connect_failures(server: ElevenLabsServer) -> None:
+    with refusing_port() as port:
+        refused = await say(server, "Hi.", base_url=f"ws://127.0.0.1:{port}")
+    assert (await refused.failed()).code == "connect_failed"
     server.handshake = asyncio.Event()
     error = await (await say(server, "Hi.", connect_timeout_ms=50)).failed()
     assert (error.code, error.retryable) == ("connect_timeout", True)

@@ -9,6 +9,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from tests.support.live_peer import Peer, connect, deaf_peer, listening
+from tests.support.refusing import refusing_port
 from tests.support.vendor_calls import Call
 from voicecore.adapters.live_socket import LiveSocket, SocketOptions
 from voicecore.providers.errors import VendorError
@@ -42,12 +43,10 @@ async def test_a_refused_upgrade_is_named(status: int, code: str, retryable: boo
 
 
 async def test_nobody_listens() -> None:
-    with sockets.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
-    async with Call() as call:
-        _, _, failures = connect(call, f"ws://127.0.0.1:{port}/")
-        await failures.count(1)
+    with refusing_port() as port:
+        async with Call() as call:
+            _, _, failures = connect(call, f"ws://127.0.0.1:{port}/")
+            await failures.count(1)
     assert [(e.code, e.retryable) for e in failures.events] == [("connect_failed", True)]
 
 

@@ -164,7 +164,7 @@ async def test_a_new_worker_is_found_at_its_new_address(server, make):
             llm.worker.spec, settings={"info": {"base_url": other.base_url}}
         )
         os.kill(llm.worker.pid, signal.SIGKILL)
-        await asyncio.wait_for(ready.wait(), 10)
+        await asyncio.wait_for(ready.wait(), 60)  # a Python of its own is started
         assert (await collect(llm))[0] == "Here."
     assert server.seen == []
 

@@ -16,6 +16,9 @@ from voicecore.local.worker import (
 )
 from voicecore.providers.errors import VendorError
 
+PATIENCE_S = 60
+"""Workers are started within it, each a Python of its own."""
+
 
 @pytest.fixture
 async def make():
@@ -55,7 +58,7 @@ class Log:
         return [name for name, event in self.entries if isinstance(event, WorkerDone)]
 
     async def until(self, count: int, kind: type = WorkerDone) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while sum(isinstance(event, kind) for _, event in self.entries) < count:
                 self._changed.clear()
                 await self._changed.wait()
@@ -117,7 +120,10 @@ async def test_too_much_waiting_is_turned_away(make, tmp_path):
     assert lanes.spare == 0
 
 
-async def test_a_job_lost_in_a_crash_is_done_by_the_next_worker_in_order(make, tmp_path):
+async def test_a_job_lost_in_a_crash_is_done_by_the_next_worker_in_order(
+    make, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(lanes_module, "RETRY_WITHIN_S", PATIENCE_S)
     lanes, log = await make(), Log()
     lane = lanes.lane()
     log.submit(lane, "first", do="crash_once", path=str(tmp_path / "crashed"))
@@ -127,7 +133,8 @@ async def test_a_job_lost_in_a_crash_is_done_by_the_next_worker_in_order(make, t
     assert (tmp_path / "crashed").exists()
 
 
-async def test_a_job_that_kills_every_worker_fails_and_the_next_one_is_done(make):
+async def test_a_job_that_kills_every_worker_fails_and_the_next_one_is_done(make, monkeypatch):
+    monkeypatch.setattr(lanes_module, "RETRY_WITHIN_S", PATIENCE_S)
     lanes, log = await make(), Log()
     lane = lanes.lane()
     log.submit(lane, "deadly", do="die", signal=signal.SIGKILL)

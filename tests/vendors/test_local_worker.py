@@ -19,6 +19,9 @@ from voicecore.local.worker import (
 )
 from voicecore.providers.errors import VendorError
 
+PATIENCE_S = 60
+"""Workers are started within it, each a Python of its own."""
+
 
 def spec(*arguments: str, **settings: Any) -> WorkerSpec:
     return WorkerSpec(vendor="fake", command=(SCRIPT, *arguments), settings=settings)
@@ -47,7 +50,7 @@ class Job:
         self.id = worker.submit(args, body, self.events.put_nowait)
 
     async def next(self) -> WorkerEvent:
-        return await asyncio.wait_for(self.events.get(), 10)
+        return await asyncio.wait_for(self.events.get(), PATIENCE_S)
 
 
 async def test_a_job_is_answered_with_its_output_and_its_end(start):
@@ -117,7 +120,7 @@ async def test_a_crash_fails_the_jobs_and_the_worker_comes_back(start, do, why):
     assert why in failed.error.detail
     with pytest.raises(VendorError, match="disconnected"):
         worker.submit({"do": "echo"}, b"", lambda event: None)
-    await asyncio.wait_for(ready.wait(), 10)
+    await asyncio.wait_for(ready.wait(), PATIENCE_S)
     assert isinstance(await Job(worker, do="echo").next(), WorkerOutput)
     assert worker.starts == 2
 
@@ -129,7 +132,7 @@ async def test_garbage_ends_the_process_and_another_is_started(start):
     failed = await Job(worker, do="echo").next()
     assert isinstance(failed, WorkerFailed)
     assert "out of bounds" in failed.error.detail
-    await asyncio.wait_for(ready.wait(), 10)
+    await asyncio.wait_for(ready.wait(), PATIENCE_S)
     assert worker.starts == 2
 
 
@@ -147,7 +150,7 @@ async def test_restarts_slow_down_while_the_worker_does_not_start(start, tmp_pat
     worker = await start(start_once=str(tmp_path / "started"))
     monkeypatch.setattr(worker_module.asyncio, "sleep", no_sleep)
     os.kill(worker.pid, signal.SIGKILL)
-    await asyncio.wait_for(enough.wait(), 10)
+    await asyncio.wait_for(enough.wait(), PATIENCE_S)
     assert waits == [0.2, 0.4, 0.8, 1.6]
     assert worker.state == "waiting"
 
@@ -226,4 +229,4 @@ async def test_a_worker_ends_when_its_parent_goes_away(tmp_path):
     process.stdin.write(wire.encode(wire.Job(1, {"do": "wait", "path": str(tmp_path / "never")})))
     await process.stdout.readexactly(1)
     process.stdin.close()
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    assert await asyncio.wait_for(process.wait(), PATIENCE_S) == 0

@@ -16,6 +16,7 @@ from voicecore.providers.words import join_words, spread_words
 
 SPEECH = b"\x10" * 160
 SILENCE = b"\xff" * 160
+PATIENCE_S = 60
 ALONE = {"context_ms": 0}
 """Each part of a turn is understood by itself."""
 
@@ -39,7 +40,7 @@ class Line:
             self.stream.finalize()
 
     async def next(self) -> SttEvent:
-        return await asyncio.wait_for(self.events.get(), 20)
+        return await asyncio.wait_for(self.events.get(), PATIENCE_S)
 
     async def final(self) -> SttFinal:
         while isinstance(event := await self.next(), SttInterim):
@@ -69,6 +70,13 @@ async def make():
     yield make
     for stt in made:
         await stt.stop()
+
+
+@pytest.fixture
+def another_worker(monkeypatch):
+    """It is waited for as long as it takes to start."""
+    monkeypatch.setattr(lanes_module, "RETRY_WITHIN_S", PATIENCE_S)
+    monkeypatch.setattr(moonshine_stt, "_FINAL_TIMEOUT_S", PATIENCE_S)
 
 
 def text(frames: int) -> str:
@@ -170,7 +178,7 @@ async def test_a_part_without_words_leaves_the_text_before(make):
     assert not (await line.final()).revises
 
 
-async def test_a_crash_loses_no_part_of_a_turn(make, tmp_path):
+async def test_a_crash_loses_no_part_of_a_turn(make, tmp_path, another_worker):
     line = Line(await make(crash_once=str(tmp_path / "crashed")))
     line.say(10)
     line.say(20)
@@ -233,7 +241,7 @@ async def test_an_interim_on_its_way_does_not_come_after_the_final(make, tmp_pat
     assert await line.next() == SttFinal("", flushed=True)
 
 
-async def test_a_crash_loses_no_text(make, tmp_path):
+async def test_a_crash_loses_no_text(make, tmp_path, another_worker):
     stt = await make(ALONE, crash_once=str(tmp_path / "crashed"))
     line = Line(stt)
     line.say(10)
@@ -275,8 +283,7 @@ async def test_a_worker_that_hangs_fails_the_stream_and_not_the_next_one(
     assert (await other.final()).text == text(10)
 
 
-async def test_an_answer_takes_the_deadline_away(make, monkeypatch):
-    monkeypatch.setattr(moonshine_stt, "_FINAL_TIMEOUT_S", 2.0)
+async def test_an_answer_takes_the_deadline_away(make):
     line = Line(await make())
     line.say(10)
     assert (await line.final()).text == text(10)

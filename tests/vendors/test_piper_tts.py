@@ -12,9 +12,12 @@ from media.audio.format import ALAW_8K, L16_16K, MULAW_8K, AudioFormat
 from tests.support.local_worker import SCRIPT, wait_for_file
 from voicecore.adapters.piper_tts import PiperReply, PiperTts
 from voicecore.adapters.registry import VendorConfig, VendorConfigError, make_tts
+from voicecore.local import lanes as lanes_module
 from voicecore.providers.errors import VendorError
 from voicecore.providers.tts import TtsAudio, TtsDone, TtsEvent, TtsFailed, TtsWords
 from voicecore.providers.words import join_words
+
+PATIENCE_S = 60
 
 
 def never_spawn(coroutine: Any) -> object:
@@ -36,7 +39,7 @@ class Heard:
         self._changed.set()
 
     async def until(self, *kinds: type) -> TtsEvent:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 for event in self.events:
                     if isinstance(event, kinds):
@@ -151,7 +154,8 @@ def _recorder(order: list[str], name: str, heard: Heard) -> Callable[[TtsEvent],
     return record
 
 
-async def test_a_crash_is_not_heard(make, tmp_path):
+async def test_a_crash_is_not_heard(make, tmp_path, monkeypatch):
+    monkeypatch.setattr(lanes_module, "RETRY_WITHIN_S", PATIENCE_S)
     tts = await make(crash_once=str(tmp_path / "crashed"))
     heard = Heard(tts)
     speak(heard, "One.", "Two.")

@@ -414,7 +414,9 @@ _ANY = st.recursive(
 
 
 @settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.randoms(use_true_random=False), st.sampled_from(EXAMPLES), _ANY)
 def test_any_wrong_value_is_a_problem_with_a_place(random: Any, path: Path, value: Any) -> None:

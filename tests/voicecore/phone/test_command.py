@@ -13,10 +13,11 @@ from websockets.http11 import Request, Response
 
 from control.commands import call
 from tests.support.phone_agent import PhoneAgent, listening, tone
+from tests.support.refusing import refusing_port
 from voicecore.phone.failures import ADVICE
 
 TALK = """
-quiet_ms: 100
+quiet_ms: 250
 steps:
   - wait: agent_finished
   - play: hello.wav
@@ -112,18 +113,18 @@ async def test_a_call_that_fails_is_status_one(
 async def test_calls_that_cannot_be_made_say_why_and_what_to_do(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with listening(PhoneAgent()) as url:
-        pass
     script, report = str(folder / "caller.yaml"), folder / "out.json"
-    assert await run(url, "--script", script, "--json", str(report)) == 1
-    shown = capsys.readouterr()
+    with refusing_port() as port:
+        url = f"ws://127.0.0.1:{port}/media"
+        assert await run(url, "--script", script, "--json", str(report)) == 1
+        shown = capsys.readouterr()
+        assert await run(url, "--script", script, "--json", "-", "--calls", "3") == 1
     assert not shown.out.strip()
     assert shown.err.splitlines() == [
-        f"the call failed: connect_refused: nothing listens at {url[5:].partition('/')[0]}",
+        f"the call failed: connect_refused: nothing listens at 127.0.0.1:{port}",
         f"    what to do: {ADVICE['connect_refused']}",
     ]
     assert json.loads(report.read_bytes())["error_codes"] == {"connect_refused": 1}
-    assert await run(url, "--script", script, "--json", "-", "--calls", "3") == 1
     shown = capsys.readouterr()
     assert json.loads(shown.out)["error_codes"] == {"connect_refused": 3}
     assert shown.err.startswith("3 of 3 calls failed (number 0, 1, 2): connect_refused: ")

@@ -14,6 +14,7 @@ from media.carriers.kind import SignedRequest
 from media.carriers.twilio import verify_upgrade
 from media.phone.awkward import AwkwardPlan
 from tests.support.phone_agent import PhoneAgent, listening, tone
+from tests.support.refusing import refusing_port
 from voicecore.phone import socket as phone_socket
 from voicecore.phone.phone import RunOptions, RunResult, place_calls, repeated
 from voicecore.phone.script import HangUp, Repeat, Script
@@ -22,9 +23,12 @@ from voicecore.phone.setup import PhoneEvent
 from voicecore.phone.socket import ConnectError, Connector
 from voicecore.phone.socket_websockets import connect_websockets
 
+# The phone makes up for the frames that it could not send in time: of what is said then, only the
+# silence that was waited for before it still has its length. It has to be longer than the break
+# that makes what comes next an answer.
 TALK = """
 wait_timeout_ms: 20000
-quiet_ms: 100
+quiet_ms: 250
 steps:
   - wait: agent_finished
   - play: hello.wav
@@ -102,7 +106,8 @@ async def test_frames_keep_to_the_clock(folder: Path) -> None:
 
 
 async def test_an_interruption_clears_the_agent(folder: Path) -> None:
-    agent = PhoneAgent(greeting_ms=5000, reply_ms=100)
+    # The reply may follow at once where frames were made up for: it is one by its length.
+    agent = PhoneAgent(greeting_ms=5000, reply_ms=800)
     text = TALK.replace(
         "  - wait: agent_finished\n  - play: hello.wav",
         "  - interrupt: {play: hello.wav, after_ms: 100}",
@@ -229,10 +234,13 @@ async def test_a_run_of_a_given_length_ends_as_a_success(folder: Path) -> None:
     agent = PhoneAgent(greeting_ms=0, reply_ms=40)
     text = "steps:\n  - play: hello.wav\n  - silence: 40\n"
     async with listening(agent) as url:
-        result = await call(url, text, folder, calls=2, duration_s=0.7)
-    assert result.report.completed == 2
+        for duration_s in (0.7, 7.0):
+            result = await call(url, text, folder, calls=2, duration_s=duration_s)
+            assert result.report.completed == 2
+            assert result.report.duration_ms >= duration_s * 1000
+            if result.report.turns >= 4:  # a busy machine may have connected too late for it
+                break
     assert result.report.turns >= 4
-    assert result.report.duration_ms >= 700
 
 
 def test_a_run_of_a_given_length_loops_what_the_script_loops() -> None:
@@ -345,9 +353,8 @@ async def test_a_server_that_hangs_up_at_once_says_so(folder: Path) -> None:
 
 @pytest.mark.usefixtures("library")
 async def test_nobody_there_says_so(folder: Path) -> None:
-    async with listening(PhoneAgent()) as url:
-        pass
-    result = await call(url, "steps: [cough: ]", folder)
+    with refusing_port() as port:
+        result = await call(f"ws://127.0.0.1:{port}/media", "steps: [cough: ]", folder)
     report = result.report.call_reports[0]
     assert (report.outcome, report.error_code) == ("connect_failed", "connect_refused")
     assert result.report.failed == 1

@@ -110,15 +110,24 @@ def test_a_slow_model_costs_what_it_takes(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 async def test_a_stream_that_is_dropped_owes_nothing() -> None:
+    asked = asyncio.Event()
+
+    class NeverLlm(SlowLlm):
+        async def stream(self, request: LlmRequest) -> AsyncIterator[LlmEvent]:
+            asked.set()
+            await asyncio.Event().wait()
+            yield LlmDone()
+
     debts = Debts()
-    llm = watched_llm(SlowLlm(), "llama", debts)
+    llm = watched_llm(NeverLlm(), "llama", debts)
 
     async def think() -> None:
         async for _ in llm.stream(LlmRequest(())):
             pass
 
     task = asyncio.create_task(think())
-    await asyncio.sleep(0.02)
+    async with asyncio.timeout(10):
+        await asked.wait()
     assert debts.any()
     task.cancel()
     await asyncio.wait([task])

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 
 from tests.support.agent_tools import call, http_tool, tools_of
+from tests.support.refusing import refusing_port
 from voicecore.tools import http
 from voicecore.tools.http import MAX_BODY_BYTES, HttpToolRunner
 from voicecore.tools.requests import HttpCall, ToolResult
@@ -227,7 +228,8 @@ async def test_cancelling_a_run_ends_it(api: Api, runner: HttpToolRunner) -> Non
 
 
 async def test_no_server(runner: HttpToolRunner) -> None:
-    result = await runner.run(request(f"http://127.0.0.1:{unused_port()}/x"))
+    with refusing_port() as port:
+        result = await runner.run(request(f"http://127.0.0.1:{port}/x"))
     assert result.error == "connect_failed"
 
 
