@@ -11,10 +11,12 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from math import ceil
 from typing import Any
+from weakref import ref
 
 START_S = 1000.0
 ASK_EVERY = 8
 GRID_HZ = 1 << 20
+GRID_S = 1 / GRID_HZ
 """Time is a whole number of these, so that differences of times are exact: a timer that was set
 for ``then + wait`` finds that ``wait`` has passed, as it does with a clock that goes on."""
 
@@ -67,7 +69,8 @@ class SimLoop(asyncio.BaseEventLoop):
         self._soon: deque[list[Any]] = deque()
         self._heap: list[list[Any]] = []
         self._count = 0
-        self._task_count = 0
+        self._tasks: list[ref[SimTask]] = []
+        """Every one so far. asyncio's own set is searched through with what other loops left."""
 
     def time(self) -> float:
         return self.now_s
@@ -79,21 +82,22 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
         self._count = count = self._count + 1
-        handle = Handle((ceil(when * GRID_HZ) / GRID_HZ, self._draw(), count, callback, args))
+        handle = Handle((ceil(when * GRID_HZ) * GRID_S, self._draw(), count, callback, args))
         heappush(self._heap, handle)
         return handle
 
     def at(self, when: float, callback: Callable[..., None], *args: Any) -> None:
         """``call_at`` for what is never cancelled."""
         self._count = count = self._count + 1
-        heappush(self._heap, [ceil(when * GRID_HZ) / GRID_HZ, self._draw(), count, callback, args])
+        heappush(self._heap, [ceil(when * GRID_HZ) * GRID_S, self._draw(), count, callback, args])
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
         return self.call_at(self.now_s + delay, callback, *args)
 
     def create_task(self, coro: Any, *, name: Any = None, context: Any = None) -> Any:
-        self._task_count += 1
-        return SimTask(self._task_count, coro, loop=self)
+        task = SimTask(len(self._tasks), coro, loop=self)
+        self._tasks.append(ref(task))
+        return task
 
     def run_until(self, done: Callable[[], bool], *, limit_s: float, max_steps: int) -> bool:
         """Run until ``done``, which is asked every few jumps; False when ``limit_s`` of this
@@ -126,7 +130,7 @@ class SimLoop(asyncio.BaseEventLoop):
                 if now_s < self.now_s:
                     now_s = self.now_s
                 if lag_share and self._draw() < lag_share:
-                    now_s += ceil(self._draw() * self._lag_s * GRID_HZ) / GRID_HZ
+                    now_s += ceil(self._draw() * self._lag_s * GRID_HZ) * GRID_S
                 self.now_s = now_s
                 self.now_ms = int(now_s * 1000 + 0.001)
                 if heap and heap[0][0] <= now_s:
@@ -151,7 +155,9 @@ class SimLoop(asyncio.BaseEventLoop):
         return [callback for _, _, _, callback, _ in self._heap if callback is not None]
 
     def tasks(self) -> list[asyncio.Task[Any]]:
-        return sorted(asyncio.all_tasks(self), key=hash)
+        """Those that are not done, in the order in which they began."""
+        made = (task() for task in self._tasks)
+        return [task for task in made if task is not None and not task.done()]
 
     def abandon(self) -> None:
         """End what is left, as well as it can be ended."""
