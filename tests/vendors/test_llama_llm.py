@@ -24,6 +24,9 @@ from voicecore.providers.llm import (
     ToolSpec,
 )
 
+PATIENCE_S = 60
+"""A worker is started within it, a Python of its own, or the SDK is loaded."""
+
 HELLO = LlmRequest((Message("system", "Be brief."), Message("user", "Hello")))
 
 
@@ -136,11 +139,11 @@ async def test_cancelling_ends_the_request(server, make):
     wait = Wait()
     server.plans.append([delta(content="We"), wait, finish("stop")])
     task = asyncio.create_task(collect(llm))
-    await asyncio.wait_for(wait.reached.wait(), 10)
+    await asyncio.wait_for(wait.reached.wait(), PATIENCE_S)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await asyncio.wait_for(server.seen[0].gone.wait(), 10)
+    await asyncio.wait_for(server.seen[0].gone.wait(), PATIENCE_S)
 
 
 async def test_warming_reads_the_prompt_into_every_slot_and_is_silent_about_trouble(server, make):
@@ -164,7 +167,7 @@ async def test_a_new_worker_is_found_at_its_new_address(server, make):
             llm.worker.spec, settings={"info": {"base_url": other.base_url}}
         )
         os.kill(llm.worker.pid, signal.SIGKILL)
-        await asyncio.wait_for(ready.wait(), 60)  # a Python of its own is started
+        await asyncio.wait_for(ready.wait(), PATIENCE_S)
         assert (await collect(llm))[0] == "Here."
     assert server.seen == []
 
@@ -176,7 +179,7 @@ async def test_who_is_cancelled_amid_connecting_leaves_the_next_one_a_client(ser
     models = server.models
     server.models = wait = Wait()
     task = asyncio.create_task(collect(llm))
-    await asyncio.wait_for(wait.reached.wait(), 10)
+    await asyncio.wait_for(wait.reached.wait(), PATIENCE_S)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -346,7 +346,7 @@ async def test_the_model_understands_the_voices_over_a_telephone_line():
         for place in range(0, len(spoken), 160):
             stream.push(spoken[place : place + 160])
         stream.finalize()
-        while isinstance(event := await asyncio.wait_for(events.get(), 20), SttInterim):
+        while isinstance(event := await asyncio.wait_for(events.get(), PATIENCE_S), SttInterim):
             continue
         assert isinstance(event, SttFinal)
         assert "cleaning" in event.text.lower()
@@ -369,5 +369,5 @@ async def _speech(tts: Any, words: str) -> bytes:
     reply = tts.open(MULAW_8K, spawn=never_spawn).reply(sink)
     reply.say(words)
     reply.finish()
-    await asyncio.wait_for(done.wait(), 20)
+    await asyncio.wait_for(done.wait(), PATIENCE_S)
     return bytes(audio)
