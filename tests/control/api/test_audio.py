@@ -12,12 +12,10 @@ import pytest
 import soundfile
 
 from control.api.sapien.audio import MOST_BYTES
-from tests.support.api import Api, served_api
+from tests.support.api import ANSWERED_IN_S, Api, served_api
 from tests.support.audio_uploads import customer, settled, sound, upload
 from tests.support.waiting import until
 
-ANSWERED_IN_S = 3.0
-"""Less than a request waits for a connection."""
 LISTED = {
     "id",
     "uuid",

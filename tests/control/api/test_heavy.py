@@ -9,12 +9,10 @@ import pytest
 from control.api import ENDPOINTS
 from control.http.errors import Refused
 from control.http.heavy import LEFT, MOST_OF_ONE, ROOMS, Gate, rooms_of
-from tests.support.api import Api, Reply, served_api
+from tests.support.api import ANSWERED_IN_S, Api, Reply, served_api
 from tests.support.waiting import until
 
 MANY = 20
-ANSWERED_IN_S = 3.0
-"""Less than a request waits for a connection."""
 
 
 class Held:
@@ -37,6 +35,7 @@ class Held:
 async def api(tmp_path: Path) -> AsyncIterator[Api]:
     """The API behind a proxy, which tells where requests come from."""
     async with served_api(tmp_path, trusted_proxies=("127.0.0.0/8",)) as served:
+        served.patient()
         yield served
 
 
@@ -216,6 +215,7 @@ async def test_one_manager_keeps_nobody_from_anything(
 async def test_the_gate_fits_the_pool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = Held()
     async with served_api(tmp_path, database_connections=2) as api:
+        api.patient()
         monkeypatch.setattr(api.plane.passwords, "matches", held.compared)
         monkeypatch.setattr(api.plane.passwords, "is_one_of", held.is_one_of)
         _, token = await api.person()
