@@ -12,6 +12,7 @@ from control.server import Server
 from control.settings import Settings
 from tests.support.api import Api, Reply, served_api
 from tests.support.audio_uploads import customer, sound, upload
+from tests.support.identity import frozen
 from tests.support.postgres import fresh_database
 from tests.support.tenants import make_tenant
 
@@ -89,6 +90,7 @@ class TestPreflight:
 class TestAnswers:
     async def test_good_ones_and_errors(self, tmp_path: Path) -> None:
         async with served_api(tmp_path, cors_origins=ORIGINS, public_requests_per_min=1) as api:
+            frozen(api)
             _, token = await api.person()
             here = {"Origin": PORTAL}
             answers = [

@@ -10,10 +10,12 @@ from control.db import tidying
 from control.db.database import PLATFORM, Database
 from control.db.tidying import KEYS_KEPT, TOKENS_KEPT, tidy_all
 from tests.support.api import Api
+from tests.support.identity import frozen
 from tests.support.postgres import fresh_database
 
 
 async def test_old_keys_and_tokens_go(api: Api) -> None:
+    frozen(api)
     _, token = await api.person()
     made = await api.post("/workspaces", {"name": "A"}, token, headers={"Idempotency-Key": "k"})
     assert made.status == 201
