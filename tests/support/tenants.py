@@ -116,8 +116,9 @@ def _things(mark: str, owner: UUID) -> list[tuple[str, str, tuple[Any, ...]]]:
         ),
         (
             "audio_id",
+            # Made fit already: the audio worker, which looks every half a minute, leaves it be.
             "INSERT INTO audio_files (workspace_id, name, type, format, duration_ms, size_bytes, "
-            "object_key) VALUES ($1, $2, 'prompt', 'wav', 1, 1, $2) "
+            "object_key, status) VALUES ($1, $2, 'prompt', 'wav', 1, 1, $2, 'available') "
             "RETURNING uuid AS id, id AS number",
             (mark,),
         ),

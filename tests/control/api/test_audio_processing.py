@@ -17,9 +17,10 @@ class TestProcessing:
         _, number = await customer(api)
         made = (await upload(api, number, sound())).json["data"]
         await settled(api, made["id"])
-        await api.run("UPDATE audio_files SET status = 'processing'")
         key = (await api.run("SELECT object_key FROM audio_files"))[0]["object_key"]
         await api.plane.storage.put(f"{key}/original", b"RIFF....WAVE garbage", "audio/wav")
+        # Last of all: the worker, which looks for more after each file, may be at it already.
+        await api.run("UPDATE audio_files SET status = 'processing'")
         api.plane.audio.wake()
         found = await settled(api, made["id"])
         assert (found["status"], found["failure"]) == ("failed", "It cannot be decoded")
