@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from typing import Any
 
 from control.db.database import PLATFORM, Connection
-from tests.support.api import Api, Reply
+from tests.support.api import Api
 
 _WAITS = """
 SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid)
@@ -19,9 +20,9 @@ class Behind:
         self.db = db
         self.waited = False
         self._api = api
-        self._asked: list[asyncio.Task[Reply]] = []
+        self._asked: list[asyncio.Task[Any]] = []
 
-    async def ask(self, request: Coroutine[None, None, Reply]) -> None:
+    async def ask(self, request: Coroutine[None, None, Any]) -> None:
         """Begin it; return when it waits for a lock, or has been answered."""
         asked = asyncio.create_task(request)
         self._asked.append(asked)
@@ -30,7 +31,7 @@ class Behind:
                 self.waited = True
                 return
 
-    async def answer(self) -> Reply:
+    async def answer(self) -> Any:
         """Of the one that was asked last."""
         replies = await asyncio.gather(*self._asked)
         return replies[-1]

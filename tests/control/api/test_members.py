@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from control.db.database import PLATFORM
 from control.http.access import MEMBER_ROLES
 from tests.support.api import Api
+from tests.support.locks import first
 
 
 def path(workspace: UUID, user: object = "") -> str:
@@ -166,11 +166,14 @@ class TestTheLastOwner:
         owner, token = await api.person()
         workspace = await api.workspace(owner)
         other, _ = await api.member(workspace, "owner")
-        async with api.plane.db.transaction(PLATFORM) as db:
-            await db.execute("SELECT 1 FROM workspaces WHERE id = $1 FOR NO KEY UPDATE", workspace)
-            leaving = asyncio.create_task(api.delete(path(workspace, owner), token))
-            await db.execute("DELETE FROM members WHERE user_id = $1", other)
-        assert (await leaving).code == "CONFLICT"
+        async with first(api) as held:
+            await held.db.execute(
+                "SELECT FROM workspaces WHERE id = $1 FOR NO KEY UPDATE", workspace
+            )
+            await held.db.execute("DELETE FROM members WHERE user_id = $1", other)
+            await held.ask(api.delete(path(workspace, owner), token))
+        assert held.waited
+        assert (await held.answer()).code == "CONFLICT"
 
 
 class TestKeys:

@@ -1,6 +1,5 @@
 """A person's workspaces, their limits, and what suspension does."""
 
-import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -11,6 +10,7 @@ from control.auth import tokens
 from control.db import tier_limits
 from control.db.database import PLATFORM
 from tests.support.api import Api
+from tests.support.locks import first
 
 NEW = {"name": "Bright Smiles", "industry": "dental", "timezone": "Europe/London"}
 
@@ -211,11 +211,14 @@ class TestLimits:
             async with api.plane.db.transaction(PLATFORM) as db:
                 return await tier_limits.may_add_agent(db, workspace)
 
-        async with api.plane.db.transaction(PLATFORM) as db:
-            assert await tier_limits.may_add_agent(db, workspace)
-            asking = asyncio.create_task(second())
-            await db.execute("INSERT INTO agents (workspace_id, name) VALUES ($1, 'a')", workspace)
-        assert not await asking
+        async with first(api) as held:
+            assert await tier_limits.may_add_agent(held.db, workspace)
+            await held.db.execute(
+                "INSERT INTO agents (workspace_id, name) VALUES ($1, 'a')", workspace
+            )
+            await held.ask(second())
+        assert held.waited
+        assert not await held.answer()
 
     async def test_calls_at_the_same_time(self, api: Api) -> None:
         workspace = await api.workspace(subscription_tier="free")
