@@ -133,6 +133,9 @@ class PhoneCall:
             return
         now = time_us - self._base_us
         self._line.advance(now)
+        due_us = self._line.next_deadline()
+        if due_us is not None and due_us <= now:
+            self._return_marks()  # late, too: the caller may hang up for what ends with them
         agent = self._line.take_audible()
         if agent is not None:
             self._agent_heard(*agent)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -61,6 +62,23 @@ async def call(
     script = load_script(text, folder=str(folder), carrier=carrier)
     async with asyncio.timeout(60):
         return await place_calls(url, script, options=RunOptions(**options))  # type: ignore[arg-type]
+
+
+async def test_marks_of_what_was_heard_come_back_before_a_late_caller_hangs_up(
+    tmp_path: Path,
+) -> None:
+    """The machine stands still until all of the greeting is over."""
+    agent = PhoneAgent()
+
+    def stands_still(event: PhoneEvent) -> None:
+        if event.kind == "agent_started":
+            time.sleep(0.4)
+
+    script = load_script("quiet_ms: 100\nsteps: [wait: agent_finished]", folder=str(tmp_path))
+    async with listening(agent) as url:
+        result = await place_calls(url, script, on_event=stands_still)
+    assert result.report.call_reports[0].outcome == "completed"
+    assert [m["mark"]["name"] for m in agent.events("mark")] == ["greeting"]
 
 
 @pytest.mark.usefixtures("library")
