@@ -1,7 +1,6 @@
 """Invitations by e-mail into a workspace."""
 
 import re
-import time
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -256,11 +255,11 @@ async def _made(
 
 async def _count(context: Context, workspace_id: UUID, email: str) -> None:
     """:raises Refused: too many invitations."""
+    now_s = context.now.timestamp()
     for key, limit in (
         (f"invite:{context.bearer.id}", BY_ONE_SENDER),
         (f"invite:{workspace_id}:{email.lower()}", TO_ONE_ADDRESS),
     ):
-        now_s = time.time()
         standing = await context.plane.limits.take(key, limit, now_s)
         if not standing.allowed:
             raise too_often(max(standing.reset_at_s - int(now_s), 1))
