@@ -1,5 +1,6 @@
 """``voicecore migrate``, ``admin create`` and ``seed demo``, on a database of their own."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,17 +8,23 @@ import pytest
 from control import cli, logs
 from control.db import tier_limits
 from control.db.database import PLATFORM, Database
-from tests.support.postgres import fresh_database
+from tests.support.postgres import fresh_database, own_directory
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+def data_dir() -> Iterator[Path]:
+    with own_directory() as directory:
+        yield directory
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, data_dir: Path, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
     """Run a command on this database; its exit status and what it printed."""
     import asyncio
 
     async def command(url: str, *arguments: str) -> tuple[int, str]:
         monkeypatch.setenv("VOICECORE_DATABASE_URL", url)
-        words = [*arguments, "--data-dir", str(tmp_path)]
+        words = [*arguments, "--data-dir", str(data_dir)]
         status = await asyncio.to_thread(cli.main, words)
         printed = capsys.readouterr()
         return status, printed.out + printed.err
@@ -100,9 +107,9 @@ async def test_a_url_that_is_none_is_told(run) -> None:  # type: ignore[no-untyp
     assert "hunter2" not in said
 
 
-async def test_a_new_database_is_told_once(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+async def test_a_new_database_is_told_once(run, data_dir: Path) -> None:  # type: ignore[no-untyped-def]
     """Whoever mistypes --data-dir sees that it was none that he had."""
-    told = f"made a new database in {tmp_path}\n"
+    told = f"made a new database in {data_dir}\n"
     status, said = await run("", "migrate")
     assert (status, told in said) == (0, True)
     status, said = await run("", "migrate")

@@ -12,7 +12,7 @@ import pytest
 from control.server import Server
 from control.settings import Settings
 from tests.control.test_serve import SETTINGS, Served, media_from, token_in
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, own_directory
 from tests.support.waiting import until
 
 AWAY_S = float(os.environ.get("VOICECORE_TEST_OUTAGE_S", "2"))
@@ -20,12 +20,13 @@ AWAY_S = float(os.environ.get("VOICECORE_TEST_OUTAGE_S", "2"))
 
 
 @pytest.fixture
-async def postgres(tmp_path: Path) -> AsyncIterator[Postgres]:
-    server = await asyncio.to_thread(Postgres, tmp_path / "postgres")
-    try:
-        yield server
-    finally:
-        await asyncio.to_thread(server.stop)
+async def postgres() -> AsyncIterator[Postgres]:
+    with own_directory() as directory:
+        server = await asyncio.to_thread(Postgres, directory / "postgres")
+        try:
+            yield server
+        finally:
+            await asyncio.to_thread(server.stop)
 
 
 async def test_calls_go_on_and_nothing_is_lost(postgres: Postgres, tmp_path: Path) -> None:

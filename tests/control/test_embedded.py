@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import pytest
 
 from control.db import embedded
 from control.db.embedded import EmbeddedPostgres
+from tests.support.postgres import own_directory
+from tests.support.waiting import PATIENCE_S
 
 _USES = """
 import sys
@@ -24,12 +27,14 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Iterator[Path]:
+def directory() -> Iterator[Path]:
     """Where a server may run, which is over after the test."""
-    place = tmp_path / "postgres"
-    yield place
-    if (place / "postmaster.pid").exists():
-        psutil.Process(postmaster_of(place)).terminate()
+    with own_directory() as parent:
+        place = parent / "postgres"
+        yield place
+        if (place / "postmaster.pid").exists():
+            psutil.Process(postmaster := postmaster_of(place)).terminate()
+            wait_for_end(postmaster)
 
 
 def postmaster_of(place: Path) -> int:
@@ -42,6 +47,18 @@ def runs(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def wait_for_end(pid: int) -> None:
+    """A server is said to have stopped when its file is gone, which it removes a moment before it
+    ends.
+
+    :raises TimeoutError: it goes on."""
+    until_s = time.monotonic() + PATIENCE_S
+    while runs(pid):
+        if time.monotonic() > until_s:
+            raise TimeoutError(f"process {pid} goes on")
+        time.sleep(0.005)
 
 
 def user_of(place: Path) -> "subprocess.Popen[bytes]":
@@ -60,7 +77,7 @@ def test_one_that_was_killed_keeps_it_running_no_longer(directory: Path) -> None
     postmaster = postmaster_of(directory)
     assert runs(postmaster)
     EmbeddedPostgres(directory).stop()
-    assert not runs(postmaster)
+    wait_for_end(postmaster)
     assert not (directory / "postmaster.pid").exists()
 
 

@@ -8,8 +8,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,15 @@ async def _run(statement: str) -> None:
         await connection.execute(statement)
     finally:
         await connection.close()
+
+
+@contextmanager
+def own_directory() -> Iterator[Path]:
+    """For a server of the test's own. Started by root it runs as somebody else, from whom pytest's
+    ``tmp_path`` is shut off again whenever another pytest starts on the machine."""
+    made = tempfile.TemporaryDirectory(prefix="voicecore-pg-", ignore_cleanup_errors=True)
+    with made as directory:
+        yield Path(directory).resolve()
 
 
 class Postgres:
