@@ -229,7 +229,7 @@ class TestFrames:
             text = b'{"event":"connected","protocol":"Call","version":"1.0.0"}'
             raw.frame(text[:20], opcode=1, fin=False)
             raw.frame(text[20:], opcode=0, fin=True)
-            await asyncio.sleep(0.05)
+            await raw.until_read()
             assert here.server.media.entrance.waiting == 1
             raw.socket.close()
             await until(lambda: here.server.media.entrance.waiting == 0)
@@ -323,6 +323,21 @@ class Raw:
         else:
             head += bytes((0x80 | 126,)) + size.to_bytes(2, "big")
         self.socket.sendall(head + bytes(4) + payload)
+
+    async def until_read(self) -> None:
+        """The server answers a ping when it has taken what was sent before.
+
+        :raises AssertionError: it closes instead."""
+        self.frame(b"so far?", opcode=9)
+
+        def read() -> None:
+            received = b""
+            while b"so far?" not in received:
+                chunk = self.socket.recv(65_536)
+                assert chunk, received
+                received += chunk
+
+        await asyncio.to_thread(read)
 
     async def until_closed(self) -> bytes:
         """The server closes within the socket's patience; what it sent before.

@@ -22,9 +22,11 @@ from control.db.migration_files import MigrationError, migrations
 from tests.support.api import served_from
 from tests.support.postgres import fresh_database, postgres
 
-_CALL = """
+_STARTED = "timestamptz '2026-01-20 12:00Z'"
+"""Of one day, whenever the test runs: calls are counted by days."""
+_CALL = f"""
 INSERT INTO calls (id, workspace_id, agent_name, carrier, direction, status, started_at)
-SELECT gen_random_uuid(), workspaces.id, 'Desk', 'twilio', 'inbound', 'completed', now()
+SELECT gen_random_uuid(), workspaces.id, 'Desk', 'twilio', 'inbound', 'completed', {_STARTED}
 FROM workspaces"""
 
 
@@ -62,7 +64,9 @@ async def test_calls_and_keys_of_the_first_version_are_kept(tmp_path: Path) -> N
         await run(url, _CALL)
         await run(
             url,
-            _CALL.replace("started_at)", "started_at, is_test)").replace("now()", "now(), true"),
+            _CALL.replace("started_at)", "started_at, is_test)").replace(
+                _STARTED, f"{_STARTED}, true"
+            ),
         )
         counts = await run(url, "SELECT is_test, calls FROM call_counts ORDER BY is_test")
         assert [tuple(row) for row in counts] == [(False, 2), (True, 1)]
@@ -233,6 +237,8 @@ def changing_tokens(directory: Path) -> Path:
 class TestATableInUse:
     """As by pg_dump, or by somebody who has left a transaction open."""
 
+    NOT_LOOKED = "by nobody knows whom"
+    """It says so where the machine was too busy for a look within a second."""
     READING = "BEGIN; SELECT count(*) FROM tokens"
 
     @pytest.fixture(autouse=True)
@@ -246,9 +252,12 @@ class TestATableInUse:
         monkeypatch.setattr(migrating, "PAUSES_S", (0.0,))
         directory = changing_tokens(tmp_path / "migrations")
         async with fresh_database() as url, session(url, "pg_dump", self.READING) as reader:
-            with pytest.raises(MigrationError, match=r"_more\.sql: .* pg_terminate") as refused:
-                async with asyncio.timeout(30):
-                    await migrate(url, directory=directory)
+            for _ in range(5):
+                with pytest.raises(MigrationError, match=r"_more\.sql: .* pg_terminate") as refused:
+                    async with asyncio.timeout(30):
+                        await migrate(url, directory=directory)
+                if self.NOT_LOOKED not in str(refused.value):
+                    break
             in_way = f"pid {reader.get_server_pid()} (pg_dump, local, idle in transaction for "
             assert in_way in str(refused.value)
             assert await run(url, "SELECT count(*) FROM tokens") == [(0,)]  # nobody waits any more
@@ -267,8 +276,9 @@ class TestATableInUse:
 
                 @staticmethod
                 def warning(_: str, *, by: str, **__: Any) -> None:
-                    assert reader.is_closed() or f"pid {reader.get_server_pid()} " in by
-                    reader.terminate()
+                    if f"by {by}" != self.NOT_LOOKED:
+                        assert reader.is_closed() or f"pid {reader.get_server_pid()} " in by
+                        reader.terminate()
 
             monkeypatch.setattr(migrating, "log", Log)
             async with asyncio.timeout(60):

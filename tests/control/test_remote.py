@@ -5,6 +5,7 @@ import pytest
 from control.http.remote import remote_of
 from control.settings import Settings, SettingsError, read_settings
 from tests.support.api import served_api
+from tests.support.identity import frozen
 
 OURS = ("10.0.0.0/8", "fd00::/8")
 
@@ -41,6 +42,7 @@ def test_what_is_no_network_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_logins_are_counted_by_who_is_behind_the_proxy(tmp_path) -> None:  # type: ignore[no-untyped-def]
     wrong = {"email": "nobody@example.com", "password": "wrong"}
     async with served_api(tmp_path, trusted_proxies=("127.0.0.0/8",)) as api:
+        frozen(api)
 
         async def log_in(address: str) -> int:
             headers = {"X-Forwarded-For": address}
