@@ -16,6 +16,7 @@ from control.settings import Settings
 from media.phone.awkward import awkward_plan
 from media.phone.sides import carrier_kind
 from tests.support.answering import Server, answering, call, speech_file
+from tests.support.in_time import Called, in_time
 from voicecore.phone.phone import RunOptions, place_calls
 from voicecore.phone.script_file import load_script
 from voicecore.providers.errors import VendorError
@@ -46,10 +47,14 @@ async def test_a_turn_is_answered(
 ) -> None:
     outbound = {"mulaw": "PCMU", "alaw": "PCMA", "l16_16k": "L16"}[agent_codec]
     settings = Settings(telnyx_outbound_codec=outbound)
-    async with answering(tmp_path, settings) as server:
-        result = await call(
-            server, turn_steps(tmp_path), carrier=carrier, codec=codec, agent_codec=agent_codec
-        )
+    line = {"carrier": carrier, "codec": codec, "agent_codec": agent_codec}
+
+    async def play(folder: Path) -> Called:
+        async with answering(folder, settings) as server:
+            return server, await call(server, turn_steps(tmp_path), **line)
+
+    # Audio is sent ahead, which bridges no more than 140 ms in which nothing runs.
+    server, result = await in_time(play, tmp_path, late_ms=100)
     report = result.report.call_reports[0]
     assert report.outcome == "completed", report.detail
     assert not report.protocol_violations
@@ -116,8 +121,12 @@ async def test_what_was_heard_is_what_was_played(tmp_path: Path) -> None:
         {"interrupt": {"play": speech_file(tmp_path), "after_ms": 700}},
         {"hang_up": {}},
     ]
-    async with answering(tmp_path) as server:
-        result = await call(server, steps)
+
+    async def play(folder: Path) -> Called:
+        async with answering(folder) as server:
+            return server, await call(server, steps)
+
+    server, result = await in_time(play, tmp_path, late_ms=50)
     (cut,) = [turn for turn in server.of("agent_turn") if turn["ended"] == "interrupted"]
     record = result.records[0]
     begun_us = next(

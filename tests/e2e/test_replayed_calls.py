@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from tests.support.answering import SCRIPTED, answering, call, speech_file
+from tests.support.in_time import Called, in_time
 from tests.support.recorded_calls import story
 from voicecore.agents.load import parse_agent
 from voicecore.replay.outcome import outcome_of
@@ -47,7 +48,7 @@ async def test_a_call_over_the_wire_is_replayed(
     steps: list[Any] = [
         {"wait": "agent_finished"},
         {"play": speech},
-        {"wait": {"agent_speaking_ms": 500}},
+        {"wait": {"agent_speaking_ms": 460}},  # it is cut off at the end of a word, not in one
         {"play": speech},
         {"wait": "agent_finished"},
         {"dtmf": "12#"},
@@ -56,11 +57,15 @@ async def test_a_call_over_the_wire_is_replayed(
     ]
     fields = {"stt": STT, "llm": LLM}
     settings = Settings(telnyx_outbound_codec=out)  # type: ignore[arg-type]
-    async with answering(tmp_path, settings, **fields) as server:
-        options = {"carrier": carrier, "codec": codec, "agent_codec": agent_codec}
-        result = await call(server, steps, **options)
-        assert not result.report.failed
-        (directory,) = server.call_dirs()
+    line = {"carrier": carrier, "codec": codec, "agent_codec": agent_codec}
+
+    async def play(folder: Path) -> Called:
+        async with answering(folder, settings, **fields) as server:
+            return server, await call(server, steps, **line)
+
+    server, result = await in_time(play, tmp_path, late_ms=SAME_MS)
+    assert not result.report.failed
+    (directory,) = server.call_dirs()
     recorded = read_call(directory)
     agent = parse_agent(yaml.safe_dump({**SCRIPTED, **fields}), "agent.yaml")
     import asyncio

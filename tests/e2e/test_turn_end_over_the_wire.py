@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.answering import answering, call, speech_file
+from tests.support.in_time import Called, in_time
 from tests.support.onnx_file import write_model
 
 pytestmark = pytest.mark.e2e
@@ -26,8 +27,12 @@ async def test_the_file_decides_how_long_the_agent_waits(
         {"wait": "agent_finished"},
         {"hang_up": {}},
     ]
-    async with answering(tmp_path, turn_taking={"endpointing": endpointing}) as server:
-        await call(server, steps)
+
+    async def play(folder: Path) -> Called:
+        async with answering(folder, turn_taking={"endpointing": endpointing}) as server:
+            return server, await call(server, steps)
+
+    server, _ = await in_time(play, tmp_path, late_ms=100)
     (opinion,) = server.of("turn_end_judged")
     (stopped,) = server.of("speech_stopped")
     assert opinion["at_ms"] == stopped["at_ms"]
