@@ -181,13 +181,15 @@ class Driver:
 
 def speaking(
     text: str = TEXT,
+    *,
+    done: bool = True,
     **policy: Any,
 ) -> tuple[Driver, int]:
-    """An agent in mid-reply, 550 ms heard; words last 100 ms."""
+    """An agent in mid-reply, 550 ms heard; words last 100 ms. ``done``: that is all."""
     driver = Driver(TurnSettings(overlap=OverlapPolicy(**policy)))
     reply = driver.caller_turn("When?")
-    driver.model_says(reply, text)
-    driver.voice_speaks(reply)
+    driver.model_says(reply, text, done=done)
+    driver.voice_speaks(reply, done=done)
     driver.pass_ms(550)
     driver.heard_ms[reply] = 550
     return driver, reply

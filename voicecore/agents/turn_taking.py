@@ -137,16 +137,17 @@ class Interruption(Block):
         default=None,
         ge=20,
         le=2000,
-        description="Speech that makes the agent pause; a shorter sound does not. By "
-        "`sensitivity`: 300, 200 or 120.",
+        description="Speech that makes the agent pause, at once or when `overlap_ms` have passed "
+        "since its onset; a shorter sound does not. By `sensitivity`: 300, 200 or 120.",
     )
     overlap_ms: StrictInt | None = Field(
         default=None,
         ge=0,
         le=1000,
-        description="How long after the onset of such speech the agent pauses at the earliest. "
-        "More breaks its sentence for less long when the caller only murmurs, less gives way "
-        "sooner. By `sensitivity`: 450, 360 or 200.",
+        description="How long after the onset of such speech the agent pauses at the earliest; "
+        "words that interrupt do not wait. More breaks its sentence for less long when the caller "
+        "only murmurs, or not at all for a sound that is judged before; less gives way sooner. 0: "
+        "it pauses after `pause_ms`. By `sensitivity`: 450, 360 or 200.",
     )
     short_ms: StrictInt | None = Field(
         default=None,
@@ -183,8 +184,8 @@ class Interruption(Block):
         ge=100,
         le=2000,
         description="How long after `pause_ms` of speech a sound that goes on is judged first. "
-        "One that is over is judged after 580 ms, or 640 if its words are late; nothing is waited "
-        "for longer than 5 s.",
+        "One that is over is judged 580 ms after it, or 640 if its words are late; nothing is "
+        "waited for longer than 5 s.",
     )
     min_words: StrictInt = Field(
         default=0,

@@ -159,7 +159,7 @@ class BargeIn:
                 self._deadlines.bring_forward(VERDICT, self._gap_ends_ms(now_ms))
             elif self._listener.guesses.wild and self._pause.can_be_short(now_ms):
                 self._deadlines.bring_forward(VERDICT, max(self._pause.since_ms + GAP_MS, now_ms))
-            elif verdict is Verdict.BACKCHANNEL and self._held:
+            elif verdict is Verdict.BACKCHANNEL and self._held and self._pause.is_open:
                 self._says_no_more(now_ms)
             return
         lasts_ms = listener.started_ms + SPEECH_MS
@@ -215,6 +215,11 @@ class BargeIn:
     def due(self, now_ms: int) -> None:
         """It has to be decided now, or it has to be said why not."""
         if not self._pause.is_open:
+            return
+        if self._pause.silent_ms is None and self._speaker.is_protected(
+            now_ms, self._policy.protected
+        ):
+            self._pause.close()
             return
         verdict = self.judge(now_ms)
         lasts_ms = self._listener.started_ms + SPEECH_MS
@@ -301,6 +306,8 @@ class BargeIn:
             agent,
             sound_ms=sound_ms,
             over=not listener.speaking,
+            tails=not listener.speaking
+            and self._pause.tails(listener.started_ms, listener.stopped_ms, ECHO_REACH_MS),
         )
 
     def takes_the_floor(self, now_ms: int, turn: CallerTurn) -> bool:

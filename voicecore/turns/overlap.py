@@ -1,7 +1,7 @@
 """The caller makes a sound while the agent speaks: what is it? Pure.
 
-The agent's audio is paused as soon as the sound might be speech; this says, from what is known
-so far, whether the caller takes the floor or the agent goes on.
+The agent's audio is paused soon after the sound might be speech; this says, from what is known so
+far, whether the caller takes the floor or the agent goes on.
 """
 
 from difflib import SequenceMatcher
@@ -25,6 +25,8 @@ from voicecore.turns.backchannels import (
 
 ECHO_WORDS = 3
 """So many words in a row, the agent's own, are its echo. Fewer may be agreement or a question."""
+TAIL_ECHO_WORDS = 2
+"""So many are if the sound was over soon after the agent fell silent, as its echo is."""
 ECHO_SHARE = 0.7
 FEWEST_ASKED_WORDS = 2
 """Of a short question; "what?" alone is what a speech-to-text makes of a murmur."""
@@ -92,17 +94,24 @@ class OverlapPolicy(msgspec.Struct, frozen=True):
 
 
 def judge_words(
-    policy: OverlapPolicy, text: str, agent_words: Phrase, *, sound_ms: int, over: bool
+    policy: OverlapPolicy,
+    text: str,
+    agent_words: Phrase,
+    *,
+    sound_ms: int,
+    over: bool,
+    tails: bool = False,
 ) -> Verdict | None:
     """What the caller's words so far amount to; None while they leave it open.
 
     :param agent_words: what the agent said meanwhile and shortly before.
     :param sound_ms: how long the sound was of which they are the text, as far as it has come.
-    :param over: whether it is over."""
+    :param over: whether it is over.
+    :param tails: whether it was soon after the agent fell silent."""
     words = plain(text)[-LONGEST_WORDS:]
     if not words:
         return None
-    if is_echo(words, agent_words):
+    if is_echo(words, agent_words, ECHO_WORDS):
         return Verdict.ECHO
     rest = without(words, _longer(policy.never))  # "no problem" is no "no"
     if len(without(rest, policy.always)) < len(rest):
@@ -114,6 +123,8 @@ def judge_words(
     asks = over and asked and words[:1] in policy.asks
     if asks and len(set(words)) >= FEWEST_ASKED_WORDS and len(said) >= policy.min_words:
         return Verdict.INTERRUPTION
+    if tails and not asked and is_echo(words, agent_words, TAIL_ECHO_WORDS):
+        return Verdict.ECHO
     if sound_ms < policy.short_ms:
         return None
     if len(said) <= MOST_HOLLOW_WORDS and not without(said, policy.hollow):
@@ -143,9 +154,10 @@ def may_be_speech(policy: OverlapPolicy, *, sound_ms: int, above_noise_db: float
     return long and above_noise_db >= policy.min_above_noise_db and not policy.min_words
 
 
-def is_echo(words: Phrase, agent_words: Phrase) -> bool:
-    """Whether the line hears the agent itself: most of the words are the agent's, in its order."""
-    if len(words) < ECHO_WORDS:
+def is_echo(words: Phrase, agent_words: Phrase, fewest: int) -> bool:
+    """Whether the line hears the agent itself: most of the words, and not fewer than so many, are
+    the agent's, in its order."""
+    if len(words) < fewest:
         return False
     matcher = SequenceMatcher(None, words, agent_words[-LONGEST_WORDS:], autojunk=False)
     return sum(block.size for block in matcher.get_matching_blocks()) >= ECHO_SHARE * len(words)

@@ -45,6 +45,7 @@ class OverlapPause:
         self._deadlines = deadlines
         self._reply: int | None = None
         self._silent_ms: int | None = None
+        """When the agent fell silent for the last sound that was judged."""
 
     @property
     def is_open(self) -> bool:
@@ -62,11 +63,19 @@ class OverlapPause:
         self._reply = live.number if live is not None else None
         self.began_ms = self.since_ms = self.stopped_ms = now_ms
         self.sounds = 1
+        self._silent_ms = None
         silent_ms = onset_ms + self._overlap_ms
-        if silent_ms > now_ms:
+        if silent_ms > now_ms and not self._is_first(now_ms, onset_ms):
             self._deadlines.set(PAUSE, silent_ms)
         else:
             self.fall_silent(now_ms)
+
+    def _is_first(self, now_ms: int, onset_ms: int) -> bool:
+        """Whether the caller began while the agent was silent, waiting for what it is to say, or
+        before it began: then there is nothing that would be broken off."""
+        live = self._speaker.reply
+        began_ms = None if live is None else live.started_ms
+        return began_ms is None or onset_ms < began_ms or self._speaker.is_silent(now_ms)
 
     def fall_silent(self, now_ms: int) -> None:
         """The agent stops speaking; nothing happens if it has."""
@@ -79,6 +88,13 @@ class OverlapPause:
         """The reply was paused in a silence of its own, which counts as the pause's."""
         if self.is_open and self._speaker.paused and reply == self._reply:
             self.since_ms = self.began_ms - min(quiet_ms, MOST_QUIET_MS)
+
+    def tails(self, started_ms: int, stopped_ms: int, reach_ms: int) -> bool:
+        """Whether a sound began before the agent fell silent, and was over so soon after it."""
+        silent_ms = self._silent_ms
+        return (
+            silent_ms is not None and started_ms < silent_ms <= stopped_ms <= silent_ms + reach_ms
+        )
 
     def wait_until(self, at_ms: int) -> None:
         """Look at the sound again then, unless it has gone on for too long before."""

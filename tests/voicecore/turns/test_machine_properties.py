@@ -272,6 +272,7 @@ SETTINGS = st.builds(
     overlap=st.builds(
         OverlapPolicy,
         enabled=st.booleans(),
+        overlap_ms=st.sampled_from([0, 360, 1000]),
         min_words=st.sampled_from([0, 2]),
         protected=st.sampled_from([(), (("let", "me", "see"),)]),
         keys_interrupt=st.booleans(),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.machine_driver import Driver, speaking
+from tests.support.machine_driver import TEXT, Driver, speaking
 from voicecore.providers.stt import SttFinal, SttInterim
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
@@ -17,6 +17,7 @@ from voicecore.turns.overlap_pause import (
     HOLD_MS,
     LATE_GAP_MS,
     LISTENS_AGAIN_MS,
+    LONGEST_GAP_MS,
 )
 from voicecore.turns.settings import TurnSettings
 
@@ -26,10 +27,9 @@ COUNTS_MS = 160
 HANGOVER_MS = 200
 
 
-def overlapping(text: str | None = None, **policy: Any) -> tuple[Driver, int]:
+def overlapping(text: str = TEXT, *, done: bool = True, **policy: Any) -> tuple[Driver, int]:
     """The agent in mid-reply; it pauses ``OVERLAP_MS`` after the onset of a sound."""
-    of = () if text is None else (text,)
-    return speaking(*of, overlap_ms=OVERLAP_MS, **policy)
+    return speaking(text, done=done, overlap_ms=OVERLAP_MS, **policy)
 
 
 def verdict(driver: Driver) -> tuple[str, int]:
@@ -79,12 +79,22 @@ class TestTheAgentSpeaksOn:
         assert driver.of(out.CancelReply) == [out.CancelReply(reply)]
         assert not driver.of(out.PauseReply)
 
-    def test_not_for_a_sound_that_goes_on_as_it_begins(self) -> None:
+    @pytest.mark.parametrize("sound_ms", [100, 200])
+    def test_not_into_a_sound_that_was_first(self, sound_ms: int) -> None:
         driver = Driver(TurnSettings(overlap=OverlapPolicy(overlap_ms=OVERLAP_MS)))
         reply = driver.caller_turn("When?")
         driver.model_says(reply, "At nine, every day of the week.")
-        driver.caller_speaks(200)
+        driver.send(inputs.SpeechStarted(driver.now_ms))
+        driver.pass_ms(sound_ms)
         driver.voice_speaks(reply)
+        driver.pass_ms(COUNTS_MS - min(sound_ms, COUNTS_MS))
+        driver.send(inputs.SpeechSustained(COUNTS_MS))
+        assert driver.of(out.PauseReply) == [out.PauseReply(reply)]
+
+    def test_nor_where_it_has_nothing_to_say_as_yet(self) -> None:
+        driver, reply = overlapping(done=False)
+        driver.heard_ms[reply] = 1600
+        driver.caller_speaks(COUNTS_MS)
         assert driver.of(out.PauseReply) == [out.PauseReply(reply)]
 
 
@@ -112,15 +122,99 @@ class TestNoPauseAtAll:
         driver.pass_ms(2000)
         assert driver.events("caller_turn")[-1]["text"] == "And on Sundays?"
 
-    def test_where_what_is_said_to_its_end_has_begun(self) -> None:
+    @pytest.mark.parametrize("overlap_ms", [OVERLAP_MS, 1000])
+    def test_where_what_is_said_to_its_end_has_begun(self, overlap_ms: int) -> None:
         notice = "This call is recorded for quality."
-        driver, reply = overlapping(f"Welcome. {notice}", protected=(plain(notice),))
+        policy = {"overlap_ms": overlap_ms, "protected": (plain(notice),)}
+        driver, reply = speaking(f"Welcome. {notice}", **policy)
         driver.heard_ms[reply] = 50
         driver.caller_speaks(COUNTS_MS)
         driver.heard_ms[reply] = 250
+        driver.caller_stops()
+        driver.final("Stop it.")
         driver.pass_ms(HOLD_MS)
         assert not driver.of(out.PauseReply)
         assert not driver.events("overlap_judged")
+        assert driver.machine.live_reply == reply
+
+    @pytest.mark.parametrize(
+        ("text", "said", "after_ms"),
+        [("Okay.", "backchannel", GAP_MS), (None, "noise", LONGEST_GAP_MS)],
+    )
+    def test_where_the_agent_may_speak_on_for_long(
+        self, text: str | None, said: str, after_ms: int
+    ) -> None:
+        driver, reply = speaking(overlap_ms=1000)
+        driver.caller_speaks(COUNTS_MS)
+        driver.caller_stops()
+        if text is not None:
+            driver.final(text)
+        driver.pass_ms(after_ms - HANGOVER_MS - 1)
+        assert not driver.events("overlap_judged")
+        driver.pass_ms(1)
+        assert verdict(driver) == (said, 0)
+        driver.pass_ms(HOLD_MS)
+        assert not driver.of(out.PauseReply)
+        assert driver.machine.live_reply == reply
+
+    def test_where_the_turn_is_over_before(self) -> None:
+        driver, reply = speaking(overlap_ms=1000)
+        driver.caller_speaks(300)
+        driver.caller_stops()
+        driver.final("Mm-hm.", end_of_turn=True)
+        driver.pass_ms(HOLD_MS)
+        assert verdict(driver) == ("backchannel", 0)
+        assert not driver.of(out.PauseReply)
+        assert driver.machine.live_reply == reply
+
+    def test_for_a_voice_that_turns_out_to_be_somebody_elses(self) -> None:
+        driver, reply = speaking(overlap_ms=1000)
+        driver.machine._barge_in.sound._usual.spoke(-20.0)  # so loud is the caller
+        driver.send(inputs.SpeechStarted(driver.now_ms))
+        driver.pass_ms(COUNTS_MS)
+        driver.send(inputs.SpeechSustained(COUNTS_MS, 20.0, -34.0))
+        assert not driver.events("overlap_judged"), "speech may begin softly"
+        driver.pass_ms(500 - COUNTS_MS)
+        driver.send(inputs.SpeechSustained(500, 20.0, -34.0))
+        assert verdict(driver) == ("noise", 0)
+        driver.pass_ms(HOLD_MS)
+        assert not driver.of(out.PauseReply)
+        assert driver.machine.live_reply == reply
+
+
+def test_there_is_one_verdict_though_the_sound_goes_on() -> None:
+    driver, _ = overlapping()
+    driver.caller_speaks(1000)
+    for _ in range(8):
+        driver.send(inputs.Heard(SttInterim("Yeah")))
+        driver.pass_ms(300)
+    assert verdict(driver)[0] == "backchannel"
+
+
+class TestTheAgentsEcho:
+    """It goes on until the agent is silent, and the way of the echo longer."""
+
+    def heard(self, words: str, after_ms: int) -> Driver:
+        driver, _ = overlapping()
+        driver.caller_says(words, for_ms=OVERLAP_MS + after_ms)
+        driver.pass_ms(HOLD_MS)
+        return driver
+
+    @pytest.mark.parametrize("after_ms", [200, 260, 340])
+    @pytest.mark.parametrize("words", ["from nine to", "nine to"])
+    def test_two_words_of_its_own_are_enough(self, words: str, after_ms: int) -> None:
+        driver = self.heard(words, after_ms)
+        assert verdict(driver)[0] in ("echo", "noise")
+        assert not driver.of(out.CancelReply)
+
+    @pytest.mark.parametrize("words", ["Sunday morning", "nine to?", "wait nine"])
+    def test_others_are_the_callers(self, words: str) -> None:
+        driver = self.heard(words, 340)
+        assert verdict(driver)[0] == "interruption"
+
+    def test_of_what_was_over_much_later_too(self) -> None:
+        driver = self.heard("nine to", 900)
+        assert verdict(driver)[0] == "interruption"
 
 
 class TestASecondSound:
