@@ -18,6 +18,7 @@ from media.audio.convert import convert_all
 from media.audio.format import L16_8K, MULAW_8K
 from media.call_directory import safe_call_directory
 from tests.support.answering import SCRIPTED
+from tests.support.in_time import ATTEMPTS
 from tests.support.media_client import PATIENCE_S, Stream, stream
 
 pytestmark = pytest.mark.e2e
@@ -29,6 +30,8 @@ APART_MS = 130
 TALK_MS = 2700
 LOST_LIMIT_MS = 1000
 LATE_LIMIT_MS = 100
+CALLERS_LATE_MS = 50
+"""Callers who are later themselves are on a machine that stood still, and so did the server."""
 
 QUIET = [code for code in range(256) if code & 0x7F > 0x77 and code & 0x7F != 0x7F]
 """Very soft samples: no frame is like the one before, and none is taken for speech."""
@@ -64,6 +67,7 @@ class Caller:
     def __init__(self, line: Stream, number: int) -> None:
         self.said = b""
         self.heard = b""
+        self.late_ms = 0.0
         self._line = line
         self._number = number
         self._loop = asyncio.get_running_loop()
@@ -78,7 +82,9 @@ class Caller:
             frame = bytes((QUIET[frames % len(QUIET)],)) * 160
             await self._line.media(frame)
             self.said += frame
-            await asyncio.sleep(self._begun_s + (frames + 1) / 50 - self._loop.time())
+            next_s = self._begun_s + (frames + 1) / 50
+            await asyncio.sleep(next_s - self._loop.time())
+            self.late_ms = max(self.late_ms, (self._loop.time() - next_s) * 1000)
 
     async def listen(self) -> None:
         async for message in self._line.socket:
@@ -102,8 +108,9 @@ def begins(whole: np.ndarray[Any, Any], sound: np.ndarray[Any, Any]) -> int:
     raise AssertionError("what was recorded is not what was sent")
 
 
-async def test_a_killed_server_loses_less_than_a_second(tmp_path: Path) -> None:
-    async with served(tmp_path) as (process, port), AsyncExitStack() as lines:
+async def killed(folder: Path) -> tuple[list[Caller], list[int]]:
+    """Who talked to a server that was killed, and for how long."""
+    async with served(folder) as (process, port), AsyncExitStack() as lines:
         url = f"ws://127.0.0.1:{port}/media/twilio"
         callers = [
             Caller(await lines.enter_async_context(stream(url)), number) for number in range(CALLS)
@@ -115,9 +122,19 @@ async def test_a_killed_server_loses_less_than_a_second(tmp_path: Path) -> None:
         talked_ms = [caller.talked_ms() for caller in callers]
         await process.wait()
         await asyncio.wait(listening, timeout=PATIENCE_S)
+    return callers, talked_ms
+
+
+async def test_a_killed_server_loses_less_than_a_second(tmp_path: Path) -> None:
+    for attempt in range(ATTEMPTS):
+        place = tmp_path / f"attempt-{attempt}"
+        place.mkdir()
+        callers, talked_ms = await killed(place)
+        if max(caller.late_ms for caller in callers) <= CALLERS_LATE_MS:
+            break
     lost_ms: dict[str, list[int]] = {"caller": [], "agent": []}
     for number, caller in enumerate(callers):
-        folder = safe_call_directory(tmp_path / "calls", f"CA{number:032}")
+        folder = safe_call_directory(place / "calls", f"CA{number:032}")
         sound, rate_hz = soundfile.read(folder / "recording.wav", dtype="int16")
         assert rate_hz == 8000
         recorded_ms = len(sound) // 8
