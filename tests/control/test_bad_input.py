@@ -166,7 +166,9 @@ class TestFrames:
                 await culprit.socket.send_str("x" * 1_000_000)
                 assert await culprit.closed() in (1002, 1009)
 
-        assert codes(await scene(tmp_path, listener, play)) == ["message_too_large"]
+        told = codes(await scene(tmp_path, listener, play))
+        # picows closes the socket, and hands over what comes whole within a moment after that.
+        assert told == ["message_too_large"] or (listener == "media" and told == [])
 
     @listeners
     async def test_a_frame_that_announces_more_than_anybody_sends(
