@@ -139,7 +139,9 @@ class BargeIn:
             self._decided(now_ms, Verdict.NOISE)
             self._judged_away = True
         elif (self._pause.is_open or self._judged) and not self._judged_away:
-            if for_ms <= WANTED_MS:
+            # A voice in the middle of a crowd's noise begins with the pause.
+            into_ms = self._pause.began_ms - self._listener.started_ms
+            if for_ms <= WANTED_MS + max(into_ms, 0):
                 self._out.append(WantInterim())
         else:
             self._consider_pause(now_ms)
@@ -148,11 +150,15 @@ class BargeIn:
     def words(self, now_ms: int) -> None:
         """More of what the caller says is known."""
         speaker = self._speaker
-        if not (self.may_interrupt and speaker.audible) or self.sound.turn_is_elsewhere:
+        if not (self.may_interrupt and speaker.audible):
+            return
+        listener = self._listener
+        if self.sound.turn_is_elsewhere:
+            if self._pause.is_open and listener.text_is_final and not listener.speaking:
+                self._decided(now_ms, Verdict.NOISE)
             return
         if speaker.is_protected(now_ms, self._policy.protected):
             return
-        listener = self._listener
         verdict, known = self.judge(now_ms), listener.text_is_final
         if verdict is not Verdict.INTERRUPTION:
             if known and not listener.speaking:

@@ -18,10 +18,13 @@ GAP_MS = 580
 breath."""
 LONGEST_GAP_MS = 640
 """So long if the short sound's words are still on their way."""
+MID_SOUND_MS, MID_SOUND_GAP_MS = 500, 90
+"""Where a voice begins in the middle of a crowd's noise the agent is silent at once: there is so
+much more time for its first word."""
 LATE_GAP_MS, AGAIN_MS = 720, 200
 """Whose second sound in a pause ends later than ``LATE_GAP_MS`` into it is perhaps about to go on,
 and gets so much longer."""
-LISTENS_AGAIN_MS = 80
+LISTENS_AGAIN_MS = 40
 """So much if the sounds' words only ask the agent to go on, or are none that are believed."""
 FAINT_GAP_MS = 660
 """No longer is the agent silent for a second sound that goes on, hardly above the line's noise."""
@@ -35,7 +38,7 @@ class OverlapPause:
         self.began_ms = 0
         """Since when it has been judged."""
         self.since_ms = 0
-        """The same, or a little earlier if the agent was silent by itself then."""
+        """The same, or a little earlier if the agent was silent by itself then, or later."""
         self.stopped_ms = 0
         """When the last sound since was over."""
         self.sounds = 0
@@ -62,6 +65,8 @@ class OverlapPause:
         live = self._speaker.reply
         self._reply = live.number if live is not None else None
         self.began_ms = self.since_ms = self.stopped_ms = now_ms
+        if now_ms - onset_ms >= MID_SOUND_MS:
+            self.since_ms += MID_SOUND_GAP_MS
         self.sounds = 1
         self._silent_ms = None
         silent_ms = onset_ms + self._overlap_ms

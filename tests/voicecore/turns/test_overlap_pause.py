@@ -18,6 +18,7 @@ from voicecore.turns.overlap_pause import (
     LATE_GAP_MS,
     LISTENS_AGAIN_MS,
     LONGEST_GAP_MS,
+    MID_SOUND_GAP_MS,
 )
 from voicecore.turns.settings import TurnSettings
 
@@ -180,6 +181,51 @@ class TestNoPauseAtAll:
         driver.pass_ms(HOLD_MS)
         assert not driver.of(out.PauseReply)
         assert driver.machine.live_reply == reply
+
+
+def test_a_voice_in_the_middle_of_noise_is_guessed_at_for_as_long() -> None:
+    driver, _ = overlapping()
+    driver.send(inputs.SpeechStarted(driver.now_ms))
+    driver.pass_ms(COUNTS_MS)
+    driver.send(inputs.SpeechSustained(COUNTS_MS, above_noise_db=3, loudest_dbfs=-29.0))
+    driver.pass_ms(3000 - COUNTS_MS)
+    assert driver.events("overlap_judged")
+    driver.send(inputs.SpeechSustained(3000, above_noise_db=20, loudest_dbfs=-20.0))
+    assert len(driver.of(out.PauseReply)) == 2
+    for for_ms, wanted in ((3250, True), (5000, True), (5250, False)):
+        before = len(driver.of(out.WantInterim))
+        driver.send(inputs.SpeechSustained(for_ms, above_noise_db=20, loudest_dbfs=-20.0))
+        assert (len(driver.of(out.WantInterim)) > before) == wanted
+
+
+def test_a_first_word_in_the_middle_of_noise_has_a_little_longer() -> None:
+    driver, _ = overlapping()
+    driver.send(inputs.SpeechStarted(driver.now_ms))
+    driver.pass_ms(500)
+    driver.send(inputs.SpeechSustained(500, above_noise_db=20, loudest_dbfs=-20.0))
+    began_ms = driver.now_ms
+    assert driver.of(out.PauseReply)
+    driver.pass_ms(200)
+    driver.caller_stops()
+    driver.final("Okay.")
+    driver.pass_ms(began_ms + GAP_MS + MID_SOUND_GAP_MS - 1 - driver.now_ms)
+    assert not driver.events("overlap_judged")
+    driver.pass_ms(1)
+    assert verdict(driver) == ("backchannel", GAP_MS + MID_SOUND_GAP_MS)
+
+
+def test_somebody_else_who_has_finished_is_not_waited_for() -> None:
+    driver, reply = overlapping()
+    driver.machine._barge_in.sound._usual.spoke(-20.0)
+    driver.send(inputs.SpeechStarted(driver.now_ms))
+    for for_ms, wait_ms in ((COUNTS_MS, COUNTS_MS), (300, 140), (600, 300)):
+        driver.pass_ms(wait_ms)
+        driver.send(inputs.SpeechSustained(for_ms, 20.0, -32.0))  # within a soft onset's margin
+    assert not driver.events("overlap_judged")
+    driver.caller_stops()
+    driver.final("The second half is about to begin.")
+    assert verdict(driver)[0] == "noise"
+    assert driver.last(out.ResumeReply).reply == reply
 
 
 def test_there_is_one_verdict_though_the_sound_goes_on() -> None:
