@@ -12,7 +12,7 @@ import pytest
 from control.server import Server
 from control.settings import Settings
 from tests.control.test_serve import SETTINGS, Served, media_from, token_in
-from tests.support.postgres import Postgres, own_directory
+from tests.support.postgres import Postgres, own_server
 from tests.support.waiting import until
 
 AWAY_S = float(os.environ.get("VOICECORE_TEST_OUTAGE_S", "2"))
@@ -21,12 +21,8 @@ AWAY_S = float(os.environ.get("VOICECORE_TEST_OUTAGE_S", "2"))
 
 @pytest.fixture
 async def postgres() -> AsyncIterator[Postgres]:
-    with own_directory() as directory:
-        server = await asyncio.to_thread(Postgres, directory / "postgres")
-        try:
-            yield server
-        finally:
-            await asyncio.to_thread(server.stop)
+    async with own_server() as server:
+        yield server
 
 
 async def test_calls_go_on_and_nothing_is_lost(postgres: Postgres, tmp_path: Path) -> None:

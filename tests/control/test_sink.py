@@ -27,7 +27,7 @@ from control.db.database import PLATFORM, Database
 from control.db.migrate import migrate
 from control.sink import CallSink
 from control.spill import SEGMENT_BYTES, Spill
-from tests.support.postgres import Postgres, fresh_database, own_directory
+from tests.support.postgres import Postgres, fresh_database, own_server
 from tests.support.waiting import until
 
 NOW = datetime(2026, 1, 20, 12, tzinfo=UTC)
@@ -153,12 +153,8 @@ async def test_one_bad_fact_takes_none_with_it(database: Database, tmp_path: Pat
 
 @pytest.fixture
 async def postgres() -> AsyncIterator[Postgres]:
-    with own_directory() as directory:
-        server = await asyncio.to_thread(Postgres, directory / "postgres")
-        try:
-            yield server
-        finally:
-            await asyncio.to_thread(server.stop)
+    async with own_server() as server:
+        yield server
 
 
 async def test_while_the_database_is_away_nothing_is_lost_and_nothing_twice(

@@ -88,6 +88,17 @@ def own_directory() -> Iterator[Path]:
         yield Path(directory).resolve()
 
 
+@asynccontextmanager
+async def own_server() -> AsyncIterator["Postgres"]:
+    """A PostgreSQL that a test may stop and start as it likes."""
+    with own_directory() as directory:
+        server = await asyncio.to_thread(Postgres, directory / "postgres")
+        try:
+            yield server
+        finally:
+            await asyncio.to_thread(server.stop)
+
+
 class Postgres:
     """A server that the test takes away and brings back."""
 
