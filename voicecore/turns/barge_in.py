@@ -116,7 +116,6 @@ class BargeIn:
         """The agent begins to be heard, perhaps while the caller speaks."""
         if self._listener.speaking and self.sound.sustained_ms and self.may_interrupt:
             self._consider_pause(now_ms)
-            self._pause.fall_silent(now_ms)
 
     def sustained(
         self, now_ms: int, for_ms: int, above_noise_db: float, loudest_dbfs: float

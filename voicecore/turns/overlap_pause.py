@@ -92,7 +92,7 @@ class OverlapPause:
     def was_quiet(self, reply: int, quiet_ms: int) -> None:
         """The reply was paused in a silence of its own, which counts as the pause's."""
         if self.is_open and self._speaker.paused and reply == self._reply:
-            self.since_ms = self.began_ms - min(quiet_ms, MOST_QUIET_MS)
+            self.since_ms -= min(quiet_ms, MOST_QUIET_MS)
 
     def tails(self, started_ms: int, stopped_ms: int, reach_ms: int) -> bool:
         """Whether a sound began before the agent fell silent, and was over so soon after it."""
