@@ -20,6 +20,11 @@ _FADED = 10**-1.2
 _RISE, _FALL = 0.1, 0.004
 """A loud moment counts after a fifth of a second; it is forgotten at a decibel a second of
 voice, so that somebody softer is heard before long."""
+_STANDS_OUT = 10**0.6
+"""Somebody softer is louder than the line's noise by so much."""
+_CROWD_RISE, _CROWD_FALL = 1.03, 0.001
+"""A crowd is not: it is noise, which rises to it by six decibels a second. It goes on while the
+caller listens, and is not to become the caller; but nobody is deaf to it for ever."""
 
 
 class LineLevels:
@@ -28,6 +33,8 @@ class LineLevels:
 
     def __init__(self) -> None:
         self._noise = 0.0
+        self._crowd = 0.0
+        """The noise, with what sounds like voice and never pauses."""
         self._voice = 0.0
         self._caller = 0.0
         self._recent = 0.0
@@ -41,18 +48,28 @@ class LineLevels:
         self._skipped = MEASURE_EVERY - 1
         level = max(mean_square(pcm16), _LEAST)
         self._noise += (level - self._noise) * (_SMOOTHING if self._noise else 1.0)
+        self._crowd = self._noise
 
     def voiced(self, level: float) -> bool:
         """A frame that sounds like speech, with its mean square. False: it is far too quiet to
         be the caller's."""
         caller = self._caller
-        self._caller += (level - caller) * (_RISE if level > caller else _FALL)
         self._recent += (level - self._recent) * _RECENT
         if level < caller * _FAR_BELOW:
+            self._caller += (level - caller) * (_FALL if self._stands_out(level) else _CROWD_FALL)
             return False
+        self._caller += (level - caller) * (_RISE if level > caller else _FALL)
         if level > self._voice:
             self._voice = level
         return True
+
+    def _stands_out(self, level: float) -> bool:
+        """Whether voice that is not the caller's is no crowd. Between words it falls to the line's
+        noise."""
+        crowd = max(self._crowd, _LEAST)
+        rises = level > crowd
+        self._crowd = crowd * _CROWD_RISE if rises else crowd + (level - crowd) * _SMOOTHING
+        return level > crowd * _STANDS_OUT
 
     @property
     def faded(self) -> bool:

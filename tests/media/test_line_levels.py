@@ -77,6 +77,38 @@ def test_somebody_softer_is_heard_before_long() -> None:
     assert all(softer[500:])
 
 
+SYLLABLES = [50.0] * 8 + [15.0] * 3
+"""Amplitudes of a voice: between two syllables it is hardly louder than the line's noise."""
+
+
+def heard_after_the_caller(levels: LineLevels, amplitudes: list[float]) -> list[bool]:
+    for seed in range(50):
+        levels.voiced(mean_square(noise(1000, seed)))
+    return [
+        levels.voiced(mean_square(noise(amplitude, seed)))
+        for seed, amplitude in enumerate(amplitudes)
+    ]
+
+
+@pytest.mark.parametrize("noise_amplitude", [3, 35])
+def test_a_crowd_does_not_become_the_caller_while_the_caller_listens(noise_amplitude: int) -> None:
+    levels = LineLevels()
+    hears(levels, noise_amplitude)
+    assert not any(heard_after_the_caller(levels, [45.0] * 500))
+
+
+def test_somebody_as_soft_who_pauses_between_words_is_heard_before_long() -> None:
+    levels = LineLevels()
+    hears(levels, 10)
+    assert all(heard_after_the_caller(levels, SYLLABLES * 50)[495:503])
+
+
+def test_nobody_is_deaf_to_a_crowd_for_ever() -> None:
+    levels = LineLevels()
+    hears(levels, 35)
+    assert heard_after_the_caller(levels, [50.0] * 2000)[-1]
+
+
 def test_a_short_bang_does_not_deafen() -> None:
     levels = LineLevels()
     for seed in range(50):
