@@ -19,6 +19,7 @@ from voicecore.turns.backchannels import (
     continuers,
     floor_words,
     hollow_words,
+    openers,
     plain,
     question_words,
 )
@@ -199,6 +200,7 @@ def overlap_policy(interruption: Interruption, language: str) -> OverlapPolicy:
         ),
         always=floor_words(language) | {plain(phrase) for phrase in given.always},
         continuers=continuers(language),
+        openers=openers(language),
         hollow=hollow_words(language),
         asks=question_words(language),
         never=backchannels(language) | {plain(phrase) for phrase in given.never},

@@ -4,7 +4,7 @@ import pytest
 
 from voicecore.agents.turn_taking import Interruption
 from voicecore.prepare import overlap_policy
-from voicecore.turns.backchannels import continuers
+from voicecore.turns.backchannels import continuers, openers
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,5 @@ def test_unless_the_file_does() -> None:
 
 
 def test_who_asks_to_go_on_does_so_in_the_agents_language() -> None:
-    assert overlap_policy(Interruption(), "de").continuers == continuers("de")
+    policy = overlap_policy(Interruption(), "de")
+    assert (policy.continuers, policy.openers) == (continuers("de"), openers("de"))

@@ -42,6 +42,16 @@ _CONTINUERS: Mapping[str, str] = {
 }
 """Who says one of these leaves the floor to the other; an assessment ("perfect") or thanks are as
 often the beginning of something new (Schegloff 1982, Jefferson 1984)."""
+_OPENERS: Mapping[str, str] = {
+    "en": "ok, okay, k, kay, right, sure, oh okay, of course",
+    "de": "okay, ok, genau, klar, ach so, achso",
+    "es": "ok, okay, claro, ya",
+    "fr": "ok, okay, d accord, dac, voilà",
+    "pt": "ok, okay, tá, ta, certo, claro",
+    "it": "ok, okay, certo",
+    "nl": "ok, okay, oke, oké, precies",
+}
+"""Continuers that also close what was said, and lead to something new (Beach 1993 on "okay")."""
 _FLOOR: Mapping[str, str] = {
     "en": "stop, wait, hold on, hang on, excuse me, one second, one moment, sorry, no, actually, "
     "hello, help, operator, representative, slow down, say again, repeat that, never mind, "
@@ -105,6 +115,11 @@ def backchannels(language: str) -> frozenset[Phrase]:
 def continuers(language: str) -> frozenset[Phrase]:
     """Backchannels that only ask the other to go on."""
     return _phrases(_CONTINUERS, language)
+
+
+def openers(language: str) -> frozenset[Phrase]:
+    """Continuers with which people also begin to speak."""
+    return _phrases(_OPENERS, language)
 
 
 def floor_words(language: str) -> frozenset[Phrase]:

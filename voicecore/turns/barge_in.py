@@ -25,6 +25,7 @@ from voicecore.turns.overlap_pause import (
     VERDICT,
     OverlapPause,
 )
+from voicecore.turns.overlap_words import OverlapWords
 from voicecore.turns.speaking import Speaker
 from voicecore.turns.turn_sound import NEVER_DBFS, ONSET_MS, TurnSound
 
@@ -37,8 +38,6 @@ LAST_WORDS_MS = 300
 waited for so long."""
 BEGINS_MS = 100
 """So long the agent does not go on while the caller perhaps begins again: by then the VAD knows."""
-FEWEST_TELLING_WORDS = 2
-"""So many guessed words that are not hollow speak for an interruption."""
 HEARD_SHARE = 0.5
 """A wild guess at less of a sound says nothing about the sound: a slow speech-to-text had not heard
 the caller's words yet."""
@@ -77,7 +76,7 @@ class BargeIn:
         self._deadlines = deadlines
         self._out = out
         self._ear = ear
-        self._idle = policy.never | policy.hollow
+        self._words = OverlapWords(policy, listener)
         self._pause = OverlapPause(policy.overlap_ms, speaker, deadlines)
         self._judged_dbfs = NEVER_DBFS
         """How loud the sound was that was judged."""
@@ -133,7 +132,7 @@ class BargeIn:
         late = for_ms > max(self._policy.min_speech_ms, ONSET_MS)
         if not speaker.audible:
             adds = for_ms >= WENT_ON_MS and not late
-            return adds and self._words_suffice() and not self.sound.is_elsewhere
+            return adds and self._words.suffice and not self.sound.is_elsewhere
         if self._pause.is_open and self.sound.is_elsewhere:
             self._decided(now_ms, Verdict.NOISE)
             self._judged_away = True
@@ -153,7 +152,8 @@ class BargeIn:
             return
         listener = self._listener
         if self.sound.turn_is_elsewhere:
-            if self._pause.is_open and listener.text_is_final and not listener.speaking:
+            over = listener.text_is_final and not listener.speaking
+            if over and self._pause.is_open and self.sound.turn_is_wholly_elsewhere:
                 self._decided(now_ms, Verdict.NOISE)
             return
         if speaker.is_protected(now_ms, self._policy.protected):
@@ -207,15 +207,10 @@ class BargeIn:
 
     def _gap_ends_ms(self, now_ms: int) -> int:
         """How long it is waited for more once the sounds are over."""
-        return self._pause.gap_ends_ms(now_ms, listens=self._only_listens(now_ms))
-
-    def _only_listens(self, now_ms: int) -> bool:
-        """Whether what is known of sounds that are over asks the agent to go on. "Perfect, thank
-        you" rather leads to something else."""
-        if not self._listener.text_is_final:
-            return False
-        words = plain(self._listener.certain_text(now_ms))
-        return not without(words, self._policy.continuers)
+        words = self._words
+        return self._pause.gap_ends_ms(
+            now_ms, opens=words.may_open(now_ms), listens=words.only_listen(now_ms)
+        )
 
     def due(self, now_ms: int) -> None:
         """It has to be decided now, or it has to be said why not."""
@@ -231,9 +226,10 @@ class BargeIn:
         if now_ms >= self._pause.began_ms + HOLD_MS:
             self._decided(now_ms, verdict or Verdict.NOISE)
         elif not self._listener.speaking:
-            late_ms = self._words_by_ms(now_ms, verdict)
-            if now_ms < late_ms and not self._listener.text_is_final:
-                self._pause.wait_until(late_ms)
+            final, gap_ends_ms = self._listener.text_is_final, self._gap_ends_ms(now_ms)
+            until_ms = gap_ends_ms if final else self._words_by_ms(now_ms, verdict)
+            if now_ms < until_ms:
+                self._pause.wait_until(until_ms)
             elif self._begins_again(now_ms):
                 self._pause.wait_until(now_ms + FRAME_MS)
             else:
@@ -252,18 +248,18 @@ class BargeIn:
 
     def _words_by_ms(self, now_ms: int, verdict: Verdict | None) -> int:
         """How long the final words of a short sound are waited for."""
-        said = plain(self._listener.certain_text(now_ms))
-        words = without(said, self._idle)
-        likely = verdict is Verdict.INTERRUPTION or (
-            verdict is None and len(words) >= FEWEST_TELLING_WORDS
-        )
+        likely = verdict is Verdict.INTERRUPTION
+        if verdict is None:
+            likely = self._words.tell(now_ms)
+        elif verdict is Verdict.BACKCHANNEL:
+            likely = self._words.more_than_certain()
         late_ms = self._pause.since_ms + LONGEST_GAP_MS
         return max(late_ms, self._pause.stopped_ms + LAST_WORDS_MS) if likely else late_ms
 
     def _goes_on(self, now_ms: int, verdict: Verdict | None) -> None:
         """A sound goes on, and what is known of it says little."""
         policy, sound_ms = self._policy, now_ms - self._listener.started_ms
-        more = self._listener.text.rstrip().endswith(",")
+        more = self._listener.text.rstrip().endswith(",") or self._words.more_than_certain()
         nothing = verdict is Verdict.BACKCHANNEL and not more and self._ear.may_stop()
         guesses = self._listener.guesses
         wild = guesses.wild and guesses.heard_ms >= HEARD_SHARE * sound_ms
@@ -342,9 +338,6 @@ class BargeIn:
         words = plain(turn.text)
         short = 0 < turn.sound_ms < self._policy.short_ms and len(words) <= MOST_HOLLOW_WORDS
         return short and not without(words, self._policy.hollow)
-
-    def _words_suffice(self) -> bool:
-        return len(self._listener.text.split()) >= self._policy.min_words
 
     def _consider_pause(self, now_ms: int) -> None:
         if self._judged or self.sound.is_elsewhere:

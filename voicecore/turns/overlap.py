@@ -18,6 +18,7 @@ from voicecore.turns.backchannels import (
     floor_words,
     hollow_words,
     is_beginning,
+    openers,
     plain,
     question_words,
     without,
@@ -68,6 +69,8 @@ class OverlapPolicy(msgspec.Struct, frozen=True):
     never: frozenset[Phrase] = backchannels("en")
     continuers: frozenset[Phrase] = continuers("en")
     """Those of them that only ask the agent to go on."""
+    openers: frozenset[Phrase] = openers("en")
+    """Those of these with which people also begin."""
     asks: frozenset[Phrase] = question_words("en")
     """Words that a question begins with: with a question mark behind two words or more, or said
     twice, they interrupt, be they ever so short."""

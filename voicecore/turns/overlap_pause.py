@@ -21,6 +21,9 @@ LONGEST_GAP_MS = 640
 MID_SOUND_MS, MID_SOUND_GAP_MS = 500, 90
 """Where a voice begins in the middle of a crowd's noise the agent is silent at once: there is so
 much more time for its first word."""
+BREATH_MS, BREATH_GAP_MS = 240, 600
+"""People who begin with a word ("okay, ...") take a breath: so much longer than it takes to tell
+that the word is over, unless the agent's silence becomes longer than ``BREATH_GAP_MS``."""
 LATE_GAP_MS, AGAIN_MS = 720, 200
 """Whose second sound in a pause ends later than ``LATE_GAP_MS`` into it is perhaps about to go on,
 and gets so much longer."""
@@ -49,6 +52,8 @@ class OverlapPause:
         self._reply: int | None = None
         self._silent_ms: int | None = None
         """When the agent fell silent for the last sound that was judged."""
+        self._quiet_ms = 0
+        """How long it had been silent by itself then, as far as that counts."""
 
     @property
     def is_open(self) -> bool:
@@ -68,7 +73,7 @@ class OverlapPause:
         if now_ms - onset_ms >= MID_SOUND_MS:
             self.since_ms += MID_SOUND_GAP_MS
         self.sounds = 1
-        self._silent_ms = None
+        self._silent_ms, self._quiet_ms = None, 0
         silent_ms = onset_ms + self._overlap_ms
         if silent_ms > now_ms and not self._is_first(now_ms, onset_ms):
             self._deadlines.set(PAUSE, silent_ms)
@@ -92,7 +97,8 @@ class OverlapPause:
     def was_quiet(self, reply: int, quiet_ms: int) -> None:
         """The reply was paused in a silence of its own, which counts as the pause's."""
         if self.is_open and self._speaker.paused and reply == self._reply:
-            self.since_ms -= min(quiet_ms, MOST_QUIET_MS)
+            self._quiet_ms = min(quiet_ms, MOST_QUIET_MS)
+            self.since_ms -= self._quiet_ms
 
     def tails(self, started_ms: int, stopped_ms: int, reach_ms: int) -> bool:
         """Whether a sound began before the agent fell silent, and was over so soon after it."""
@@ -110,13 +116,17 @@ class OverlapPause:
         little is known then."""
         return self.sounds == 1 and now_ms <= self.since_ms + LONGEST_GAP_MS
 
-    def gap_ends_ms(self, now_ms: int, *, listens: bool) -> int:
-        """How long it is waited for more once the sounds are over; ``listens``: all that is known
-        of them only asks the agent to go on."""
+    def gap_ends_ms(self, now_ms: int, *, opens: bool, listens: bool) -> int:
+        """How long it is waited for more once the sounds are over; ``opens``: people also begin
+        with their words; ``listens``: all that is known of them only asks the agent to go on."""
         again_ms = 0
         if self.sounds > 1 and self.stopped_ms > self.since_ms + LATE_GAP_MS:
             again_ms = LISTENS_AGAIN_MS if listens else AGAIN_MS
-        return max(self.since_ms + GAP_MS, self.stopped_ms + again_ms, now_ms)
+        breath_ms = 0
+        if opens and self._silent_ms is not None:
+            longest_ms = self._silent_ms - self._quiet_ms + BREATH_GAP_MS
+            breath_ms = min(self.stopped_ms + BREATH_MS, longest_ms)
+        return max(self.since_ms + GAP_MS, breath_ms, self.stopped_ms + again_ms, now_ms)
 
     def close(self) -> None:
         """There is a verdict, or none is needed."""

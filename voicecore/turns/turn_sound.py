@@ -55,6 +55,11 @@ class TurnSound:
         return self._usual.quieter_db(self._long_dbfs) >= self._quieter_db
 
     @property
+    def turn_is_wholly_elsewhere(self) -> bool:
+        """Not even a short sound of it was the caller's."""
+        return self._usual.quieter_db(self.loudest_dbfs) >= self._quieter_db
+
+    @property
     def is_away(self) -> bool:
         """Whether the turn that nobody interrupted was not the caller's after all."""
         loudest_dbfs = self._long_dbfs

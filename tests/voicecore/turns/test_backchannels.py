@@ -2,7 +2,14 @@
 
 import pytest
 
-from voicecore.turns.backchannels import backchannels, continuers, floor_words, plain, without
+from voicecore.turns.backchannels import (
+    backchannels,
+    continuers,
+    floor_words,
+    openers,
+    plain,
+    without,
+)
 
 PHRASES = frozenset(map(plain, ("go", "go on", "go on then", "on", "right")))
 
@@ -31,5 +38,5 @@ def test_a_phrase_without_words_is_none() -> None:
 
 @pytest.mark.parametrize("language", ["en", "en-GB", "de", "es", "fr", "pt", "it", "nl", "xx"])
 def test_who_asks_to_go_on_takes_no_floor(language: str) -> None:
-    assert continuers(language) <= backchannels(language)
+    assert openers(language) < continuers(language) <= backchannels(language)
     assert not continuers(language) & floor_words(language)

@@ -49,7 +49,7 @@ class TestTheAgentSpeaksOn:
 
     def test_and_is_silent_for_it_for_less_long(self) -> None:
         driver, reply = overlapping()
-        driver.caller_says("Okay.", for_ms=300)
+        driver.caller_says("Mm-hmm.", for_ms=300)
         driver.pass_ms(GAP_MS)
         spoke_on_ms = OVERLAP_MS - COUNTS_MS
         assert verdict(driver) == ("backchannel", GAP_MS - spoke_on_ms)

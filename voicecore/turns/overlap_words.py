@@ -1,0 +1,54 @@
+"""What the words over the agent, as far as they are known, lead one to expect. Part of the turn
+machine.
+
+They have not been judged yet, or not to the end: whether it is worth waiting for more.
+"""
+
+from voicecore.turns.backchannels import plain, without
+from voicecore.turns.listening import Listener
+from voicecore.turns.overlap import OverlapPolicy
+
+FEWEST_TELLING_WORDS = 2
+"""So many guessed words that are not hollow speak for an interruption."""
+FEWEST_UNSURE_WORDS = 2
+"""So many that the speech-to-text is not sure of are more than what it is sure of."""
+
+
+class OverlapWords:
+    """Reads the caller's turn."""
+
+    def __init__(self, policy: OverlapPolicy, listener: Listener) -> None:
+        self._policy = policy
+        self._listener = listener
+        self._idle = policy.never | policy.hollow
+        self._murmurs = policy.continuers - policy.openers
+
+    @property
+    def suffice(self) -> bool:
+        """Whether they are as many as may interrupt."""
+        return len(self._listener.text.split()) >= self._policy.min_words
+
+    def only_listen(self, now_ms: int) -> bool:
+        """Whether all that is known of sounds that are over asks the agent to go on. "Perfect,
+        thank you" rather leads to something else."""
+        return self._listener.text_is_final and not without(
+            plain(self._listener.certain_text(now_ms)), self._policy.continuers
+        )
+
+    def may_open(self, now_ms: int) -> bool:
+        """Whether sounds that are over had words with which people begin: "okay", a breath, "but
+        how long ..."."""
+        return self._listener.text_is_final and bool(
+            without(plain(self._listener.certain_text(now_ms)), self._murmurs)
+        )
+
+    def more_than_certain(self) -> bool:
+        """Whether the guess at the sound that goes on says more than what is certain, though it is
+        too unsure to be judged."""
+        said = without(plain(self._listener.text), self._policy.never)
+        return len(said) >= FEWEST_UNSURE_WORDS
+
+    def tell(self, now_ms: int) -> bool:
+        """Whether there are enough of them that an interruption is likely."""
+        said = plain(self._listener.certain_text(now_ms))
+        return len(without(said, self._idle)) >= FEWEST_TELLING_WORDS
