@@ -128,7 +128,7 @@ class Listener:
     def text_is_final(self) -> bool:
         """The text of the last sound is no guess: the vendor has made it final, or nothing more
         of it comes."""
-        if self._text.has_guess:
+        if self._text.guessed:
             return False
         return self._has_final or (self._flushed and not self.speaking)
 
@@ -140,6 +140,11 @@ class Listener:
     def text(self) -> str:
         """Everything understood of this turn so far."""
         return self._text.text
+
+    @property
+    def guess(self) -> str:
+        """What of it is not final."""
+        return self._text.guessed
 
     def certain_text(self, now_ms: int) -> str:
         """What of it the speech-to-text is sure of."""
@@ -262,14 +267,14 @@ class Listener:
         elif name == STUCK:
             self._noise_goes_on(now_ms)
         else:  # the text is late: what is there must do
-            if self._text.has_guess:
+            if self._text.guessed:
                 self._text.settle_late(now_ms)
                 self._settled(now_ms)
             self._flushed = True
 
     def stt_died(self, now_ms: int) -> None:
         """Another stream follows, which has not heard what this one understood."""
-        if self._text.has_guess:
+        if self._text.guessed:
             self._text.settle_guess()
             self._settled(now_ms)
 

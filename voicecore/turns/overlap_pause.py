@@ -8,7 +8,7 @@ from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.speaking import Speaker
 
 PAUSE, VERDICT = "pause", "verdict"
-MOST_QUIET_MS = 100
+MOST_QUIET_MS = 160
 """Of a silence of the agent's own before the pause, so much counts as the pause's."""
 HOLD_MS = 5000
 """No pause is longer, whatever is heard: so long the floor is left to speech of which no word

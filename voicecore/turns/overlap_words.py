@@ -45,7 +45,7 @@ class OverlapWords:
     def more_than_certain(self) -> bool:
         """Whether the guess at the sound that goes on says more than what is certain, though it is
         too unsure to be judged."""
-        said = without(plain(self._listener.text), self._policy.never)
+        said = without(plain(self._listener.guess), self._policy.never)
         return len(said) >= FEWEST_UNSURE_WORDS
 
     def tell(self, now_ms: int) -> bool:

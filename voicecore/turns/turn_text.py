@@ -36,8 +36,9 @@ class TurnText:
         return tuple(word for part in self._parts for word in part.final.words)
 
     @property
-    def has_guess(self) -> bool:
-        return bool(self._guess)
+    def guessed(self) -> str:
+        """The last guess at what is not final; empty: there is none."""
+        return self._guess
 
     @property
     def empty(self) -> bool:

@@ -274,7 +274,7 @@ class TestOwnSilence:
         driver.caller_speaks(PAUSE_MS)
         driver.send(inputs.ReplyPaused(reply, quiet_ms))
         driver.caller_stops()
-        driver.final("Okay.")
+        driver.final("Mm-hmm.")
         driver.pass_ms(1000)
         assert verdicts(driver) == [("backchannel", GAP_MS - min(quiet_ms, MOST_QUIET_MS))]
 
@@ -283,7 +283,7 @@ class TestOwnSilence:
         driver.caller_speaks(PAUSE_MS)
         driver.send(inputs.ReplyPaused(reply + 1, 100))
         driver.caller_stops()
-        driver.final("Okay.")
+        driver.final("Mm-hmm.")
         driver.pass_ms(1000)
         assert verdicts(driver) == [("backchannel", GAP_MS)]
 

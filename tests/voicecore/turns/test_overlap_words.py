@@ -4,7 +4,7 @@ for."""
 import pytest
 
 from tests.support.machine_driver import Driver, speaking
-from voicecore.providers.stt import SttInterim
+from voicecore.providers.stt import SttFinal, SttInterim
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
 from voicecore.turns.barge_in import LAST_WORDS_MS
@@ -115,6 +115,17 @@ class TestWordsThatAreNotCertain:
         guess(driver, "But how long will it take?", 0.88)
         driver.pass_ms(1000)
         assert self.verdicts(driver) == ["backchannel", "interruption"]
+
+    def test_what_a_crowd_said_before_is_none_of_them(self) -> None:
+        driver = overlapping()
+        driver.send(inputs.SpeechStarted(driver.now_ms))
+        driver.pass_ms(COUNTS_MS - 20)
+        driver.caller_stops()
+        driver.send(inputs.Heard(SttFinal("The fifth and the fifth of it", confidence=0.2)))
+        self.more(driver, ("Okay.", 0.9))
+        driver.ear.stops = True
+        driver.pass_ms(GAP_MS)
+        assert verdict(driver)[0] == "backchannel"
 
     def test_the_end_of_their_sound_brings_certain_ones(self, driver: Driver) -> None:
         self.more(driver, ("But how long will", 0.65))
