@@ -20,11 +20,14 @@ _FADED = 10**-1.2
 _RISE, _FALL = 0.1, 0.004
 """A loud moment counts after a fifth of a second; it is forgotten at a decibel a second of
 voice, so that somebody softer is heard before long."""
-_STANDS_OUT = 10**0.6
+_STANDS_OUT = 10**0.8
 """Somebody softer is louder than the line's noise by so much."""
-_CROWD_RISE, _CROWD_FALL = 1.03, 0.001
-"""A crowd is not: it is noise, which rises to it by six decibels a second. It goes on while the
-caller listens, and is not to become the caller; but nobody is deaf to it for ever."""
+_CROWD_RISE, _CROWD_FADE, _CROWD_FALL = 1.03, 0.7, 0.001
+"""A crowd is not: it is noise, which rises to it by six decibels a second, and falls by ten where
+nobody speaks. It goes on while the caller listens, and is not to become the caller; but nobody is
+deaf to it for ever."""
+_BELOW_IN_CROWD = 10**-1.8
+"""Some voices of a crowd are nearer: in one the caller is not this far below the louder moments."""
 
 
 class LineLevels:
@@ -35,6 +38,9 @@ class LineLevels:
         self._noise = 0.0
         self._crowd = 0.0
         """The noise, with what sounds like voice and never pauses."""
+        self._in_crowd = False
+        self._apart = 0
+        """Frames of voice that were not the caller's since the noise was measured."""
         self._voice = 0.0
         self._caller = 0.0
         self._recent = 0.0
@@ -48,28 +54,43 @@ class LineLevels:
         self._skipped = MEASURE_EVERY - 1
         level = max(mean_square(pcm16), _LEAST)
         self._noise += (level - self._noise) * (_SMOOTHING if self._noise else 1.0)
-        self._crowd = self._noise
+        self._crowd = max(self._crowd * _CROWD_FADE, self._noise)
+        self._in_crowd = self._apart >= MEASURE_EVERY
+        self._apart = 0
 
     def voiced(self, level: float) -> bool:
         """A frame that sounds like speech, with its mean square. False: it is far too quiet to
         be the caller's."""
         caller = self._caller
         self._recent += (level - self._recent) * _RECENT
-        if level < caller * _FAR_BELOW:
-            self._caller += (level - caller) * (_FALL if self._stands_out(level) else _CROWD_FALL)
+        least = caller * _FAR_BELOW
+        if self._in_crowd:
+            crowd, most = self._crowd * _STANDS_OUT, caller * _BELOW_IN_CROWD
+            if crowd > least:
+                least = crowd if crowd < most else most
+        if level < least:
+            self._is_apart(level)
             return False
         self._caller += (level - caller) * (_RISE if level > caller else _FALL)
         if level > self._voice:
             self._voice = level
         return True
 
-    def _stands_out(self, level: float) -> bool:
-        """Whether voice that is not the caller's is no crowd. Between words it falls to the line's
-        noise."""
-        crowd = max(self._crowd, _LEAST)
-        rises = level > crowd
-        self._crowd = crowd * _CROWD_RISE if rises else crowd + (level - crowd) * _SMOOTHING
-        return level > crowd * _STANDS_OUT
+    def _is_apart(self, level: float) -> None:
+        """A frame of voice is not the caller's. A crowd's are most of those that are not; between
+        the words of one person there is the line's noise."""
+        crowd = self._crowd
+        if crowd < _LEAST:
+            crowd = _LEAST
+        stands_out = level > crowd * _STANDS_OUT
+        self._caller += (level - self._caller) * (_FALL if stands_out else _CROWD_FALL)
+        if level > crowd:
+            self._crowd = crowd * _CROWD_RISE
+        else:
+            self._crowd = crowd + (level - crowd) * _SMOOTHING
+        self._apart += 1
+        if self._apart == MEASURE_EVERY:
+            self._in_crowd = True
 
     @property
     def faded(self) -> bool:

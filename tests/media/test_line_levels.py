@@ -68,45 +68,94 @@ def test_what_is_far_quieter_than_the_caller_is_not_the_caller() -> None:
     assert not levels.voiced(mean_square(noise(1000 * 10 ** (-26 / 20))))
 
 
-def test_somebody_softer_is_heard_before_long() -> None:
+def says(levels: LineLevels, amplitude: float, words: int, *, between: float = 10) -> list[bool]:
+    """Words of 160 ms, each with a soft end and a short pause behind it, in which noise of the
+    amplitude ``between`` is heard. Returns which were heard to be the caller's."""
+    heard = []
+    for seed in range(words):
+        told = [levels.voiced(mean_square(noise(amplitude, seed * 8 + n))) for n in range(8)]
+        levels.voiced(mean_square(noise(amplitude * 0.3, seed)))
+        hears(levels, between, frames=4)
+        heard.append(all(told))
+    return heard
+
+
+def crowd(levels: LineLevels, amplitude: float, frames: int) -> list[bool]:
+    """Sounds like voice, and never pauses."""
+    return [levels.voiced(mean_square(noise(amplitude, seed))) for seed in range(frames)]
+
+
+@pytest.mark.parametrize("noise_frames", [0, 400])
+def test_somebody_softer_is_heard_before_long(noise_frames: int) -> None:
     levels = LineLevels()
-    for seed in range(50):
-        levels.voiced(mean_square(noise(1000, seed)))
-    softer = [levels.voiced(mean_square(noise(60, seed))) for seed in range(1000)]
-    assert not any(softer[:50])
-    assert all(softer[500:])
-
-
-SYLLABLES = [50.0] * 8 + [15.0] * 3
-"""Amplitudes of a voice: between two syllables it is hardly louder than the line's noise."""
-
-
-def heard_after_the_caller(levels: LineLevels, amplitudes: list[float]) -> list[bool]:
-    for seed in range(50):
-        levels.voiced(mean_square(noise(1000, seed)))
-    return [
-        levels.voiced(mean_square(noise(amplitude, seed)))
-        for seed, amplitude in enumerate(amplitudes)
-    ]
+    hears(levels, 10, frames=noise_frames)
+    says(levels, 1000, words=6)
+    softer = says(levels, 60, words=120)
+    assert not any(softer[:5])
+    assert all(softer[60:])
 
 
 @pytest.mark.parametrize("noise_amplitude", [3, 35])
 def test_a_crowd_does_not_become_the_caller_while_the_caller_listens(noise_amplitude: int) -> None:
     levels = LineLevels()
     hears(levels, noise_amplitude)
-    assert not any(heard_after_the_caller(levels, [45.0] * 500))
+    says(levels, 1000, words=6)
+    assert not any(crowd(levels, 45, frames=500))
 
 
-def test_somebody_as_soft_who_pauses_between_words_is_heard_before_long() -> None:
+def test_nor_one_that_is_nearer() -> None:
+    levels = LineLevels()
+    hears(levels, 35)
+    says(levels, 1000, words=6)
+    crowd(levels, 60, frames=200)
+    assert not any(crowd(levels, 85, frames=100))
+    assert all(says(levels, 250, words=6)), "the caller, twelve decibels softer than before"
+
+
+def test_nor_one_that_sometimes_does_not_sound_like_voice() -> None:
+    levels = LineLevels()
+    says(levels, 1000, words=6)
+    crowd(levels, 70, frames=200)
+    for _ in range(10):
+        assert not any(crowd(levels, 85, frames=10))
+        hears(levels, 10, frames=8)
+
+
+def test_noise_that_does_not_sound_like_voice_is_no_crowd() -> None:
+    levels = LineLevels()
+    hears(levels, 70)
+    says(levels, 1000, words=6, between=70)
+    assert all(says(levels, 100, words=60, between=70))
+
+
+def test_who_never_pauses_is_softer_between_syllables() -> None:
     levels = LineLevels()
     hears(levels, 10)
-    assert all(heard_after_the_caller(levels, SYLLABLES * 50)[495:503])
+    says(levels, 1000, words=6)
+    heard = [
+        levels.voiced(mean_square(noise(amplitude, seed)))
+        for seed, amplitude in enumerate(([50.0] * 8 + [15.0] * 3) * 60)
+    ]
+    assert not any(heard[:200])
+    assert all(heard[605:613])
+
+
+@pytest.mark.parametrize("noise_amplitude", [10, 70])
+def test_a_crowd_that_is_gone_is_forgotten(noise_amplitude: int) -> None:
+    levels = LineLevels()
+    says(levels, 1000, words=6)
+    crowd(levels, 70, frames=200)
+    soft = mean_square(noise(110))
+    assert not levels.voiced(soft)
+    hears(levels, noise_amplitude, frames=50)
+    assert levels.voiced(soft)
 
 
 def test_nobody_is_deaf_to_a_crowd_for_ever() -> None:
     levels = LineLevels()
     hears(levels, 35)
-    assert heard_after_the_caller(levels, [50.0] * 2000)[-1]
+    says(levels, 1000, words=6)
+    assert crowd(levels, 50, frames=2500)[-1]
 
 
 def test_a_short_bang_does_not_deafen() -> None:
