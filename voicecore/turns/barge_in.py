@@ -287,7 +287,10 @@ class BargeIn:
         if self._pause.sounds > 1 and silent_ms is not None:
             if now_ms < silent_ms + FAINT_GAP_MS:
                 at_ms = min(at_ms, silent_ms + FAINT_GAP_MS)
-            elif self.sound.is_fainter(self._policy.min_above_noise_db):
+            elif (
+                self.sound.is_fainter(self._policy.min_above_noise_db)
+                or self.sound.turn_is_wholly_elsewhere
+            ):
                 self._decided(now_ms, Verdict.NOISE)
                 return
         self._pause.wait_until(at_ms)

@@ -266,6 +266,13 @@ class TestTheAgentsEcho:
 class TestASecondSound:
     """The first is over 500 ms after its onset, and the second begins then."""
 
+    @staticmethod
+    def sounds(driver: Driver, for_ms: int, above_noise_db: float, loudest_dbfs: float) -> None:
+        driver.send(inputs.SpeechStarted(driver.now_ms))
+        for length_ms, wait_ms in ((COUNTS_MS, COUNTS_MS), (for_ms, for_ms - COUNTS_MS)):
+            driver.pass_ms(wait_ms)
+            driver.send(inputs.SpeechSustained(length_ms, above_noise_db, loudest_dbfs))
+
     def second(self, texts: tuple[str, str]) -> Driver:
         driver, _ = overlapping()
         began_ms = driver.now_ms + COUNTS_MS
@@ -291,18 +298,25 @@ class TestASecondSound:
         driver.pass_ms(1)
         assert verdict(driver)[0] == "backchannel"
 
-    @pytest.mark.parametrize(("above_noise_db", "silent_ms"), [(5.0, FAINT_GAP_MS), (7.0, None)])
+    @pytest.mark.parametrize(
+        ("above_noise_db", "loudest_dbfs", "silent_ms"),
+        [
+            (5.0, -20.0, FAINT_GAP_MS),
+            (7.0, -32.0, FAINT_GAP_MS),
+            (7.0, -30.0, None),
+        ],
+    )
     def test_that_is_hardly_one_is_not_waited_for(
-        self, above_noise_db: float, silent_ms: int | None
+        self, above_noise_db: float, loudest_dbfs: float, silent_ms: int | None
     ) -> None:
-        """On a street something is always heard."""
+        """On a street something is always heard, and in an office always somebody."""
         driver, _ = overlapping()
-        driver.caller_says("Um.", for_ms=300)
-        driver.pass_ms(100)
-        driver.send(inputs.SpeechStarted(driver.now_ms))
-        for for_ms, wait_ms in ((COUNTS_MS, COUNTS_MS), (300, 140)):
-            driver.pass_ms(wait_ms)
-            driver.send(inputs.SpeechSustained(for_ms, above_noise_db=above_noise_db))
+        driver.machine._barge_in.sound._usual.spoke(-20.0)  # so loud is the caller
+        self.sounds(driver, 250, above_noise_db, loudest_dbfs)
+        driver.caller_stops()
+        driver.final("Um.")
+        driver.pass_ms(150)
+        self.sounds(driver, 300, above_noise_db, loudest_dbfs)
         driver.pass_ms(290)
         if silent_ms is None:
             assert not driver.events("overlap_judged"), "it may be speech"
