@@ -32,7 +32,7 @@ _BACKCHANNELS: Mapping[str, str] = {
 _CONTINUERS: Mapping[str, str] = {
     "en": "mm, mmm, mhm, mmhm, mmhmm, mmm hmm, mm hm, mm hmm, hm, hmm, uh huh, uhhuh, uhuh, ah, "
     "aha, oh, ok, okay, k, kay, right, yeah, yea, ya, yep, yup, yes, sure, i see, go on, oh okay, "
-    "of course",
+    "of course, really, wow, oh wow",
     "de": "mm, mhm, hm, hmm, aha, ah, achso, ach so, ja, jaja, jo, okay, ok, genau, klar",
     "es": "mm, mhm, ajá, aja, ah, sí, si, ok, okay, claro, ya",
     "fr": "mm, mhm, hum, ah, oui, ouais, ok, okay, d accord, dac, voilà, je vois",
@@ -40,8 +40,8 @@ _CONTINUERS: Mapping[str, str] = {
     "it": "mm, mhm, ah, sì, si, ok, okay, certo, capisco",
     "nl": "mm, mhm, hm, ah, ja, oké, oke, ok, okay, precies",
 }
-"""Who says one of these leaves the floor to the other; an assessment ("perfect") or thanks are as
-often the beginning of something new (Schegloff 1982, Jefferson 1984)."""
+"""Who says one of these, or is surprised, leaves the floor to the other; an assessment ("perfect")
+or thanks are as often the beginning of something new (Schegloff 1982, Jefferson 1984)."""
 _OPENERS: Mapping[str, str] = {
     "en": "ok, okay, k, kay, right, sure, oh okay, of course",
     "de": "okay, ok, genau, klar, ach so, achso",

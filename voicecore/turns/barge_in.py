@@ -269,7 +269,7 @@ class BargeIn:
             else:
                 self._decided(now_ms, verdict or Verdict.NOISE)
         elif sound_ms < policy.min_speech_ms and not policy.min_words:
-            self._wait_for_speech(now_ms)
+            self._wait_for_speech(now_ms, murmured=verdict is Verdict.BACKCHANNEL and not more)
         elif may_be_speech(policy, sound_ms=sound_ms, above_noise_db=self.sound.above_noise_db):
             self._held = True
             # "Yeah" may go on with "but".
@@ -280,20 +280,27 @@ class BargeIn:
         else:
             self._decided(now_ms, Verdict.NOISE)
 
-    def _wait_for_speech(self, now_ms: int) -> None:
+    def _wait_for_speech(self, now_ms: int, *, murmured: bool) -> None:
         """A sound that goes on is too short for speech as yet."""
         at_ms = self._listener.started_ms + self._policy.min_speech_ms
         silent_ms = self._pause.silent_ms
         if self._pause.sounds > 1 and silent_ms is not None:
             if now_ms < silent_ms + FAINT_GAP_MS:
                 at_ms = min(at_ms, silent_ms + FAINT_GAP_MS)
-            elif (
-                self.sound.is_fainter(self._policy.min_above_noise_db)
-                or self.sound.turn_is_wholly_elsewhere
-            ):
+            elif self._is_faint(murmured=murmured):
                 self._decided(now_ms, Verdict.NOISE)
                 return
         self._pause.wait_until(at_ms)
+
+    def _is_faint(self, *, murmured: bool) -> bool:
+        """Whether a second sound is none of the caller's; ``murmured``: the first was a murmur, and
+        this has no words."""
+        sound = self.sound
+        return (
+            sound.is_fainter(self._policy.min_above_noise_db)
+            or sound.turn_is_wholly_elsewhere
+            or (murmured and sound.last_is_elsewhere)
+        )
 
     def judge(self, now_ms: int, turn: CallerTurn | None = None) -> Verdict | None:
         """What words over the agent amount to: a turn's, or those of the turn that goes on."""

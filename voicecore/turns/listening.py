@@ -133,7 +133,10 @@ class Listener:
         return self._has_final or (self._flushed and not self.speaking)
 
     def sound_ms(self, now_ms: int) -> int:
-        """How long the sounds of this turn were together, as far as they have come."""
+        """How long the sounds of this turn were together, as far as they have come; of words in a
+        noise that goes on, in which the VAD hears no sounds, how long they take to say."""
+        if self._first_ms is None:
+            return len(self.text) * CHARACTER_MS
         return self._sounds_ms + (now_ms - self.started_ms if self.speaking else 0)
 
     @property

@@ -31,7 +31,7 @@ LISTENS_AGAIN_MS = 40
 """So much if the sounds' words only ask the agent to go on, or are none that are believed."""
 FAINT_GAP_MS = 660
 """No longer is the agent silent for a second sound that goes on, hardly above the line's noise, or
-if neither sound was as loud as the caller."""
+not as loud as the caller."""
 
 
 class OverlapPause:

@@ -25,6 +25,8 @@ class TurnSound:
         """How much louder than the line's noise it is."""
         self.loudest_dbfs = NEVER_DBFS
         """The loudest moment of all of the turn's sounds, which a later one need not reach."""
+        self._last_dbfs = NEVER_DBFS
+        """The same of the last of them alone."""
         self._quieter_db = quieter_db
         self._usual = UsualLoudness()
         self._earlier_ms = 0
@@ -48,6 +50,12 @@ class TurnSound:
         return bool(self.sustained_ms) and self.above_noise_db < above_noise_db
 
     @property
+    def last_is_elsewhere(self) -> bool:
+        """Whether the sound that goes on is too quiet, though those before may be the caller's."""
+        quieter_db = self._usual.quieter_db(self._last_dbfs)
+        return bool(self.sustained_ms) and quieter_db >= self._quieter_db
+
+    @property
     def turn_is_elsewhere(self) -> bool:
         """The same of the turn as a whole."""
         if self._long_dbfs is None:
@@ -69,11 +77,13 @@ class TurnSound:
         self._earlier_ms += self.sustained_ms
         self.sustained_ms = 0
         self.above_noise_db = 0.0
+        self._last_dbfs = NEVER_DBFS
 
     def sustained(self, for_ms: int, above_noise_db: float, loudest_dbfs: float) -> None:
         self.sustained_ms = for_ms
         self.above_noise_db = max(above_noise_db, self.above_noise_db)
         self.loudest_dbfs = max(loudest_dbfs, self.loudest_dbfs)
+        self._last_dbfs = max(loudest_dbfs, self._last_dbfs)
         if for_ms >= SPEECH_FROM_MS:
             self._long_dbfs = max(loudest_dbfs, self._long_dbfs or loudest_dbfs)
 

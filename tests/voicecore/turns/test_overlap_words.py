@@ -3,12 +3,19 @@ for."""
 
 import pytest
 
-from tests.support.machine_driver import Driver, speaking
+from tests.support.machine_driver import TEXT, Driver, speaking
 from voicecore.providers.stt import SttFinal, SttInterim
 from voicecore.turns import inputs
 from voicecore.turns import outputs as out
 from voicecore.turns.barge_in import LAST_WORDS_MS
-from voicecore.turns.overlap_pause import BREATH_GAP_MS, BREATH_MS, GAP_MS, LONGEST_GAP_MS
+from voicecore.turns.listening import NO_WORDS_MS
+from voicecore.turns.overlap_pause import (
+    BREATH_GAP_MS,
+    BREATH_MS,
+    FAINT_GAP_MS,
+    GAP_MS,
+    LONGEST_GAP_MS,
+)
 
 OVERLAP_MS, COUNTS_MS = 360, 160
 SPOKE_ON_MS = OVERLAP_MS - COUNTS_MS
@@ -168,3 +175,41 @@ def test_a_short_word_of_the_callers_behind_somebody_elses_is_waited_for() -> No
     assert not driver.events("overlap_judged"), "it is the beginning of more"
     driver.pass_ms(GAP_MS)
     assert verdict(driver)[0] == "backchannel"
+
+
+@pytest.mark.parametrize(
+    ("text", "guessed", "loudest_dbfs", "goes_on"),
+    [
+        ("Okay.", "You", -34.0, True),
+        ("Okay.", "You", -30.0, False),  # as loud as the caller may be
+        ("Okay.", "You know", -34.0, False),  # words
+        ("My teeth", "You", -34.0, False),  # no murmur
+    ],
+)
+def test_noise_behind_a_murmur_does_not_hold_the_agent(
+    text: str, guessed: str, loudest_dbfs: float, goes_on: bool
+) -> None:
+    driver = overlapping()
+    driver.machine._barge_in.sound._usual.spoke(-20.0)
+    driver.caller_says(text, for_ms=300)
+    driver.send(inputs.SpeechStarted(driver.now_ms))
+    driver.pass_ms(COUNTS_MS)
+    driver.send(inputs.SpeechSustained(COUNTS_MS, 20.0, loudest_dbfs))
+    guess(driver, guessed, 0.5)
+    driver.pass_ms(OVERLAP_MS + FAINT_GAP_MS - 500 - COUNTS_MS - 1)
+    assert not driver.events("overlap_judged")
+    driver.pass_ms(1)
+    assert bool(driver.events("overlap_judged")) == goes_on
+
+
+def test_words_are_heard_in_a_noise_in_which_the_vad_hears_none() -> None:
+    driver = overlapping()
+    driver.send(inputs.SpeechStarted(driver.now_ms))
+    driver.pass_ms(NO_WORDS_MS + 100)  # it goes on: it is taken for none
+    driver.final("And on Saturdays?")
+    driver.pass_ms(1000)
+    reply = driver.last(out.StartLlm).reply
+    driver.model_says(reply, TEXT)
+    driver.voice_speaks(reply)
+    guess(driver, "Before we begin I should tell you of my tooth", 0.5)
+    assert driver.of(out.CancelReply) == [out.CancelReply(reply)]
