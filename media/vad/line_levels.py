@@ -22,10 +22,12 @@ _RISE, _FALL = 0.1, 0.004
 voice, so that somebody softer is heard before long."""
 _STANDS_OUT = 10**0.8
 """Somebody softer is louder than the line's noise by so much."""
-_CROWD_RISE, _CROWD_FADE, _CROWD_FALL = 1.03, 0.7, 0.001
+_CROWD_RISE, _CROWD_FADE, _CROWD_FALL = 1.03, 0.7, 0.0025
 """A crowd is not: it is noise, which rises to it by six decibels a second, and falls by ten where
-nobody speaks. It goes on while the caller listens, and is not to become the caller; but nobody is
-deaf to it for ever."""
+nobody speaks. It goes on while the caller listens, and is not to become the caller in a dozen
+seconds; but who hardly stands out of it is not to be unheard for long either."""
+_CROWD_FRAMES = 50
+"""A crowd has no fewer frames of voice between eight without."""
 _BELOW_IN_CROWD = 10**-1.8
 """Some voices of a crowd are nearer: in one the caller is not this far below the louder moments."""
 
@@ -55,7 +57,7 @@ class LineLevels:
         level = max(mean_square(pcm16), _LEAST)
         self._noise += (level - self._noise) * (_SMOOTHING if self._noise else 1.0)
         self._crowd = max(self._crowd * _CROWD_FADE, self._noise)
-        self._in_crowd = self._apart >= MEASURE_EVERY
+        self._in_crowd = self._apart >= _CROWD_FRAMES
         self._apart = 0
 
     def voiced(self, level: float) -> bool:
@@ -77,8 +79,8 @@ class LineLevels:
         return True
 
     def _is_apart(self, level: float) -> None:
-        """A frame of voice is not the caller's. A crowd's are most of those that are not; between
-        the words of one person there is the line's noise."""
+        """A frame of voice is not the caller's. A crowd's go on; between the words of one person
+        there is the line's noise."""
         crowd = self._crowd
         if crowd < _LEAST:
             crowd = _LEAST
@@ -89,7 +91,7 @@ class LineLevels:
         else:
             self._crowd = crowd + (level - crowd) * _SMOOTHING
         self._apart += 1
-        if self._apart == MEASURE_EVERY:
+        if self._apart == _CROWD_FRAMES:
             self._in_crowd = True
 
     @property

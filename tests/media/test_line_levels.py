@@ -68,7 +68,7 @@ def test_what_is_far_quieter_than_the_caller_is_not_the_caller() -> None:
     assert not levels.voiced(mean_square(noise(1000 * 10 ** (-26 / 20))))
 
 
-def says(levels: LineLevels, amplitude: float, words: int, *, between: float = 10) -> list[bool]:
+def says(levels: LineLevels, amplitude: float, words: int, *, between: float = 80) -> list[bool]:
     """Words of 160 ms, each with a soft end and a short pause behind it, in which noise of the
     amplitude ``between`` is heard. Returns which were heard to be the caller's."""
     heard = []
@@ -88,64 +88,75 @@ def crowd(levels: LineLevels, amplitude: float, frames: int) -> list[bool]:
 @pytest.mark.parametrize("noise_frames", [0, 400])
 def test_somebody_softer_is_heard_before_long(noise_frames: int) -> None:
     levels = LineLevels()
-    hears(levels, 10, frames=noise_frames)
-    says(levels, 1000, words=6)
-    softer = says(levels, 60, words=120)
+    hears(levels, 80, frames=noise_frames)
+    says(levels, 8000, words=6)
+    softer = says(levels, 480, words=120)
     assert not any(softer[:5])
     assert all(softer[60:])
 
 
-@pytest.mark.parametrize("noise_amplitude", [3, 35])
+@pytest.mark.parametrize("noise_amplitude", [24, 280])
 def test_a_crowd_does_not_become_the_caller_while_the_caller_listens(noise_amplitude: int) -> None:
     levels = LineLevels()
     hears(levels, noise_amplitude)
-    says(levels, 1000, words=6)
-    assert not any(crowd(levels, 45, frames=500))
+    says(levels, 8000, words=6)
+    assert not any(crowd(levels, 360, frames=500))
 
 
 def test_nor_one_that_is_nearer() -> None:
     levels = LineLevels()
-    hears(levels, 35)
-    says(levels, 1000, words=6)
-    crowd(levels, 60, frames=200)
-    assert not any(crowd(levels, 85, frames=100))
-    assert all(says(levels, 250, words=6)), "the caller, twelve decibels softer than before"
+    hears(levels, 280)
+    says(levels, 8000, words=6)
+    crowd(levels, 480, frames=200)
+    assert not any(crowd(levels, 600, frames=100))
+    assert all(says(levels, 1200, words=6)), "the caller, sixteen decibels softer than before"
 
 
 def test_nor_one_that_sometimes_does_not_sound_like_voice() -> None:
     levels = LineLevels()
-    says(levels, 1000, words=6)
-    crowd(levels, 70, frames=200)
-    for _ in range(10):
-        assert not any(crowd(levels, 85, frames=10))
-        hears(levels, 10, frames=8)
+    says(levels, 8000, words=6)
+    crowd(levels, 560, frames=200)
+    for _ in range(2):
+        assert not any(crowd(levels, 540, frames=60))
+        hears(levels, 80, frames=8)
 
 
 def test_noise_that_does_not_sound_like_voice_is_no_crowd() -> None:
     levels = LineLevels()
-    hears(levels, 70)
-    says(levels, 1000, words=6, between=70)
-    assert all(says(levels, 100, words=60, between=70))
+    hears(levels, 560)
+    says(levels, 8000, words=6, between=560)
+    assert all(says(levels, 800, words=60, between=560))
+
+
+def test_the_soft_sounds_of_one_person_are_no_crowd() -> None:
+    levels = LineLevels()
+    hears(levels, 560)
+    says(levels, 8000, words=6, between=560)
+    for seed in range(40):
+        assert levels.voiced(mean_square(noise(800, seed)))
+        for soft in range(4):
+            levels.voiced(mean_square(noise(240, seed + soft)))
+        hears(levels, 560, frames=2)
 
 
 def test_who_never_pauses_is_softer_between_syllables() -> None:
     levels = LineLevels()
-    hears(levels, 10)
-    says(levels, 1000, words=6)
+    hears(levels, 80)
+    says(levels, 8000, words=6)
     heard = [
         levels.voiced(mean_square(noise(amplitude, seed)))
-        for seed, amplitude in enumerate(([50.0] * 8 + [15.0] * 3) * 60)
+        for seed, amplitude in enumerate(([400.0] * 8 + [120.0] * 3) * 60)
     ]
     assert not any(heard[:200])
     assert all(heard[605:613])
 
 
-@pytest.mark.parametrize("noise_amplitude", [10, 70])
+@pytest.mark.parametrize("noise_amplitude", [80, 560])
 def test_a_crowd_that_is_gone_is_forgotten(noise_amplitude: int) -> None:
     levels = LineLevels()
-    says(levels, 1000, words=6)
-    crowd(levels, 70, frames=200)
-    soft = mean_square(noise(110))
+    says(levels, 8000, words=6)
+    crowd(levels, 560, frames=200)
+    soft = mean_square(noise(720))
     assert not levels.voiced(soft)
     hears(levels, noise_amplitude, frames=50)
     assert levels.voiced(soft)
@@ -153,9 +164,9 @@ def test_a_crowd_that_is_gone_is_forgotten(noise_amplitude: int) -> None:
 
 def test_nobody_is_deaf_to_a_crowd_for_ever() -> None:
     levels = LineLevels()
-    hears(levels, 35)
-    says(levels, 1000, words=6)
-    assert crowd(levels, 50, frames=2500)[-1]
+    hears(levels, 280)
+    says(levels, 8000, words=6)
+    assert crowd(levels, 400, frames=2500)[-1]
 
 
 def test_a_short_bang_does_not_deafen() -> None:

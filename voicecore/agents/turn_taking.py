@@ -184,8 +184,8 @@ class Interruption(Block):
         ge=100,
         le=2000,
         description="How long after `pause_ms` of speech a sound that goes on is judged first. "
-        "One that is over is judged 580 ms after it, or 640 if its words are late; nothing is "
-        "waited for longer than 5 s.",
+        "One that is over is judged 580 ms after it, or 640 if its words are late, and a little "
+        "later behind a word with which people also begin; nothing is waited for longer than 5 s.",
     )
     min_words: StrictInt = Field(
         default=0,

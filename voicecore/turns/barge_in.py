@@ -21,7 +21,6 @@ from voicecore.turns.overlap_pause import (
     FAINT_GAP_MS,
     GAP_MS,
     HOLD_MS,
-    LONGEST_GAP_MS,
     VERDICT,
     OverlapPause,
 )
@@ -222,6 +221,8 @@ class BargeIn:
             self._pause.close()
             return
         verdict = self.judge(now_ms)
+        if verdict is Verdict.INTERRUPTION and self.sound.turn_is_elsewhere:
+            verdict = None
         lasts_ms = self._listener.started_ms + SPEECH_MS
         if now_ms >= self._pause.began_ms + HOLD_MS:
             self._decided(now_ms, verdict or Verdict.NOISE)
@@ -253,7 +254,7 @@ class BargeIn:
             likely = self._words.tell(now_ms)
         elif verdict is Verdict.BACKCHANNEL:
             likely = self._words.more_than_certain()
-        late_ms = self._pause.since_ms + LONGEST_GAP_MS
+        late_ms = self._pause.words_by_ms
         return max(late_ms, self._pause.stopped_ms + LAST_WORDS_MS) if likely else late_ms
 
     def _goes_on(self, now_ms: int, verdict: Verdict | None) -> None:

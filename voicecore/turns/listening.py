@@ -128,7 +128,7 @@ class Listener:
     def text_is_final(self) -> bool:
         """The text of the last sound is no guess: the vendor has made it final, or nothing more
         of it comes."""
-        if self._text.guessed:
+        if self._text.has_guess:
             return False
         return self._has_final or (self._flushed and not self.speaking)
 
@@ -146,8 +146,10 @@ class Listener:
 
     @property
     def guess(self) -> str:
-        """What of it is not final."""
-        return self._text.guessed
+        """What was guessed at the sound that goes on; empty if that was wild."""
+        if not self.guesses.heard_ms:
+            return ""  # what is there was guessed at the sound before
+        return self._text.guessed_text(self._settings.overlap.wild_confidence)
 
     def certain_text(self, now_ms: int) -> str:
         """What of it the speech-to-text is sure of."""
@@ -270,14 +272,14 @@ class Listener:
         elif name == STUCK:
             self._noise_goes_on(now_ms)
         else:  # the text is late: what is there must do
-            if self._text.guessed:
+            if self._text.has_guess:
                 self._text.settle_late(now_ms)
                 self._settled(now_ms)
             self._flushed = True
 
     def stt_died(self, now_ms: int) -> None:
         """Another stream follows, which has not heard what this one understood."""
-        if self._text.guessed:
+        if self._text.has_guess:
             self._text.settle_guess()
             self._settled(now_ms)
 

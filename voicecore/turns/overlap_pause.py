@@ -8,8 +8,9 @@ from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.speaking import Speaker
 
 PAUSE, VERDICT = "pause", "verdict"
-MOST_QUIET_MS = 160
-"""Of a silence of the agent's own before the pause, so much counts as the pause's."""
+MOST_QUIET_MS, MOST_QUIET_FOR_WORDS_MS = 160, 100
+"""Of a silence of the agent's own before the pause, so much counts as the pause's; and so much
+while words are on their way."""
 HOLD_MS = 5000
 """No pause is longer, whatever is heard: so long the floor is left to speech of which no word
 comes."""
@@ -22,8 +23,9 @@ MID_SOUND_MS, MID_SOUND_GAP_MS = 500, 90
 """Where a voice begins in the middle of a crowd's noise the agent is silent at once: there is so
 much more time for its first word."""
 BREATH_MS, BREATH_GAP_MS = 240, 600
-"""People who begin with a word ("okay, ...") take a breath: so much longer than it takes to tell
-that the word is over, unless the agent's silence becomes longer than ``BREATH_GAP_MS``."""
+"""People who begin with a word ("okay, ...") take a breath, which is waited for: so much longer
+than it takes to tell that the word is over, but until ``BREATH_GAP_MS`` into the agent's silence at
+most."""
 LATE_GAP_MS, AGAIN_MS = 720, 200
 """Whose second sound in a pause ends later than ``LATE_GAP_MS`` into it is perhaps about to go on,
 and gets so much longer."""
@@ -107,6 +109,12 @@ class OverlapPause:
         return (
             silent_ms is not None and started_ms < silent_ms <= stopped_ms <= silent_ms + reach_ms
         )
+
+    @property
+    def words_by_ms(self) -> int:
+        """How long the final words of a short sound are waited for."""
+        uncounted_ms = max(self._quiet_ms - MOST_QUIET_FOR_WORDS_MS, 0)
+        return self.since_ms + uncounted_ms + LONGEST_GAP_MS
 
     def wait_until(self, at_ms: int) -> None:
         """Look at the sound again then, unless it has gone on for too long before."""

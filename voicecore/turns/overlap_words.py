@@ -11,7 +11,10 @@ from voicecore.turns.overlap import OverlapPolicy
 FEWEST_TELLING_WORDS = 2
 """So many guessed words that are not hollow speak for an interruption."""
 FEWEST_UNSURE_WORDS = 2
-"""So many that the speech-to-text is not sure of are more than what it is sure of."""
+"""So many that the speech-to-text is not sure of, one of them not hollow, are more than what it is
+sure of."""
+SHORTEST_WORD = 2
+"""Letters; a single one is what an apostrophe parts from a word."""
 
 
 class OverlapWords:
@@ -36,17 +39,19 @@ class OverlapWords:
         )
 
     def may_open(self, now_ms: int) -> bool:
-        """Whether sounds that are over had words with which people begin: "okay", a breath, "but
-        how long ..."."""
-        return self._listener.text_is_final and bool(
-            without(plain(self._listener.certain_text(now_ms)), self._murmurs)
-        )
+        """Whether sounds that are over were backchannels with which people also begin: "okay", a
+        breath, "but how long ..."."""
+        words = plain(self._listener.certain_text(now_ms))
+        if not self._listener.text_is_final or without(words, self._policy.never):
+            return False
+        return bool(without(words, self._murmurs))
 
     def more_than_certain(self) -> bool:
         """Whether the guess at the sound that goes on says more than what is certain, though it is
         too unsure to be judged."""
         said = without(plain(self._listener.guess), self._policy.never)
-        return len(said) >= FEWEST_UNSURE_WORDS
+        words = [word for word in said if len(word) >= SHORTEST_WORD]
+        return len(words) >= FEWEST_UNSURE_WORDS and bool(without(tuple(words), self._idle))
 
     def tell(self, now_ms: int) -> bool:
         """Whether there are enough of them that an interruption is likely."""

@@ -36,9 +36,12 @@ class TurnText:
         return tuple(word for part in self._parts for word in part.final.words)
 
     @property
-    def guessed(self) -> str:
-        """The last guess at what is not final; empty: there is none."""
-        return self._guess
+    def has_guess(self) -> bool:
+        return bool(self._guess)
+
+    def guessed_text(self, least_confidence: float) -> str:
+        """The last guess at what is not final, unless it is less sure than that."""
+        return self._guess if self._guess_confidence >= least_confidence else ""
 
     @property
     def empty(self) -> bool:

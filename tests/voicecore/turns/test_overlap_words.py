@@ -15,6 +15,7 @@ from voicecore.turns.overlap_pause import (
     FAINT_GAP_MS,
     GAP_MS,
     LONGEST_GAP_MS,
+    MOST_QUIET_FOR_WORDS_MS,
 )
 
 OVERLAP_MS, COUNTS_MS = 360, 160
@@ -77,12 +78,27 @@ class TestASoundThatIsOver:
         driver.pass_ms(BREATH_MS)
         assert verdict(driver)[1] == GAP_MS - SPOKE_ON_MS
 
+    def test_nor_is_one_whose_words_are_none_of_a_listeners(self) -> None:
+        driver = speaking("We are open.", overlap_ms=OVERLAP_MS)[0]
+        driver.caller_says("we are open", for_ms=400)
+        driver.pass_ms(BREATH_MS)
+        assert verdict(driver) == ("echo", GAP_MS - SPOKE_ON_MS)
+
     def test_nor_is_one_whose_words_are_late(self) -> None:
         driver = overlapping()
         driver.caller_speaks(400)
         driver.caller_stops()
         driver.pass_ms(BREATH_MS)
         assert verdict(driver) == ("noise", LONGEST_GAP_MS - SPOKE_ON_MS)
+
+    def test_which_a_silence_of_the_agents_own_hardly_shortens(self) -> None:
+        driver = overlapping()
+        driver.caller_speaks(400)
+        driver.send(inputs.ReplyPaused(driver.last(out.PauseReply).reply, 300))
+        driver.caller_stops()
+        driver.pass_ms(BREATH_MS)
+        silent_ms = LONGEST_GAP_MS - SPOKE_ON_MS - MOST_QUIET_FOR_WORDS_MS
+        assert verdict(driver) == ("noise", silent_ms)
 
     def test_the_agent_may_not_have_been_silent_at_all(self) -> None:
         driver = overlapping(overlap_ms=2000)
@@ -134,6 +150,16 @@ class TestWordsThatAreNotCertain:
         driver.pass_ms(GAP_MS)
         assert verdict(driver)[0] == "backchannel"
 
+    def test_a_guess_at_the_sound_before_is_none_at_this(self, driver: Driver) -> None:
+        driver.send(inputs.SpeechStarted(driver.now_ms))
+        driver.pass_ms(100)
+        guess(driver, "The first of the month", 0.5)
+        driver.caller_stops(0)
+        self.more(driver)
+        driver.ear.stops = True
+        driver.pass_ms(GAP_MS)
+        assert self.verdicts(driver) == ["backchannel", "backchannel"]
+
     def test_the_end_of_their_sound_brings_certain_ones(self, driver: Driver) -> None:
         self.more(driver, ("But how long will", 0.65))
         driver.pass_ms(300)
@@ -148,9 +174,10 @@ class TestWordsThatAreNotCertain:
     @pytest.mark.parametrize(
         "guesses",
         [
-            (("Yeah, and", 0.5), ("Yeah, and the", 0.55)),  # all of it hollow
+            (("Yeah", 0.9), ("Yeah, and the", 0.45)),  # all of it hollow
             (("Sand", 0.5), ("Sank", 0.55)),  # one word
-            (("Brown of it", 0.2), ("And seeing", 0.3)),  # wild
+            (("Yeah, that's", 0.5), ("Yeah, that's", 0.5)),  # the same, and an apostrophe
+            (("Okay.", 0.9), ("the fifth of it and sand", 0.15)),  # wild
         ],
     )
     def test_guesses_that_say_nothing_do_not_hold_the_agent(
@@ -213,3 +240,23 @@ def test_words_are_heard_in_a_noise_in_which_the_vad_hears_none() -> None:
     driver.voice_speaks(reply)
     guess(driver, "Before we begin I should tell you of my tooth", 0.5)
     assert driver.of(out.CancelReply) == [out.CancelReply(reply)]
+
+
+@pytest.mark.parametrize("text", ["Mm-hmm.", ""])
+def test_what_somebody_else_said_before_a_murmur_does_not_interrupt(text: str) -> None:
+    driver = overlapping()
+    driver.machine._barge_in.sound._usual.spoke(-20.0)
+    for for_ms, loudest_dbfs, said in (
+        (700, -36.0, "And now the weather for tomorrow."),
+        (250, -21.0, text),
+    ):
+        driver.send(inputs.SpeechStarted(driver.now_ms))
+        for length_ms, wait_ms in ((COUNTS_MS, COUNTS_MS), (for_ms, for_ms - COUNTS_MS)):
+            driver.pass_ms(wait_ms)
+            driver.send(inputs.SpeechSustained(length_ms, 20.0, loudest_dbfs))
+        driver.caller_stops(160)
+        driver.final(said)
+    driver.pass_ms(2000)
+    assert "interruption" not in [v["verdict"] for v in driver.events("overlap_judged")]
+    assert not driver.of(out.CancelReply)
+    assert len(driver.of(out.ResumeReply)) == len(driver.of(out.PauseReply)) == 1
