@@ -11,7 +11,7 @@ somebody else.
 """
 
 from media.audio.format import FRAME_MS
-from voicecore.turns.backchannels import MOST_HOLLOW_WORDS, plain, without
+from voicecore.turns.backchannels import plain
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.ear import DEAF, Ear
 from voicecore.turns.listening import CallerTurn, Listener
@@ -69,13 +69,13 @@ class BargeIn:
         ear: Ear = DEAF,
     ) -> None:
         self.sound = TurnSound(policy.quieter_db)
+        self.said = OverlapWords(policy, listener)
         self._policy = policy
         self._listener = listener
         self._speaker = speaker
         self._deadlines = deadlines
         self._out = out
         self._ear = ear
-        self._words = OverlapWords(policy, listener)
         self._pause = OverlapPause(policy.overlap_ms, speaker, deadlines)
         self._judged_dbfs = NEVER_DBFS
         """How loud the sound was that was judged."""
@@ -131,7 +131,7 @@ class BargeIn:
         late = for_ms > max(self._policy.min_speech_ms, ONSET_MS)
         if not speaker.audible:
             adds = for_ms >= WENT_ON_MS and not late
-            return adds and self._words.suffice and not self.sound.is_elsewhere
+            return adds and self.said.suffice and not self.sound.is_elsewhere
         if self._pause.is_open and self.sound.is_elsewhere:
             self._decided(now_ms, Verdict.NOISE)
             self._judged_away = True
@@ -206,7 +206,7 @@ class BargeIn:
 
     def _gap_ends_ms(self, now_ms: int) -> int:
         """How long it is waited for more once the sounds are over."""
-        words = self._words
+        words = self.said
         return self._pause.gap_ends_ms(
             now_ms, opens=words.may_open(now_ms), listens=words.only_listen(now_ms)
         )
@@ -249,18 +249,15 @@ class BargeIn:
 
     def _words_by_ms(self, now_ms: int, verdict: Verdict | None) -> int:
         """How long the final words of a short sound are waited for."""
-        likely = verdict is Verdict.INTERRUPTION
-        if verdict is None:
-            likely = self._words.tell(now_ms)
-        elif verdict is Verdict.BACKCHANNEL:
-            likely = self._words.more_than_certain()
         late_ms = self._pause.words_by_ms
-        return max(late_ms, self._pause.stopped_ms + LAST_WORDS_MS) if likely else late_ms
+        if not self.said.may_interrupt(now_ms, verdict):
+            return late_ms
+        return max(late_ms, self._pause.stopped_ms + LAST_WORDS_MS)
 
     def _goes_on(self, now_ms: int, verdict: Verdict | None) -> None:
         """A sound goes on, and what is known of it says little."""
         policy, sound_ms = self._policy, now_ms - self._listener.started_ms
-        more = self._listener.text.rstrip().endswith(",") or self._words.more_than_certain()
+        more = self._listener.text.rstrip().endswith(",") or self.said.more_than_certain()
         nothing = verdict is Verdict.BACKCHANNEL and not more and self._ear.may_stop()
         guesses = self._listener.guesses
         wild = guesses.wild and guesses.heard_ms >= HEARD_SHARE * sound_ms
@@ -288,20 +285,10 @@ class BargeIn:
         if self._pause.sounds > 1 and silent_ms is not None:
             if now_ms < silent_ms + FAINT_GAP_MS:
                 at_ms = min(at_ms, silent_ms + FAINT_GAP_MS)
-            elif self._is_faint(murmured=murmured):
+            elif self.sound.is_none(self._policy.min_above_noise_db, murmured=murmured):
                 self._decided(now_ms, Verdict.NOISE)
                 return
         self._pause.wait_until(at_ms)
-
-    def _is_faint(self, *, murmured: bool) -> bool:
-        """Whether a second sound is none of the caller's; ``murmured``: the first was a murmur, and
-        this has no words."""
-        sound = self.sound
-        return (
-            sound.is_fainter(self._policy.min_above_noise_db)
-            or sound.turn_is_wholly_elsewhere
-            or (murmured and sound.last_is_elsewhere)
-        )
 
     def judge(self, now_ms: int, turn: CallerTurn | None = None) -> Verdict | None:
         """What words over the agent amount to: a turn's, or those of the turn that goes on."""
@@ -343,12 +330,6 @@ class BargeIn:
             if verdict is None or verdict is Verdict.INTERRUPTION:
                 verdict = Verdict.NOISE
             self._decided(now_ms, verdict)
-
-    def is_murmur(self, turn: CallerTurn) -> bool:
-        """Whether a turn was too short for speech, and is words that say nothing alone."""
-        words = plain(turn.text)
-        short = 0 < turn.sound_ms < self._policy.short_ms and len(words) <= MOST_HOLLOW_WORDS
-        return short and not without(words, self._policy.hollow)
 
     def _consider_pause(self, now_ms: int) -> None:
         if self._judged or self.sound.is_elsewhere:

@@ -4,9 +4,9 @@ machine.
 They have not been judged yet, or not to the end: whether it is worth waiting for more.
 """
 
-from voicecore.turns.backchannels import plain, without
-from voicecore.turns.listening import Listener
-from voicecore.turns.overlap import OverlapPolicy
+from voicecore.turns.backchannels import MOST_HOLLOW_WORDS, plain, without
+from voicecore.turns.listening import CallerTurn, Listener
+from voicecore.turns.overlap import OverlapPolicy, Verdict
 
 FEWEST_TELLING_WORDS = 2
 """So many guessed words that are not hollow speak for an interruption."""
@@ -53,7 +53,16 @@ class OverlapWords:
         words = [word for word in said if len(word) >= SHORTEST_WORD]
         return len(words) >= FEWEST_UNSURE_WORDS and bool(without(tuple(words), self._idle))
 
-    def tell(self, now_ms: int) -> bool:
-        """Whether there are enough of them that an interruption is likely."""
+    def may_interrupt(self, now_ms: int, verdict: Verdict | None) -> bool:
+        """Whether an interruption is likely once they are final."""
+        if verdict is Verdict.BACKCHANNEL:
+            return self.more_than_certain()
         said = plain(self._listener.certain_text(now_ms))
-        return len(without(said, self._idle)) >= FEWEST_TELLING_WORDS
+        tell = verdict is None and len(without(said, self._idle)) >= FEWEST_TELLING_WORDS
+        return tell or verdict is Verdict.INTERRUPTION
+
+    def are_murmur(self, turn: CallerTurn) -> bool:
+        """Whether a turn was too short for speech, and is words that say nothing alone."""
+        words = plain(turn.text)
+        short = 0 < turn.sound_ms < self._policy.short_ms and len(words) <= MOST_HOLLOW_WORDS
+        return short and not without(words, self._policy.hollow)

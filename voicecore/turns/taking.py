@@ -72,7 +72,7 @@ class Taking:
         wild = self._was_wild = turn.wild and not self._was_wild
         if wild or is_hesitation(turn.text, self._settings.endpointing.language):
             return True
-        return self._barge_in.is_murmur(turn) or self._barge_in.sound.is_away
+        return self._barge_in.said.are_murmur(turn) or self._barge_in.sound.is_away
 
     def _take_spoken(self, now_ms: int, turn: CallerTurn) -> None:
         self._ignored = None

@@ -49,11 +49,15 @@ class TurnSound:
         """Whether the sound that goes on is known to be no louder above the line's noise."""
         return bool(self.sustained_ms) and self.above_noise_db < above_noise_db
 
-    @property
-    def last_is_elsewhere(self) -> bool:
-        """Whether the sound that goes on is too quiet, though those before may be the caller's."""
-        quieter_db = self._usual.quieter_db(self._last_dbfs)
-        return bool(self.sustained_ms) and quieter_db >= self._quieter_db
+    def is_none(self, above_noise_db: float, *, murmured: bool) -> bool:
+        """Whether a second sound that goes on is none of the caller's; ``murmured``: the first was
+        a murmur, and this has no words."""
+        last_db = self._usual.quieter_db(self._last_dbfs) if self.sustained_ms else 0.0
+        return (
+            self.is_fainter(above_noise_db)
+            or self.turn_is_wholly_elsewhere
+            or (murmured and last_db >= self._quieter_db)
+        )
 
     @property
     def turn_is_elsewhere(self) -> bool:
