@@ -102,6 +102,7 @@ Phrase = tuple[str, ...]
 _WORD = re.compile(r"[^\W_]+")
 
 
+@lru_cache(64)  # each guess is looked at from several sides
 def plain(text: str) -> Phrase:
     """The words of a text without case and punctuation; hyphens and apostrophes part words."""
     return tuple(_WORD.findall(text.casefold()))
@@ -158,6 +159,15 @@ def is_beginning(words: Phrase, phrases: frozenset[Phrase]) -> bool:
     """Whether one of the phrases begins so, and goes on."""
     size = len(words)
     return any(len(phrase) > size and phrase[:size] == words for phrase in phrases)
+
+
+def said_once(words: Phrase) -> Phrase:
+    """The phrase that the words repeat; the words themselves if they repeat none."""
+    count = len(words)
+    for length in range(1, count // 2 + 1):
+        if count % length == 0 and words == words[:length] * (count // length):
+            return words[:length]
+    return words
 
 
 @lru_cache(64)

@@ -222,7 +222,7 @@ class BargeIn:
             return
         verdict = self.judge(now_ms)
         if verdict is Verdict.INTERRUPTION and self.sound.turn_is_elsewhere:
-            verdict = None
+            verdict = None  # nor do the words of somebody else
         lasts_ms = self._listener.started_ms + SPEECH_MS
         if now_ms >= self._pause.began_ms + HOLD_MS:
             self._decided(now_ms, verdict or Verdict.NOISE)

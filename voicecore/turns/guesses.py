@@ -5,13 +5,19 @@ and with more of the sound it writes something else. What is said is guessed bet
 what was guessed right stays.
 """
 
-from voicecore.turns.backchannels import plain, without
+from collections import Counter
+
+from voicecore.turns.backchannels import Phrase, plain, said_once, without
 from voicecore.turns.overlap import OverlapPolicy
 
 LONG_LETTERS = 4
 """Of shorter words it writes the same ones again at random."""
 BEGINNING_MS = 300
 """So little of a sound can be anything."""
+SURE_GUESSES = 2
+"""So many that were sure of the same words outweigh that it is less sure of them in the end."""
+MOST_KEPT = 32
+"""Different words of one sound, so many; more are not remembered."""
 
 
 class Guesses:
@@ -20,6 +26,8 @@ class Guesses:
     def __init__(self, policy: OverlapPolicy) -> None:
         self._idle = policy.never | policy.hollow
         self._sure, self._wild = policy.min_confidence, policy.wild_confidence
+        self._sure_of: Counter[Phrase] = Counter()
+        """How many guesses were sure of these words."""
         self._last: frozenset[str] = frozenset()
         self._count = 0
         self._speech = False
@@ -39,7 +47,13 @@ class Guesses:
     def started(self) -> None:
         """A new sound begins."""
         self._last, self._count, self._speech = frozenset(), 0, False
+        self._sure_of.clear()
         self.heard_ms = 0
+
+    def were_sure(self, text: str) -> bool:
+        """Whether that was guessed several times, and surely. A short word that is said twice in
+        one guess is the same: some speech-to-texts write one so."""
+        return self._sure_of[said_once(plain(text))] >= SURE_GUESSES
 
     def told(self, text: str, confidence: float, sound_ms: int) -> None:
         """Another guess, at the first ``sound_ms``."""
@@ -51,6 +65,8 @@ class Guesses:
         agrees = not long.isdisjoint(self._last)
         self._last = long
         self.heard_ms = sound_ms
+        if confidence >= self._sure and len(self._sure_of) < MOST_KEPT:
+            self._sure_of[said_once(words)] += 1
         if sound_ms >= BEGINNING_MS:
             self._count += 1
             # Of words that say nothing alone the vendor is surer, though it be a murmur.

@@ -1,6 +1,7 @@
 """When has the caller finished? Assembles the caller's turn and decides its end."""
 
 import msgspec
+from msgspec import structs
 
 from media.audio.format import FRAME_MS
 from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, SttResumed
@@ -336,6 +337,9 @@ class Listener:
     def _take_final(self, now_ms: int, event: SttFinal) -> None:
         if event.text:
             event = self._text.new_of(now_ms, event)
+            least = self._settings.overlap.min_confidence
+            if event.confidence < least and self.guesses.were_sure(event.text):
+                event = structs.replace(event, confidence=least)
         if self._first_ms is None and event.text:
             # The vendor heard what the VAD did not, or is late with what it did.
             late = now_ms < self.stopped_ms + LATE_TEXT_MS

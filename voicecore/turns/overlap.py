@@ -21,6 +21,7 @@ from voicecore.turns.backchannels import (
     openers,
     plain,
     question_words,
+    said_once,
     without,
 )
 
@@ -144,11 +145,7 @@ def _longer(phrases: frozenset[Phrase]) -> frozenset[Phrase]:
 def is_repeated(words: Phrase) -> bool:
     """Whether it is one phrase said twice or more. Some speech-to-texts write a short one so, and
     then put commas behind it."""
-    return any(
-        words == words[:length] * (len(words) // length)
-        for length in range(1, len(words) // 2 + 1)
-        if len(words) % length == 0
-    )
+    return len(said_once(words)) < len(words)
 
 
 def may_be_speech(policy: OverlapPolicy, *, sound_ms: int, above_noise_db: float) -> bool:

@@ -540,3 +540,39 @@ class TestACrowdBehindTheCaller:
             guess(driver, "It was a great way", 0.2)
             driver.pass_ms(1000)
         assert not driver.events("caller_turn")
+
+
+class TestWhatWasSureBefore:
+    @pytest.mark.parametrize(
+        ("guesses", "said"),
+        [
+            ((("Wait, wait", 0.68), ("Wait.", 0.81)), "interruption"),
+            ((("Wait.", 0.81),), "noise"),
+            ((("Wait.", 0.55), ("Wait.", 0.55)), "noise"),
+            ((("Wait", 0.8), ("Weight", 0.8), ("Wade", 0.7)), "noise"),
+        ],
+    )
+    def test_remains_so_though_the_last_word_is_less_sure(
+        self, guesses: tuple[tuple[str, float], ...], said: str
+    ) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(200)
+        for text, confidence in guesses:
+            guess(driver, text, confidence)
+        driver.pass_ms(100)
+        driver.caller_stops()
+        driver.final("Wait,", confidence=0.58)
+        driver.pass_ms(1000)
+        assert [verdict for verdict, _ in verdicts(driver)] == [said]
+
+    def test_is_forgotten_with_its_sound(self) -> None:
+        driver, _ = speaking()
+        driver.caller_speaks(200)
+        guess(driver, "Wait.", 0.8)
+        guess(driver, "Wait.", 0.8)
+        driver.caller_stops()
+        driver.caller_speaks(200)
+        driver.caller_stops()
+        driver.final("Wait.", confidence=0.5)
+        driver.pass_ms(1000)
+        assert [verdict for verdict, _ in verdicts(driver)] == ["noise"]
