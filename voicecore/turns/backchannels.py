@@ -97,15 +97,24 @@ _QUESTION_WORDS: Mapping[str, str] = {
     "nl": "wat, welke, wanneer, waar, wie, waarom, hoe, hoeveel",
 }
 MOST_HOLLOW_WORDS = 3
+LONGEST_KEPT = 1000
+"""Characters of a text whose words are remembered: a vendor may send megabytes."""
 
 Phrase = tuple[str, ...]
 _WORD = re.compile(r"[^\W_]+")
 
 
-@lru_cache(64)  # each guess is looked at from several sides
 def plain(text: str) -> Phrase:
     """The words of a text without case and punctuation; hyphens and apostrophes part words."""
+    return _kept(text) if len(text) <= LONGEST_KEPT else _words(text)
+
+
+def _words(text: str) -> Phrase:
     return tuple(_WORD.findall(text.casefold()))
+
+
+_kept = lru_cache(64)(_words)
+"""Each guess is looked at from several sides."""
 
 
 def backchannels(language: str) -> frozenset[Phrase]:

@@ -250,7 +250,7 @@ class BargeIn:
     def _words_by_ms(self, now_ms: int, verdict: Verdict | None) -> int:
         """How long the final words of a short sound are waited for."""
         late_ms = self._pause.words_by_ms
-        if not self.said.may_interrupt(now_ms, verdict):
+        if not self.said.probably_interrupt(now_ms, verdict):
             return late_ms
         return max(late_ms, self._pause.stopped_ms + LAST_WORDS_MS)
 
@@ -285,7 +285,7 @@ class BargeIn:
         if self._pause.sounds > 1 and silent_ms is not None:
             if now_ms < silent_ms + FAINT_GAP_MS:
                 at_ms = min(at_ms, silent_ms + FAINT_GAP_MS)
-            elif self.sound.is_none(self._policy.min_above_noise_db, murmured=murmured):
+            elif self.sound.is_not_the_callers(self._policy.min_above_noise_db, murmured=murmured):
                 self._decided(now_ms, Verdict.NOISE)
                 return
         self._pause.wait_until(at_ms)

@@ -53,7 +53,7 @@ class OverlapWords:
         words = [word for word in said if len(word) >= SHORTEST_WORD]
         return len(words) >= FEWEST_UNSURE_WORDS and bool(without(tuple(words), self._idle))
 
-    def may_interrupt(self, now_ms: int, verdict: Verdict | None) -> bool:
+    def probably_interrupt(self, now_ms: int, verdict: Verdict | None) -> bool:
         """Whether an interruption is likely once they are final."""
         if verdict is Verdict.BACKCHANNEL:
             return self.more_than_certain()

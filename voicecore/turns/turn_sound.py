@@ -49,9 +49,9 @@ class TurnSound:
         """Whether the sound that goes on is known to be no louder above the line's noise."""
         return bool(self.sustained_ms) and self.above_noise_db < above_noise_db
 
-    def is_none(self, above_noise_db: float, *, murmured: bool) -> bool:
-        """Whether a second sound that goes on is none of the caller's; ``murmured``: the first was
-        a murmur, and this has no words."""
+    def is_not_the_callers(self, above_noise_db: float, *, murmured: bool) -> bool:
+        """Whether a second sound that goes on is nobody's or somebody else's; ``murmured``: the
+        first was a murmur, and this has no words."""
         last_db = self._usual.quieter_db(self._last_dbfs) if self.sustained_ms else 0.0
         return (
             self.is_fainter(above_noise_db)
@@ -61,7 +61,7 @@ class TurnSound:
 
     @property
     def turn_is_elsewhere(self) -> bool:
-        """The same of the turn as a whole."""
+        """Whether the turn as a whole is too quiet to be the caller's."""
         if self._long_dbfs is None:
             return self.is_elsewhere
         return self._usual.quieter_db(self._long_dbfs) >= self._quieter_db
