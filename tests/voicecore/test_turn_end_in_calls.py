@@ -105,7 +105,8 @@ def test_it_is_asked_at_the_pause_with_the_turn_so_far() -> None:
 
 
 def test_who_sounds_unfinished_is_waited_for() -> None:
-    assert 1540 <= decided(Scripted(0.1))[0] <= 1570
+    assert 1240 <= decided(Scripted(0.1))[0] <= 1270
+    assert 1590 <= decided(Scripted(0.01))[0] <= 1620
 
 
 @pytest.mark.parametrize("model", [None, Scripted(None), Scripted(0.1, after_ms=3000)])

@@ -53,7 +53,7 @@ class Endpointing(Block):
         "punctuation.",
     )
     max_silence_ms: StrictInt = Field(
-        default=1600,
+        default=2000,
         ge=0,
         le=10_000,
         description="The same after a text that is not whole: one that ends with 'and', 'um' or in "

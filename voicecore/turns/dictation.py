@@ -23,7 +23,9 @@ _LENGTHS = (
     (re.compile(r"\b(ends? in|ending in|last four|pin)\b", re.IGNORECASE), 4),
 )
 """Numbers whose length everybody knows (the United States' zip codes)."""
-_PHONE = re.compile(r"\b(phone|cell|mobile|fax|reach me|call me)\b", re.IGNORECASE)
+_PHONE = re.compile(
+    r"\b(phone|cell|mobile|fax|reach me|call me|(best|contact) number)\b", re.IGNORECASE
+)
 _PHONE_DIGITS = 10
 _MAIL = re.compile(r"\be-?mail\b|\baddress\b", re.IGNORECASE)
 _SPELLED_MAIL = re.compile(r"@|\bdot\b|\bunderscore\b", re.IGNORECASE)
@@ -38,6 +40,8 @@ _SPELLS = re.compile(
     re.IGNORECASE,
 )
 """Whoever announces that goes on for a while, whatever is understood of it."""
+_LETTER = re.compile(r"(\b(is|s|it|that|letter|an?)|[.,])\W+[b-hj-np-z]\W*$", re.IGNORECASE)
+"""A letter at the end that begins more: "the code is K", "with an E"; not that of "plan B"."""
 _CONTRACTED = re.compile(r"['\u2019](s|m|d|t)\b", re.IGNORECASE)
 """Letters that nobody spells: "that's"."""
 FEWEST_DIGITS, MOST_DIGITS = 3, 7
@@ -86,7 +90,7 @@ def _spelled(text: str) -> Completeness | None:
         begin = place
     name = "".join(reversed(spelled))
     if not letters or len(name) < SPELLED_LETTERS:
-        return None
+        return Completeness.DOUBTFUL if letters and _LETTER.search(text) else None
     if len(name) >= FEWEST_TELLING_LETTERS:
         for word in words[:begin]:  # the name was said before
             if word.startswith(name):
@@ -106,7 +110,10 @@ def _number(text: str, words: Phrase) -> Completeness | None:
     if digits >= _PHONE_DIGITS:
         return Completeness.COMPLETE
     if digits >= MOST_DIGITS:
-        return Completeness.OPEN
+        if _PHONE.search(text):
+            return Completeness.DOUBTFUL if digits == MOST_DIGITS else Completeness.DICTATING
+        unnamed = not named and digits == _PHONE_DIGITS - 1
+        return Completeness.DOUBTFUL if unnamed else Completeness.OPEN
     if digits >= FEWEST_DIGITS or (named and pieces > 1):
         return Completeness.DICTATING
     return Completeness.DOUBTFUL if pieces > 1 else None

@@ -34,14 +34,12 @@ TEXT_ODDS: Mapping[Completeness, float] = {
     Completeness.OPEN: 0.0,
     Completeness.DOUBTFUL: -1.0,
     Completeness.HANGING: -2.0,
-    Completeness.DICTATING: -2.0,
+    Completeness.DICTATING: -2.5,
     Completeness.INCOMPLETE: -3.0,
 }
 """What the words are worth, as the logarithm of the odds that the turn is over. At least as much
 as a full stop and the sound together where more follows whatever else there is: who dictates a
 number sounds finished after each group."""
-UNMARKED = frozenset({Completeness.COMPLETE, Completeness.DICTATING})
-"""What follows its own rules: the mark behind it makes no difference."""
 VENDOR_ODDS = 1.0
 """What it is worth that the speech-to-text takes the turn for over."""
 
@@ -55,12 +53,14 @@ class Sounds(StrEnum):
     UNFINISHED = "unfinished"
 
 
-LEAST_SOUND_ODDS, MOST_SOUND_ODDS = -3.0, 1.5
+LEAST_SOUND_ODDS, MOST_SOUND_ODDS = -4.0, 2.5
 """A model's opinion is worth no more than this. It errs more rarely when it hears that more follows
 than when it hears an end."""
-OVER_FROM, GOES_ON_FROM = 1.0, -2.0
+OVER_FROM, GOES_ON_FROM = 1.0, -3.0
 """The wait is shortest from these odds on, the open one at 0, and longest up to these; in a line
 between."""
+HEARD_GOES_ON_FROM = -4.0
+"""With a model's opinion, which spreads the odds wider, it is longest up to these."""
 
 
 class EndpointingPolicy(msgspec.Struct, frozen=True):
@@ -70,7 +70,7 @@ class EndpointingPolicy(msgspec.Struct, frozen=True):
     """After a whole sentence."""
     open_silence_ms: int = 600
     """After a text that may or may not be whole."""
-    max_silence_ms: int = 1600
+    max_silence_ms: int = 2000
     """After a text that is not."""
     adapts: bool = True
     language: str = "en"
@@ -121,9 +121,11 @@ class Endpointing:
             self._judged = text, completeness(text, self._policy.language)
         judged = self._judged[1]
         odds = TEXT_ODDS[judged] + self._policy.sound_odds(audio)
-        if not text or judged in UNMARKED:
+        if not text or judged is Completeness.COMPLETE:
             return odds
         mark = self._marks.odds(text)
+        if judged is Completeness.DICTATING:  # each group has its full stop
+            mark = min(mark, 0.0)
         if vendor_says_over and judged is Completeness.OPEN:  # it may go by silence alone
             mark = max(mark, VENDOR_ODDS)
         return odds + mark
@@ -142,7 +144,8 @@ class Endpointing:
             share = min(odds / OVER_FROM, 1.0)
             wait_ms = round(opened + share * (shortest - opened))
         else:
-            share = min(odds / GOES_ON_FROM, 1.0)
+            goes_on_from = GOES_ON_FROM if audio is None else HEARD_GOES_ON_FROM
+            share = min(odds / goes_on_from, 1.0)
             wait_ms = round(opened + share * (longest - opened))
         if self._pauses_ms and self._goes_by_habit(text, odds, audio):
             habit_ms = round(PAUSE_MARGIN * max(self._pauses_ms))

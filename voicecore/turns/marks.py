@@ -19,10 +19,13 @@ class Mark(StrEnum):
 
 _WENT_ON = {Mark.STOP: 0.2, Mark.QUESTION: 0.05, Mark.COMMA: 0.4, Mark.NONE: 0.35}
 _ENDED = {Mark.STOP: 0.55, Mark.QUESTION: 0.15, Mark.COMMA: 0.05, Mark.NONE: 0.25}
-_GUESSED_WENT_ON = {Mark.STOP: 0.68, Mark.QUESTION: 0.1, Mark.COMMA: 0.18, Mark.NONE: 0.04}
-_GUESSED_ENDED = {Mark.STOP: 0.68, Mark.QUESTION: 0.2, Mark.COMMA: 0.05, Mark.NONE: 0.07}
-BELIEVED_AS_MUCH_AS = 4
-"""How many pauses, and turns, of this call weigh as much as what is believed of the vendor."""
+_GUESSED_WENT_ON = {Mark.STOP: 0.6, Mark.QUESTION: 0.08, Mark.COMMA: 0.29, Mark.NONE: 0.03}
+_GUESSED_ENDED = {Mark.STOP: 0.82, Mark.QUESTION: 0.14, Mark.COMMA: 0.025, Mark.NONE: 0.015}
+"""Of a vendor that takes every piece for a sentence: counted behind 1,272 pauses and 540 ends that
+Moonshine heard, with more questions, of which calls have more."""
+BELIEVED_AS_MUCH_AS, COUNTED_AS_MUCH_AS = 4, 12
+"""How many pauses, and turns, of this call weigh as much as what is believed of the vendor; and as
+much as what was counted."""
 
 
 def mark_of(text: str) -> Mark:
@@ -40,8 +43,9 @@ class Marks:
     def __init__(self, *, believed: bool = True) -> None:
         went_on = _WENT_ON if believed else _GUESSED_WENT_ON
         ended = _ENDED if believed else _GUESSED_ENDED
-        self._went_on = {mark: BELIEVED_AS_MUCH_AS * share for mark, share in went_on.items()}
-        self._ended = {mark: BELIEVED_AS_MUCH_AS * share for mark, share in ended.items()}
+        weight = BELIEVED_AS_MUCH_AS if believed else COUNTED_AS_MUCH_AS
+        self._went_on = {mark: weight * share for mark, share in went_on.items()}
+        self._ended = {mark: weight * share for mark, share in ended.items()}
         self._last: Mark | None = None
         """Behind the last turn that was taken for over."""
 

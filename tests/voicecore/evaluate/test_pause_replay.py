@@ -76,7 +76,7 @@ class TestReplay:
 
     def test_a_policy_follows_what_was_said(self) -> None:
         policy = EndpointingPolicy(min_silence_ms=300, open_silence_ms=500, max_silence_ms=1500)
-        turn = spoken(("My number is", 1200), ("five.", 0))
+        turn = spoken(("My number is", 1100), ("five.", 0))
         (decided,) = replay([turn], TurnSettings(endpointing=policy))
         assert decided.holds[0].decided_ms is None
         assert decided.delay_ms == 300

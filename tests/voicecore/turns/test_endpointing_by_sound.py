@@ -13,7 +13,7 @@ from voicecore.turns.settings import TurnSettings
 from voicecore.turns.turn_audio import AGENT_MS, TurnAudio
 
 WHOLE, OPEN, BROKEN = "I paid the bill.", "what are your hours", "my number is 5 5 5"
-MIN_MS, OPEN_MS, HALF_MS, MAX_MS = 400, 600, 1100, 1600
+MIN_MS, OPEN_MS, MAX_MS = 400, 600, 1600
 FINISHED, UNSURE, UNFINISHED, SURELY_NOT = 0.9, 0.75, 0.5, 0.1
 
 
@@ -26,26 +26,27 @@ def wait_ms(text: str, audio: float | None, **changed: object) -> int:
 
 class TestThePolicy:
     @pytest.mark.parametrize(
-        ("text", "finished", "none", "unfinished", "surely_not"),
+        ("text", "finished", "none", "unsure", "unfinished", "surely_not"),
         [
-            (WHOLE, MIN_MS, MIN_MS, OPEN_MS, MAX_MS),
-            (OPEN, MIN_MS, OPEN_MS, HALF_MS, MAX_MS),
-            ("", MIN_MS, OPEN_MS, HALF_MS, MAX_MS),
-            (BROKEN, HALF_MS, MAX_MS, MAX_MS, MAX_MS),
-            ("I would like to", HALF_MS, MAX_MS, MAX_MS, MAX_MS),
-            ("I would like the", MAX_MS, MAX_MS, MAX_MS, MAX_MS),
+            (WHOLE, MIN_MS, MIN_MS, MIN_MS, OPEN_MS, 1100),
+            (OPEN, MIN_MS, OPEN_MS, OPEN_MS, 850, 1350),
+            ("", MIN_MS, OPEN_MS, OPEN_MS, 850, 1350),
+            (BROKEN, 980, 1430, 1230, 1480, MAX_MS),
+            ("I would like to", 850, 1270, 1100, 1350, MAX_MS),
+            ("I would like the", 1100, MAX_MS, 1350, MAX_MS, MAX_MS),
         ],
     )
     def test_by_text_and_sound(
-        self, text: str, finished: int, none: int, unfinished: int, surely_not: int
+        self, text: str, finished: int, none: int, unsure: int, unfinished: int, surely_not: int
     ) -> None:
-        def about(audio: float | None) -> int:
-            return round(wait_ms(text, audio), -2)
+        waits_ms = (finished, none, unsure, unfinished, surely_not)
+        heard = (FINISHED, None, UNSURE, UNFINISHED, SURELY_NOT)
+        for audio, expected_ms in zip(heard, waits_ms, strict=True):
+            assert abs(wait_ms(text, audio) - expected_ms) <= 10, audio
 
-        assert about(FINISHED) == finished
-        assert about(None) == about(UNSURE) == none
-        assert about(UNFINISHED) == unfinished
-        assert about(SURELY_NOT) == surely_not
+    def test_a_sound_that_is_surely_over_is_more_than_a_doubt(self) -> None:
+        assert wait_ms("okay", FINISHED) == pytest.approx(OPEN_MS, abs=10)
+        assert wait_ms("okay", 0.99) == MIN_MS
 
     def test_every_text_has_odds(self) -> None:
         assert set(TEXT_ODDS) == set(Completeness)
@@ -54,7 +55,7 @@ class TestThePolicy:
         policy = EndpointingPolicy()
         odds = [policy.sound_odds(percent / 100) for percent in range(101)]
         assert odds == sorted(odds)
-        assert (odds[0], odds[-1]) == (-3.0, 1.5)
+        assert (odds[0], odds[-1]) == (-4.0, 2.5)
         same = EndpointingPolicy(finished_from=0.5, unfinished_below=0.5)
         assert same.sound_odds(0.5) == 0.0
 
@@ -131,8 +132,8 @@ class TestInTurns:
         for text, probability, after_ms in (
             (WHOLE, UNFINISHED, OPEN_MS),
             (OPEN, FINISHED, MIN_MS),
-            (OPEN, SURELY_NOT, MAX_MS),
-            (BROKEN, UNSURE, MAX_MS),
+            (OPEN, 0.01, 2000),
+            (BROKEN, 0.3, 2000),
         ):
             driver = asks(text)
             judged(driver, probability)

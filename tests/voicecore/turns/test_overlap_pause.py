@@ -132,7 +132,7 @@ class TestNoPauseAtAll:
         driver.caller_speaks(COUNTS_MS)
         driver.heard_ms[reply] = 250
         driver.caller_stops()
-        driver.final("Stop it.")
+        driver.final("Stop that.")
         driver.pass_ms(HOLD_MS)
         assert not driver.of(out.PauseReply)
         assert not driver.events("overlap_judged")
