@@ -148,9 +148,13 @@ class Listener:
     @property
     def guess(self) -> str:
         """What was guessed at the sound that goes on; empty if that was wild."""
+        return self.guess_from(self._settings.overlap.wild_confidence)
+
+    def guess_from(self, least_confidence: float) -> str:
+        """The same, of whatever confidence, but no less."""
         if not self.guesses.heard_ms:
             return ""  # what is there was guessed at the sound before
-        return self._text.guessed_text(self._settings.overlap.wild_confidence)
+        return self._text.guessed_text(least_confidence)
 
     def certain_text(self, now_ms: int) -> str:
         """What of it the speech-to-text is sure of."""

@@ -13,6 +13,8 @@ FEWEST_TELLING_WORDS = 2
 FEWEST_UNSURE_WORDS = 2
 """So many that the speech-to-text is not sure of, one of them not hollow, are more than what it is
 sure of."""
+HEARD_SHARE = 0.5
+"""A wild guess at less of a sound says nothing about the sound."""
 SHORTEST_WORD = 2
 """Letters; a single one is what an apostrophe parts from a word."""
 
@@ -32,11 +34,20 @@ class OverlapWords:
         return len(self._listener.text.split()) >= self._policy.min_words
 
     def only_listen(self, now_ms: int) -> bool:
-        """Whether all that is known of sounds that are over asks the agent to go on. "Perfect,
-        thank you" rather leads to something else."""
-        return self._listener.text_is_final and not without(
-            plain(self._listener.certain_text(now_ms)), self._policy.continuers
+        """Whether all that is known of sounds that are over, be it a sure guess, asks the agent to
+        go on. "Perfect, thank you" rather leads to something else."""
+        listener = self._listener
+        known = listener.text_is_final or listener.guess_from(self._policy.min_confidence)
+        return bool(known) and not without(
+            plain(listener.certain_text(now_ms)), self._policy.continuers
         )
+
+    def are_wild(self, now_ms: int, sound_ms: int) -> bool:
+        """Whether guesses at enough of the sound that goes on were made, and nothing of it all is
+        certain. A slow speech-to-text has not heard the words yet."""
+        guesses = self._listener.guesses
+        heard = guesses.several and guesses.heard_ms >= HEARD_SHARE * sound_ms
+        return heard and not self._listener.certain_text(now_ms)
 
     def may_open(self, now_ms: int) -> bool:
         """Whether sounds that are over were backchannels with which people also begin: "okay", a
