@@ -14,6 +14,8 @@ from voicecore.turns.completeness_levels import Completeness
 _NUMBERS = frozenset(
     "zero oh one two three four five six seven eight nine ten double triple hundred".split()
 )
+_BETWEEN = frozenset("no sorry um uh er wait dash hyphen space then".split())
+"""What is said between the digits of one number."""
 _NUMBER_WORDS = re.compile(
     r"\b(number|phone|code|account|card|reference|zip|i ?d|invoice|pin|plate|order)\b",
     re.IGNORECASE,
@@ -47,6 +49,9 @@ _CONTRACTED = re.compile(r"['\u2019](s|m|d|t)\b", re.IGNORECASE)
 FEWEST_DIGITS, MOST_DIGITS = 3, 7
 """Digits at the end of what was said: so many begin a telephone or account number, and so many
 may end one."""
+FEWEST_BEFORE = 2
+"""So many pieces go before a word between digits: "seven, seven, no, nine", but not "at five, no,
+six"."""
 FEWEST_TELLING_LETTERS = 3
 """Fewer letters are those of some word by chance: "it is I, T"."""
 SPELLED_LETTERS, WHOLE_NAME_LETTERS = 2, 4
@@ -122,12 +127,18 @@ def _number(text: str, words: Phrase) -> Completeness | None:
 def _digits_at_end(words: Phrase) -> tuple[int, int]:
     """How many digits the words at the end dictate, in how many pieces."""
     digits = pieces = 0
-    for word in reversed(words):
-        if word.isdigit():
-            digits += len(word)
-        elif word in _NUMBERS:
-            digits += 1
-        else:
+    for place in range(len(words) - 1, -1, -1):
+        word = words[place]
+        if _is_digits(word):
+            digits += len(word) if word.isdigit() else 1
+            pieces += 1
+            continue
+        before = words[max(place - FEWEST_BEFORE, 0) : place]
+        groups = len(before) == FEWEST_BEFORE and all(map(_is_digits, before))
+        if not (pieces and groups and word in _BETWEEN):
             break
-        pieces += 1
     return digits, pieces
+
+
+def _is_digits(word: str) -> bool:
+    return word.isdigit() or word in _NUMBERS
