@@ -2,9 +2,10 @@
 
 import math
 
+from media.audio.format import FRAME_MS
 from media.audio.levels import FULL_SCALE, mean_square, mean_square_of_dbfs
 
-MEASURE_EVERY = 8
+MEASURE_EVERY = 4
 """Of the frames without voice, one in so many is measured: noise changes slowly."""
 
 _SMOOTHING = 0.15
@@ -20,33 +21,34 @@ _FADED = 10**-1.2
 _RISE, _FALL = 0.1, 0.004
 """A loud moment counts after a fifth of a second; it is forgotten at a decibel a second of
 voice, so that somebody softer is heard before long."""
-_STANDS_OUT = 10**0.8
-"""Somebody softer is louder than the line's noise by so much."""
-_CROWD_RISE, _CROWD_FADE, _CROWD_FALL = 1.03, 0.7, 0.0025
-"""A crowd is not: it is noise, which rises to it by six decibels a second, and falls by ten where
-nobody speaks. It goes on while the caller listens, and is not to become the caller in a dozen
-seconds; but who hardly stands out of it is not to be unheard for long either."""
-_CROWD_FRAMES = 50
-"""A crowd has no fewer frames of voice between eight without."""
-_BELOW_IN_CROWD = 10**-1.8
-"""Some voices of a crowd are nearer: in one the caller is not this far below the louder moments."""
+FLOOR_MS = 3000
+"""In so much time, twice as much at most, every voice has a gap in which the line's noise is heard.
+Where none is found a crowd is heard, or an engine: its quietest moment is not much below it."""
+_FLOOR_FRAMES = FLOOR_MS // FRAME_MS
+_STANDS_OUT = 10**1.0
+"""The caller is louder by so much than the quietest moment; what goes on behind hardly ever is."""
+_NEAR_BELOW = 10**-1.3
+"""Whatever the noise, the caller may be this far below their own louder moments."""
 
 
 class LineLevels:
-    """Mean squares of 16-bit samples: of the noise, smoothed; of the loudest voice since the last
-    ``reset``; and of the caller's louder moments all along."""
+    """Mean squares of 16-bit samples: of the noise, smoothed; of the quietest moments of late,
+    whether they sound like voice or not; of the loudest voice since the last ``reset``; and of the
+    caller's louder moments all along."""
 
     def __init__(self) -> None:
         self._noise = 0.0
-        self._crowd = 0.0
-        """The noise, with what sounds like voice and never pauses."""
-        self._in_crowd = False
-        self._apart = 0
-        """Frames of voice that were not the caller's since the noise was measured."""
         self._voice = 0.0
         self._caller = 0.0
         self._recent = 0.0
+        """The level of the last frames, smoothed."""
         self._skipped = 0
+        self._floor = 0.0
+        """The quietest moment of the last seconds; 0 until it is known."""
+        self._quietest = self._quietest_before = math.inf
+        """Of the stretch of ``FLOOR_MS`` that goes on, and of the one before it."""
+        self._frames = 0
+        """In the stretch so far."""
 
     def unvoiced(self, pcm16: bytes) -> None:
         """A frame in which nobody speaks."""
@@ -56,43 +58,35 @@ class LineLevels:
         self._skipped = MEASURE_EVERY - 1
         level = max(mean_square(pcm16), _LEAST)
         self._noise += (level - self._noise) * (_SMOOTHING if self._noise else 1.0)
-        self._crowd = max(self._crowd * _CROWD_FADE, self._noise)
-        self._in_crowd = self._apart >= _CROWD_FRAMES
-        self._apart = 0
+        self._hear(level, MEASURE_EVERY)
 
     def voiced(self, level: float) -> bool:
-        """A frame that sounds like speech, with its mean square. False: it is far too quiet to
-        be the caller's."""
+        """A frame that sounds like speech, with its mean square. False: it is the line's noise, or
+        far too quiet to be the caller's."""
         caller = self._caller
-        self._recent += (level - self._recent) * _RECENT
-        least = caller * _FAR_BELOW
-        if self._in_crowd:
-            crowd, most = self._crowd * _STANDS_OUT, caller * _BELOW_IN_CROWD
-            if crowd > least:
-                least = crowd if crowd < most else most
-        if level < least:
-            self._is_apart(level)
+        self._hear(level, 1)
+        least, most = self._floor * _STANDS_OUT, caller * _NEAR_BELOW
+        if self._recent < (least if least < most else most) or level < caller * _FAR_BELOW:
+            if level < caller:
+                self._caller += (level - caller) * _FALL
             return False
         self._caller += (level - caller) * (_RISE if level > caller else _FALL)
         if level > self._voice:
             self._voice = level
         return True
 
-    def _is_apart(self, level: float) -> None:
-        """A frame of voice is not the caller's. A crowd's go on; between the words of one person
-        there is the line's noise."""
-        crowd = self._crowd
-        if crowd < _LEAST:
-            crowd = _LEAST
-        stands_out = level > crowd * _STANDS_OUT
-        self._caller += (level - self._caller) * (_FALL if stands_out else _CROWD_FALL)
-        if level > crowd:
-            self._crowd = crowd * _CROWD_RISE
-        else:
-            self._crowd = crowd + (level - crowd) * _SMOOTHING
-        self._apart += 1
-        if self._apart == _CROWD_FRAMES:
-            self._in_crowd = True
+    def _hear(self, level: float, frames: int) -> None:
+        """So many frames of this level."""
+        self._recent = recent = self._recent + (level - self._recent) * _RECENT
+        if recent < self._quietest:
+            self._quietest = recent
+        self._frames += frames
+        if self._frames >= _FLOOR_FRAMES:
+            self._quietest_before, self._quietest = self._quietest, math.inf
+            self._frames = 0
+        before = self._quietest_before
+        if before < math.inf:
+            self._floor = before if before < self._quietest else self._quietest
 
     @property
     def faded(self) -> bool:
