@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from media.carrier import Clear
-from tests.media.test_playout import Rig, noise
+from tests.support.playout_rig import Rig, noise
 
 
 class TestShorten:
