@@ -53,11 +53,11 @@ _OPENERS: Mapping[str, str] = {
 }
 """Continuers that also close what was said, and lead to something new (Beach 1993 on "okay")."""
 _FLOOR: Mapping[str, str] = {
-    "en": "stop, wait, hold on, hang on, excuse me, one second, one moment, sorry, no, actually, "
-    "hello, help, operator, representative, slow down, say again, repeat that, never mind, "
-    "what time, what day, what about, how about, how much, how many, how long, how far, which one, "
-    "what is, where is, when is, who is, why not, what if, that s wrong, that is wrong, "
-    "listen, stop it, go back, let me speak, let me talk, let me say, let me finish",
+    "en": "stop, wait, hold on, hang on, excuse me, pardon, one second, one moment, sorry, no, "
+    "actually, hello, help, operator, representative, slow down, say again, repeat that, "
+    "never mind, what time, what day, what about, how about, how much, how many, how long, "
+    "how far, which one, what is, where is, when is, who is, why not, what if, that s wrong, "
+    "that is wrong, listen, stop it, go back, let me speak, let me talk, let me say, let me finish",
     "de": "stopp, stop, halt, warte, warten sie, moment, einen moment, entschuldigung, nein",
     "es": "para, pare, espera, espere, un momento, perdón, perdone, no",
     "fr": "stop, arrêtez, attendez, attends, un moment, pardon, excusez moi, non",

@@ -62,3 +62,7 @@ def test_only_once_it_is_over() -> None:
 def test_fewer_words_than_wanted_do_not() -> None:
     assert judged("Which day?", min_words=2) is Verdict.INTERRUPTION
     assert judged("Which day?", min_words=3) is None
+
+
+def test_who_did_not_understand_is_no_listener() -> None:
+    assert judged("Pardon?") is judged("Pardon.") is Verdict.INTERRUPTION
