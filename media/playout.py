@@ -198,17 +198,25 @@ class Playout:
     def resume(self, reply: int, from_ms: int) -> None:
         """Go on with a paused reply from ``from_ms`` of its audio, or from where it was paused
         if that is earlier; whole frames are repeated, and no more than was kept. Silence at that
-        place is left out."""
+        place is left out. Where it was paused as a silence began, it goes on behind that: nothing
+        was cut off that would have to be said again."""
         state = self._replies.get(reply)
         if state is None or not state.paused:
             return
-        state.rewind(from_ms * self.audio.bytes_per_ms)
-        ahead = state.ahead((SKIPPED_MS + ONSET_MS) * self.audio.bytes_per_ms)
-        quiet = quiet_ms(ahead, self.audio, QUIET_DBFS) - ONSET_MS
-        state.skip(quiet // FRAME_MS * self.audio.frame_bytes)
+        if not self._skip_silence(state):
+            state.rewind(from_ms * self.audio.bytes_per_ms)
+            self._skip_silence(state)
         state.paused = False
         state.run += 1
         state.marked_bytes = -1
+
+    def _skip_silence(self, state: ReplyAudio) -> bool:
+        """Leave out the silence that comes next; returns whether there was any."""
+        ahead = state.ahead((SKIPPED_MS + ONSET_MS) * self.audio.bytes_per_ms)
+        quiet = quiet_ms(ahead, self.audio, QUIET_DBFS) - ONSET_MS
+        size = max(quiet, 0) // FRAME_MS * self.audio.frame_bytes
+        state.skip(size)
+        return size > 0
 
     def shorten(self, reply: int, to_ms: int) -> None:
         """Drop all of a paused, unfinished reply's audio after ``to_ms``, a whole number of

@@ -109,6 +109,19 @@ class TestPause:
         assert rig.line.heard == before + silence[: kept_ms * 8] + after
         assert [event.played_ms for event in rig.of(ReplyPlayed)] == [1000 + silence_ms]
 
+    @pytest.mark.parametrize("from_ms", [500, 480, 300])
+    def test_goes_on_behind_a_silence_that_had_just_begun(self, from_ms: int) -> None:
+        rig = Rig()
+        before, after = noise(4000), noise(4000, 9)
+        rig.write(1, before + MULAW_8K.silence(300) + after)
+        rig.finish(1)
+        rig.wait(500)
+        rig.pause(1)
+        rig.wait(600)
+        rig.resume(1, from_ms)
+        rig.wait(5000)
+        assert rig.line.heard == before + MULAW_8K.silence(ONSET_MS) + after
+
     def test_knows_for_how_long_it_was_quiet_before(self) -> None:
         rig = Rig()
         rig.write(1, noise(4000) + MULAW_8K.silence(300) + noise(4000, 9))

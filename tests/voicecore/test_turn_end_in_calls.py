@@ -105,8 +105,8 @@ def test_it_is_asked_at_the_pause_with_the_turn_so_far() -> None:
 
 
 def test_who_sounds_unfinished_is_waited_for() -> None:
-    assert 1240 <= decided(Scripted(0.1))[0] <= 1270
-    assert 1590 <= decided(Scripted(0.01))[0] <= 1620
+    assert 1470 <= decided(Scripted(0.1))[0] <= 1500
+    assert 1940 <= decided(Scripted(0.01))[0] <= 1970
 
 
 @pytest.mark.parametrize("model", [None, Scripted(None), Scripted(0.1, after_ms=3000)])

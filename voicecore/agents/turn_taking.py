@@ -56,8 +56,8 @@ class Endpointing(Block):
         default=2000,
         ge=0,
         le=10_000,
-        description="The same after a text that is not whole: one that ends with 'and', 'um' or in "
-        "the middle of a number. No wait is longer.",
+        description="The longest wait, after a text that is surely not whole. After one that ends "
+        "with 'and', 'um' or in the middle of a number it is not much less.",
     )
     adapts: bool = Field(
         default=True,

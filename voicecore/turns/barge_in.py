@@ -21,11 +21,10 @@ from voicecore.turns.overlap_pause import (
     FAINT_GAP_MS,
     GAP_MS,
     HOLD_MS,
-    LOOKS_MS,
     VERDICT,
     OverlapPause,
 )
-from voicecore.turns.overlap_words import HEARD_SHARE, OverlapWords
+from voicecore.turns.overlap_words import OverlapWords
 from voicecore.turns.speaking import Speaker
 from voicecore.turns.turn_sound import NEVER_DBFS, ONSET_MS, TurnSound
 
@@ -38,6 +37,9 @@ LAST_WORDS_MS = 300
 waited for so long."""
 BEGINS_MS = 100
 """So long the agent does not go on while the caller perhaps begins again: by then the VAD knows."""
+HEARD_SHARE = 0.5
+"""A wild guess at less of a sound says nothing about the sound: a slow speech-to-text had not heard
+the caller's words yet."""
 SHORT_HOLD_MS = 800
 """Guessed words that only say that somebody listens are all there is of a sound that is over so
 soon after the pause."""
@@ -267,23 +269,14 @@ class BargeIn:
         elif sound_ms < policy.min_speech_ms and not policy.min_words:
             self._wait_for_speech(now_ms, murmured=verdict is Verdict.BACKCHANNEL and not more)
         elif may_be_speech(policy, sound_ms=sound_ms, above_noise_db=self.sound.above_noise_db):
-            self._hold(now_ms, sound_ms, verdict)
+            self._held = True
+            # "Yeah" may go on with "but".
+            looks_again = verdict is Verdict.BACKCHANNEL and self._pause.can_be_short(now_ms)
+            self._pause.wait_until(
+                now_ms + FRAME_MS if looks_again else self._pause.began_ms + HOLD_MS
+            )
         else:
             self._decided(now_ms, Verdict.NOISE)
-
-    def _hold(self, now_ms: int, sound_ms: int, verdict: Verdict | None) -> None:
-        """The floor is left to what may be speech, though it has said nothing yet."""
-        self._held = True
-        long_ms, until_ms = self._pause.long_from_ms, self._pause.began_ms + HOLD_MS
-        if verdict is Verdict.BACKCHANNEL and self._pause.can_be_short(now_ms):
-            until_ms = now_ms + FRAME_MS  # "yeah" may go on with "but"
-        elif long_ms is not None and now_ms <= long_ms + LOOKS_MS:
-            until_ms = max(long_ms, now_ms + FRAME_MS)
-            over = now_ms >= long_ms and self._ear.may_stop()
-            if over and self.said.are_wild(now_ms, sound_ms):
-                self._decided(now_ms, verdict or Verdict.NOISE)
-                return
-        self._pause.wait_until(until_ms)
 
     def _wait_for_speech(self, now_ms: int, *, murmured: bool) -> None:
         """A sound that goes on is too short for speech as yet."""

@@ -52,8 +52,8 @@ _ACKNOWLEDGED = frozenset(
 _FOLLOWED = (
     "to, of, for, with, at, from, into, between, until, is, are, was, were, am, has, had, will, "
     "would, can, could, should, i, we, they, he, she, really, very, which, who, while, when, says, "
-    "was wondering, am wondering, is called, and it, but it, or it, so it, because it, that it, "
-    "if it, when it, is it, was it, does it"
+    "was wondering, am wondering, is called, and it, but it, or it, so it, because it, "
+    "if it, when it"
 )
 """English words after which something nearly always follows, though a sentence may end there."""
 _OFTEN_FOLLOWED = (
@@ -61,13 +61,17 @@ _OFTEN_FOLLOWED = (
     "like, said, told me, need, want, around, i think, i guess, i believe, i suppose"
 )
 _SEARCHING = re.compile(
-    r"\b(hold on|hang on|(one|just a) (second|sec|moment|minute)|no wait|i (have|ve got) it here"
+    r"\b(hold on|hang on|(one|just a) (second|sec|moment|minute)|no wait"
     r"|let (me|s) (just )?(see|think|check|look|find)( it| that| this| here| for it| it up)?"
-    r"|what (do you|d you|is it|s it) call(ed)?( it| that)?|even kijken)"
-    r"( okay| ok| yes| yeah| right| so| ah| oh)*$"
+    r"|what (do you|d you|is it|s it) call(ed)?( it| that)?|even kijken)$"
 )
-"""Whoever says that needs a moment, and says what was looked for; "okay" is said at its sight."""
-MOST_SEARCHING_WORDS = 12
+"""Whoever says that needs a moment, and says what was looked for."""
+_FOUND = re.compile(
+    r"\b(hold on|hang on|let (me|s) (just )?(see|check|look|find)( it| that| this| here| for it)?)"
+    r"( okay| ok| yes| yeah| right| ah| oh)+$"
+)
+"""It is in sight."""
+MOST_FOUND_WORDS = 12
 _LEADS_IN = re.compile(
     r"^(and |but |so |well |yeah |yes |no |okay |um |uh )*"
     r"(so|and|well|actually|basically|anyway|the thing is|what i need|what happens is"
@@ -82,23 +86,20 @@ _ANNOUNCES = re.compile(
 )
 """A question is announced; it mostly follows."""
 _BEGUN = r"^(and |but |so |well |yeah |yes |no |okay |um |uh |sorry )*"
-_HALF_ASKED = re.compile(
-    _BEGUN + r"((is|would|was) (it|that) (be )?(possible|okay|ok|all right|alright)"
+_HALF_SAID = re.compile(
+    _BEGUN + r"((is|would) it (be )?(possible|okay|ok)"
     r"|(can|could|would|will) (you|i|we) (please |maybe |also |just )*"
-    r"(check|tell me|say|explain|confirm|give me|send me|show me|ask|have|get|make|see|find out"
-    r"|let me know|take|find|change|book|add|order))$"
+    r"(tell me|give me|send me|show me|find out|let me know|get|make|take|book|add|order)"
+    r"|((one|just a) \w+ |hold on )?i (have|ve got) it here"
+    r"|(use |take |it s )?(my|our) (\w+ )?e ?mail( address)?)$"
 )
-"""Asked for, but not what."""
+"""Asked for, but not what; or about to be read out."""
 _SUBJECT = re.compile(
-    r"\b(if|whether|when|where|because|that|although|unless) "
+    r"\b(if|whether|when|where|because|although|unless"
+    r"|(says|said|told|tells|know|think|means|sure|afraid)( me| us)? that) "
     r"(the|my|our|your|his|her|their|a|an) \w+$"
 )
 """A clause with a subject, and no verb yet."""
-_SAID_WHOSE = re.compile(
-    _BEGUN + r"(it s |use |take )?(my|our|his|her) ((?!is |are |was |to )\w+ ){0,2}"
-    r"(e ?mail|address|surname|name|confirmation|booking)$"
-)
-"""What may be about to be spelled, or an answer."""
 _LONE_SUBJECT = re.compile(r"(^|[.,?!] )it[.,?!]*$", re.IGNORECASE)
 _ASKS = re.compile(r"^(what|where|who|how|which|when|why) (is|are|was|were|do|does|did|can|s)\b")
 """Questions may end with a preposition: "What is it for?"."""
@@ -155,8 +156,9 @@ def _english(text: str, words: Phrase) -> Completeness:
     sentences = [plain(part) for part in _SENTENCE_END.split(text.strip())]
     last = next((part for part in reversed(sentences) if part), words)
     spoken = " ".join(last)
-    searched = " ".join(words[-MOST_SEARCHING_WORDS:])
-    if _SEARCHING.search(searched) or _LEADS_IN.match(spoken) or _LONE_SUBJECT.search(text):
+    if _SEARCHING.search(spoken) or _LEADS_IN.match(spoken) or _LONE_SUBJECT.search(text):
+        return Completeness.INCOMPLETE
+    if _FOUND.search(" ".join(words[-MOST_FOUND_WORDS:])):
         return Completeness.INCOMPLETE
     asks = _ASKS.match(spoken) is not None
     if not asks and _ends_with(words, _phrases(_FOLLOWED)):
@@ -174,7 +176,7 @@ def _english(text: str, words: Phrase) -> Completeness:
     alone = _ANNOUNCES.search(spoken) or not without(words, _ACKNOWLEDGED)
     if alone and not text.rstrip().endswith("?"):
         return Completeness.DOUBTFUL
-    if _HALF_ASKED.match(spoken) or _SAID_WHOSE.match(spoken):
+    if _HALF_SAID.match(spoken):
         return Completeness.DOUBTFUL
     if not asks and _ends_with(words, _phrases(_OFTEN_FOLLOWED)):
         return Completeness.DOUBTFUL

@@ -14,7 +14,7 @@ from voicecore.turns.completeness_levels import Completeness
 _NUMBERS = frozenset(
     "zero oh one two three four five six seven eight nine ten double triple hundred".split()
 )
-_BETWEEN = frozenset("no sorry um uh er wait dash hyphen space then".split())
+_BETWEEN = frozenset("no sorry um uh dash hyphen".split())
 """What is said between the digits of one number."""
 _NUMBER_WORDS = re.compile(
     r"\b(number|phone|code|account|card|reference|zip|i ?d|invoice|pin|plate|order)\b",
@@ -42,16 +42,18 @@ _SPELLS = re.compile(
     re.IGNORECASE,
 )
 """Whoever announces that goes on for a while, whatever is understood of it."""
-_LETTER = re.compile(r"(\b(is|s|it|that|letter|an?)|[.,])\W+[b-hj-np-z]\W*$", re.IGNORECASE)
+_LETTER = re.compile(
+    r"\b(code|plate|name|spelled|with)\W+((is|it|an?)\W+)?[b-hj-np-z]\W*$", re.IGNORECASE
+)
 """A letter at the end that begins more: "the code is K", "with an E"; not that of "plan B"."""
 _CONTRACTED = re.compile(r"['\u2019](s|m|d|t)\b", re.IGNORECASE)
 """Letters that nobody spells: "that's"."""
 FEWEST_DIGITS, MOST_DIGITS = 3, 7
 """Digits at the end of what was said: so many begin a telephone or account number, and so many
 may end one."""
-FEWEST_BEFORE = 2
-"""So many pieces go before a word between digits: "seven, seven, no, nine", but not "at five, no,
-six"."""
+FEWEST_BEFORE = 3
+"""So many digits, each by itself, go before a word between: "one, seven, seven, no, nine", but not
+"at 9:30, no, 10"."""
 FEWEST_TELLING_LETTERS = 3
 """Fewer letters are those of some word by chance: "it is I, T"."""
 SPELLED_LETTERS, WHOLE_NAME_LETTERS = 2, 4
@@ -115,10 +117,8 @@ def _number(text: str, words: Phrase) -> Completeness | None:
     if digits >= _PHONE_DIGITS:
         return Completeness.COMPLETE
     if digits >= MOST_DIGITS:
-        if _PHONE.search(text):
-            return Completeness.DOUBTFUL if digits == MOST_DIGITS else Completeness.DICTATING
-        unnamed = not named and digits == _PHONE_DIGITS - 1
-        return Completeness.DOUBTFUL if unnamed else Completeness.OPEN
+        apart = pieces == digits and (not named or _PHONE.search(text) is not None)
+        return Completeness.DOUBTFUL if apart else Completeness.OPEN
     if digits >= FEWEST_DIGITS or (named and pieces > 1):
         return Completeness.DICTATING
     return Completeness.DOUBTFUL if pieces > 1 else None
@@ -129,16 +129,16 @@ def _digits_at_end(words: Phrase) -> tuple[int, int]:
     digits = pieces = 0
     for place in range(len(words) - 1, -1, -1):
         word = words[place]
-        if _is_digits(word):
+        if word.isdigit() or word in _NUMBERS:
             digits += len(word) if word.isdigit() else 1
             pieces += 1
             continue
         before = words[max(place - FEWEST_BEFORE, 0) : place]
-        groups = len(before) == FEWEST_BEFORE and all(map(_is_digits, before))
+        groups = len(before) == FEWEST_BEFORE and all(map(_is_digit, before))
         if not (pieces and groups and word in _BETWEEN):
             break
     return digits, pieces
 
 
-def _is_digits(word: str) -> bool:
-    return word.isdigit() or word in _NUMBERS
+def _is_digit(word: str) -> bool:
+    return word in _NUMBERS or (len(word) == 1 and word.isdigit())

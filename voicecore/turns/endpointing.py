@@ -37,9 +37,12 @@ TEXT_ODDS: Mapping[Completeness, float] = {
     Completeness.DICTATING: -2.5,
     Completeness.INCOMPLETE: -3.0,
 }
-"""What the words are worth, as the logarithm of the odds that the turn is over. At least as much
-as a full stop and the sound together where more follows whatever else there is: who dictates a
-number sounds finished after each group."""
+"""What the words are worth, as the logarithm of the odds that the turn is over. Where more follows
+whatever else there is, as much as any sound at least: who dictates a number sounds finished after
+each group."""
+ONLY_MARKED_OPEN = frozenset({Completeness.DICTATING, Completeness.INCOMPLETE})
+"""Of the marks behind these only those count that speak against an end: each group of a number has
+its full stop, and behind "the" it is wrong."""
 VENDOR_ODDS = 1.0
 """What it is worth that the speech-to-text takes the turn for over."""
 
@@ -59,8 +62,6 @@ than when it hears an end."""
 OVER_FROM, GOES_ON_FROM = 1.0, -3.0
 """The wait is shortest from these odds on, the open one at 0, and longest up to these; in a line
 between."""
-HEARD_GOES_ON_FROM = -4.0
-"""With a model's opinion, which spreads the odds wider, it is longest up to these."""
 
 
 class EndpointingPolicy(msgspec.Struct, frozen=True):
@@ -124,7 +125,7 @@ class Endpointing:
         if not text or judged is Completeness.COMPLETE:
             return odds
         mark = self._marks.odds(text)
-        if judged is Completeness.DICTATING:  # each group has its full stop
+        if judged in ONLY_MARKED_OPEN:
             mark = min(mark, 0.0)
         if vendor_says_over and judged is Completeness.OPEN:  # it may go by silence alone
             mark = max(mark, VENDOR_ODDS)
@@ -144,8 +145,7 @@ class Endpointing:
             share = min(odds / OVER_FROM, 1.0)
             wait_ms = round(opened + share * (shortest - opened))
         else:
-            goes_on_from = GOES_ON_FROM if audio is None else HEARD_GOES_ON_FROM
-            share = min(odds / goes_on_from, 1.0)
+            share = min(odds / GOES_ON_FROM, 1.0)
             wait_ms = round(opened + share * (longest - opened))
         if self._pauses_ms and self._goes_by_habit(text, odds, audio):
             habit_ms = round(PAUSE_MARGIN * max(self._pauses_ms))

@@ -31,9 +31,6 @@ LATE_GAP_MS, AGAIN_MS = 720, 200
 and gets so much longer."""
 LISTENS_AGAIN_MS = 40
 """So much if the sounds' words only ask the agent to go on, or are none that are believed."""
-LONG_SILENCE_MS, LOOKS_MS = 640, 60
-"""From here on the agent's silence, with all of its own before, is long; so long it is looked
-whether a sound of which nothing is certain is perhaps over."""
 FAINT_GAP_MS = 660
 """No longer is the agent silent for a second sound that goes on, hardly above the line's noise, or
 not as loud as the caller."""
@@ -58,8 +55,8 @@ class OverlapPause:
         self._reply: int | None = None
         self._silent_ms: int | None = None
         """When the agent fell silent for the last sound that was judged."""
-        self._quiet_ms = self._all_quiet_ms = 0
-        """How long it had been silent by itself then: as far as that counts, and in all."""
+        self._quiet_ms = 0
+        """How long it had been silent by itself then, as far as that counts."""
 
     @property
     def is_open(self) -> bool:
@@ -79,7 +76,7 @@ class OverlapPause:
         if now_ms - onset_ms >= MID_SOUND_MS:
             self.since_ms += MID_SOUND_GAP_MS
         self.sounds = 1
-        self._silent_ms, self._quiet_ms, self._all_quiet_ms = None, 0, 0
+        self._silent_ms, self._quiet_ms = None, 0
         silent_ms = onset_ms + self._overlap_ms
         if silent_ms > now_ms and not self._is_first(now_ms, onset_ms):
             self._deadlines.set(PAUSE, silent_ms)
@@ -103,7 +100,7 @@ class OverlapPause:
     def was_quiet(self, reply: int, quiet_ms: int) -> None:
         """The reply was paused in a silence of its own, which counts as the pause's."""
         if self.is_open and self._speaker.paused and reply == self._reply:
-            self._quiet_ms, self._all_quiet_ms = min(quiet_ms, MOST_QUIET_MS), quiet_ms
+            self._quiet_ms = min(quiet_ms, MOST_QUIET_MS)
             self.since_ms -= self._quiet_ms
 
     def tails(self, started_ms: int, stopped_ms: int, reach_ms: int) -> bool:
@@ -118,12 +115,6 @@ class OverlapPause:
         """How long the final words of a short sound are waited for."""
         uncounted_ms = max(self._quiet_ms - MOST_QUIET_FOR_WORDS_MS, 0)
         return self.since_ms + uncounted_ms + LONGEST_GAP_MS
-
-    @property
-    def long_from_ms(self) -> int | None:
-        """From when on the agent's silence is long; None while it speaks."""
-        silent_ms = self.silent_ms
-        return None if silent_ms is None else silent_ms - self._all_quiet_ms + LONG_SILENCE_MS
 
     def wait_until(self, at_ms: int) -> None:
         """Look at the sound again then, unless it has gone on for too long before."""

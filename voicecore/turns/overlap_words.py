@@ -13,8 +13,6 @@ FEWEST_TELLING_WORDS = 2
 FEWEST_UNSURE_WORDS = 2
 """So many that the speech-to-text is not sure of, one of them not hollow, are more than what it is
 sure of."""
-HEARD_SHARE = 0.5
-"""A wild guess at less of a sound says nothing about the sound."""
 SHORTEST_WORD = 2
 """Letters; a single one is what an apostrophe parts from a word."""
 
@@ -41,13 +39,6 @@ class OverlapWords:
         return bool(known) and not without(
             plain(listener.certain_text(now_ms)), self._policy.continuers
         )
-
-    def are_wild(self, now_ms: int, sound_ms: int) -> bool:
-        """Whether guesses at enough of the sound that goes on were made, and nothing of it all is
-        certain. A slow speech-to-text has not heard the words yet."""
-        guesses = self._listener.guesses
-        heard = guesses.several and guesses.heard_ms >= HEARD_SHARE * sound_ms
-        return heard and not self._listener.certain_text(now_ms)
 
     def may_open(self, now_ms: int) -> bool:
         """Whether sounds that are over were backchannels with which people also begin: "okay", a

@@ -306,7 +306,7 @@ def test_nobody_asks_for_opinions_without_a_model(tmp_path: Path) -> None:
     before = {**sounds(model="model.onnx"), "turn_end": ModelOfPauses((0.1, 60))}
     found, replayed = compared(tmp_path / "call", one_turn, before, sounds())
     assert not [event for event in replayed.events if event.type == "turn_end_judged"]
-    assert abs((found.turns[0].latency_change_ms or 0) + 1050) <= 30
+    assert abs((found.turns[0].latency_change_ms or 0) + 1400) <= 30
 
 
 def test_a_model_that_the_call_did_not_have_is_of_no_opinion(tmp_path: Path) -> None:

@@ -26,20 +26,20 @@ def wait_ms(text: str, audio: float | None, **changed: object) -> int:
 
 class TestThePolicy:
     @pytest.mark.parametrize(
-        ("text", "finished", "none", "unsure", "unfinished", "surely_not"),
+        ("text", "finished", "none", "unfinished", "surely_not"),
         [
-            (WHOLE, MIN_MS, MIN_MS, MIN_MS, OPEN_MS, 1100),
-            (OPEN, MIN_MS, OPEN_MS, OPEN_MS, 850, 1350),
-            ("", MIN_MS, OPEN_MS, OPEN_MS, 850, 1350),
-            (BROKEN, 980, 1430, 1230, 1480, MAX_MS),
-            ("I would like to", 850, 1270, 1100, 1350, MAX_MS),
-            ("I would like the", 1100, MAX_MS, 1350, MAX_MS, MAX_MS),
+            (WHOLE, MIN_MS, MIN_MS, OPEN_MS, 1270),
+            (OPEN, MIN_MS, OPEN_MS, 930, MAX_MS),
+            ("", MIN_MS, OPEN_MS, 930, MAX_MS),
+            (BROKEN, 1100, 1430, MAX_MS, MAX_MS),
+            ("I would like to", 930, 1270, MAX_MS, MAX_MS),
+            ("I would like the", 1270, MAX_MS, MAX_MS, MAX_MS),
         ],
     )
     def test_by_text_and_sound(
-        self, text: str, finished: int, none: int, unsure: int, unfinished: int, surely_not: int
+        self, text: str, finished: int, none: int, unfinished: int, surely_not: int
     ) -> None:
-        waits_ms = (finished, none, unsure, unfinished, surely_not)
+        waits_ms = (finished, none, none, unfinished, surely_not)
         heard = (FINISHED, None, UNSURE, UNFINISHED, SURELY_NOT)
         for audio, expected_ms in zip(heard, waits_ms, strict=True):
             assert abs(wait_ms(text, audio) - expected_ms) <= 10, audio

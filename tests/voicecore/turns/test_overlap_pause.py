@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from media.audio.format import FRAME_MS
 from tests.support.machine_driver import TEXT, Driver, speaking
 from voicecore.providers.stt import SttFinal, SttInterim
 from voicecore.turns import inputs
@@ -18,9 +17,7 @@ from voicecore.turns.overlap_pause import (
     HOLD_MS,
     LATE_GAP_MS,
     LISTENS_AGAIN_MS,
-    LONG_SILENCE_MS,
     LONGEST_GAP_MS,
-    LOOKS_MS,
     MID_SOUND_GAP_MS,
 )
 from voicecore.turns.settings import TurnSettings
@@ -238,62 +235,6 @@ def test_there_is_one_verdict_though_the_sound_goes_on() -> None:
         driver.send(inputs.Heard(SttInterim("Yeah")))
         driver.pass_ms(300)
     assert verdict(driver)[0] == "backchannel"
-
-
-class TestASoundOfWhichNothingIsCertain:
-    """A television talks, and perhaps the caller: the agent is silent for it, but not for long once
-    it seems to be over."""
-
-    QUIET_MS = 300
-
-    def sounds(self, *guesses: tuple[str, float]) -> Driver:
-        driver, _ = overlapping()
-        driver.send(inputs.SpeechStarted(driver.now_ms))
-        for for_ms, wait_ms in ((COUNTS_MS, COUNTS_MS), (300, 140), (600, 300)):
-            driver.pass_ms(wait_ms)
-            driver.send(inputs.SpeechSustained(for_ms, above_noise_db=20.0))
-            if paused := driver.of(out.PauseReply):
-                driver.send(inputs.ReplyPaused(paused[-1].reply, self.QUIET_MS))
-            for text, confidence in guesses[:1]:
-                driver.send(inputs.Heard(SttInterim(text, confidence)))
-            guesses = guesses[1:]
-        return driver
-
-    def until(self, driver: Driver, silent_ms: int) -> None:
-        """The agent has been silent for so long, with all of its own silence before."""
-        driver.pass_ms(silent_ms - self.QUIET_MS - (600 - OVERLAP_MS))
-
-    @pytest.mark.parametrize("early", [True, False])
-    def test_is_over_for_the_agent_when_it_seems_to_be(self, early: bool) -> None:
-        driver = self.sounds(("Ah,", 0.3), ("Ah, there", 0.57), ("After the five", 0.35))
-        driver.ear.stops = early
-        self.until(driver, LONG_SILENCE_MS - 1)
-        assert not driver.events("overlap_judged")
-        driver.pass_ms(LOOKS_MS // 2)
-        driver.ear.stops = True
-        driver.pass_ms(FRAME_MS)
-        assert verdict(driver)[0] == "noise"
-
-    @pytest.mark.parametrize(
-        "guesses",
-        [
-            (("Ah,", 0.3), ("Ah, there", 0.57), ("Where is the", 0.9)),
-            (("Ah,", 0.3),),
-            (),
-        ],
-    )
-    def test_is_held_where_there_may_be_words(self, guesses: tuple[tuple[str, float], ...]) -> None:
-        driver = self.sounds(*guesses)
-        driver.ear.stops = True
-        self.until(driver, LONG_SILENCE_MS + 2 * LOOKS_MS)
-        assert not any(one["verdict"] == "noise" for one in driver.events("overlap_judged"))
-
-    def test_is_held_while_it_goes_on(self) -> None:
-        driver = self.sounds(("Ah,", 0.3), ("Ah, there", 0.57), ("After the five", 0.35))
-        self.until(driver, LONG_SILENCE_MS + LOOKS_MS + FRAME_MS)
-        driver.ear.stops = True
-        driver.pass_ms(500)
-        assert not driver.events("overlap_judged")
 
 
 class TestTheAgentsEcho:
