@@ -115,6 +115,11 @@ class LineLevels:
             if level < floor * _STANDS_OUT:
                 self._share += (voiced - self._share) * _SHARE_SMOOTHING * frames
 
+    def missing(self) -> None:
+        """Frames are missing. Carriers that send none while nobody speaks leave out the noise."""
+        self._quietest = 0.0
+        self._share = 0.0
+
     @property
     def faded(self) -> bool:
         """The last voiced frames are far quieter than the voice was: it is perhaps over, and what

@@ -190,6 +190,17 @@ def test_a_fluent_voice_that_trails_off_is_no_crowd() -> None:
     assert all(says(levels, 4000 * 10 ** (-15 / 20), words=12, between=20))
 
 
+def test_on_a_line_that_sends_no_noise_a_soft_voice_is_no_crowd() -> None:
+    levels = LineLevels()
+    for _ in range(40):
+        crowd(levels, 4000, frames=12)
+        levels.missing()
+    assert all(crowd(levels, 4000 * 10 ** (-18 / 20), frames=12))
+    for _ in range(40):
+        crowd(levels, 4000, frames=12)
+    assert not all(crowd(levels, 4000 * 10 ** (-18 / 20), frames=12)), "who never pauses may be one"
+
+
 @pytest.mark.parametrize("noise_amplitude", [80, 200])
 def test_a_crowd_that_is_gone_is_forgotten(noise_amplitude: int) -> None:
     levels = LineLevels()

@@ -151,7 +151,7 @@ class Listener:
         return self.guess_from(self._settings.overlap.wild_confidence)
 
     def guess_from(self, least_confidence: float) -> str:
-        """The same, of whatever confidence, but no less."""
+        """The same, if the speech-to-text is at least so sure of it."""
         if not self.guesses.heard_ms:
             return ""  # what is there was guessed at the sound before
         return self._text.guessed_text(least_confidence)
