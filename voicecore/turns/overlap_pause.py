@@ -55,8 +55,8 @@ class OverlapPause:
         self._reply: int | None = None
         self._silent_ms: int | None = None
         """When the agent fell silent for the last sound that was judged."""
-        self._quiet_ms = 0
-        """How long it had been silent by itself then, as far as that counts."""
+        self._quiet_ms = self._all_quiet_ms = 0
+        """How long it had been silent by itself then: as far as that counts, and in all."""
 
     @property
     def is_open(self) -> bool:
@@ -76,7 +76,7 @@ class OverlapPause:
         if now_ms - onset_ms >= MID_SOUND_MS:
             self.since_ms += MID_SOUND_GAP_MS
         self.sounds = 1
-        self._silent_ms, self._quiet_ms = None, 0
+        self._silent_ms, self._quiet_ms, self._all_quiet_ms = None, 0, 0
         silent_ms = onset_ms + self._overlap_ms
         if silent_ms > now_ms and not self._is_first(now_ms, onset_ms):
             self._deadlines.set(PAUSE, silent_ms)
@@ -100,7 +100,7 @@ class OverlapPause:
     def was_quiet(self, reply: int, quiet_ms: int) -> None:
         """The reply was paused in a silence of its own, which counts as the pause's."""
         if self.is_open and self._speaker.paused and reply == self._reply:
-            self._quiet_ms = min(quiet_ms, MOST_QUIET_MS)
+            self._quiet_ms, self._all_quiet_ms = min(quiet_ms, MOST_QUIET_MS), quiet_ms
             self.since_ms -= self._quiet_ms
 
     def tails(self, started_ms: int, stopped_ms: int, reach_ms: int) -> bool:
@@ -133,7 +133,7 @@ class OverlapPause:
             again_ms = LISTENS_AGAIN_MS if listens else AGAIN_MS
         breath_ms = 0
         if opens and self._silent_ms is not None:
-            longest_ms = self._silent_ms - self._quiet_ms + BREATH_GAP_MS
+            longest_ms = self._silent_ms - self._all_quiet_ms + BREATH_GAP_MS
             breath_ms = min(self.stopped_ms + BREATH_MS, longest_ms)
         return max(self.since_ms + GAP_MS, breath_ms, self.stopped_ms + again_ms, now_ms)
 

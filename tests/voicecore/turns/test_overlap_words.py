@@ -20,6 +20,7 @@ from voicecore.turns.overlap_pause import (
 
 OVERLAP_MS, COUNTS_MS = 360, 160
 SPOKE_ON_MS = OVERLAP_MS - COUNTS_MS
+HANGOVER_MS = 160
 
 
 def overlapping(overlap_ms: int = OVERLAP_MS) -> Driver:
@@ -55,15 +56,26 @@ class TestASoundThatIsOver:
         driver.pass_ms(BREATH_MS)
         assert verdict(driver) == ("backchannel", BREATH_GAP_MS)
 
-    def test_nor_if_it_was_silent_by_itself_before(self) -> None:
+    @pytest.mark.parametrize("quiet_ms", [60, 160])
+    def test_nor_if_it_was_silent_by_itself_before(self, quiet_ms: int) -> None:
         driver = overlapping()
         driver.caller_speaks(OVERLAP_MS)
-        driver.send(inputs.ReplyPaused(driver.last(out.PauseReply).reply, 60))
+        driver.send(inputs.ReplyPaused(driver.last(out.PauseReply).reply, quiet_ms))
         driver.pass_ms(600 - OVERLAP_MS)
         driver.caller_stops()
         driver.final("Okay.")
         driver.pass_ms(BREATH_MS)
-        assert verdict(driver) == ("backchannel", BREATH_GAP_MS - 60)
+        assert verdict(driver) == ("backchannel", BREATH_GAP_MS - quiet_ms)
+
+    def test_nor_for_a_breath_where_that_was_long(self) -> None:
+        driver = overlapping()
+        driver.caller_speaks(OVERLAP_MS)
+        driver.send(inputs.ReplyPaused(driver.last(out.PauseReply).reply, 300))
+        driver.caller_stops(HANGOVER_MS)
+        driver.final("Okay.")
+        assert not driver.events("overlap_judged")
+        driver.pass_ms(BREATH_MS)
+        assert verdict(driver) == ("backchannel", BREATH_GAP_MS - 300)
 
     def test_nor_where_it_fell_silent_at_once(self) -> None:
         driver = overlapping(overlap_ms=0)
