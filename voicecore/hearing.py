@@ -85,7 +85,7 @@ class Hearing:
         line_ms = self._line_ms
         began_ms = now_ms - FRAME_MS
         if line_ms is None or not -MAX_DRIFT_MS < began_ms - line_ms < MAX_DRIFT_MS:
-            if line_ms is not None:
+            if line_ms is not None and began_ms > line_ms:
                 self._vad.levels.missing()
             line_ms = max(began_ms, 0)  # the line lost or withheld audio: stay aligned
         self._record(line_ms, frame)
