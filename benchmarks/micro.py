@@ -24,7 +24,8 @@ from media.audio.g711 import decode_mulaw
 from media.carrier import AudioIn, Play
 from media.carriers.twilio import KIND
 from media.inbound import Inbound
-from media.playout import Playout, PlayoutEvent
+from media.playout import Playout
+from media.playout_events import PlayoutEvent
 from media.recording import RecordingTimeline
 from media.transport import Connection, Leg
 from media.vad.edges import SpeechEdges

@@ -1,10 +1,9 @@
 """A carrier's audio, in pieces of any size, made into exact 20 ms frames: put in order, with
 silence where audio was lost. Pure."""
 
-import msgspec
-
 from media.audio.format import FRAME_MS, AudioFormat
 from media.carrier import AudioIn
+from media.line_quality import InboundCounters
 
 # A jump in the timestamps beyond this is a broken clock, not a loss.
 ABSURD_JUMP_MS = 60_000
@@ -15,24 +14,6 @@ _JUMPS_IN_A_ROW = 8
 
 # A sequence number further off than this, either way, starts a new count.
 _SEQUENCE_JUMP = 50
-
-
-class InboundCounters(msgspec.Struct, frozen=True):
-    """What was wrong with a stream so far.
-
-    - ``gap_ms``: lost audio that silence stands for.
-    - ``unfilled_ms``: lost audio above the limit of one gap, skipped.
-    - ``late``: pieces that came after their place was given up; dropped.
-    - ``duplicate``: pieces that came again; dropped.
-    - ``reordered``: pieces that came out of order and were put in place.
-    - ``bad_timestamps``: timestamps that went back or made no sense, not believed."""
-
-    gap_ms: int
-    unfilled_ms: int
-    late: int
-    duplicate: int
-    reordered: int
-    bad_timestamps: int
 
 
 class Inbound:

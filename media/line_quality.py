@@ -3,6 +3,24 @@
 import msgspec
 
 
+class InboundCounters(msgspec.Struct, frozen=True):
+    """What was wrong with a stream so far.
+
+    - ``gap_ms``: lost audio that silence stands for.
+    - ``unfilled_ms``: lost audio above the limit of one gap, skipped.
+    - ``late``: pieces that came after their place was given up; dropped.
+    - ``duplicate``: pieces that came again; dropped.
+    - ``reordered``: pieces that came out of order and were put in place.
+    - ``bad_timestamps``: timestamps that went back or made no sense, not believed."""
+
+    gap_ms: int
+    unfilled_ms: int
+    late: int
+    duplicate: int
+    reordered: int
+    bad_timestamps: int
+
+
 class LineQuality(msgspec.Struct, frozen=True):
     """A leg's sums so far. Frames are counted as the carrier cut them.
 

@@ -12,11 +12,10 @@ but keeps the audio, and marks of the resumed reply have its run in their names:
     timer.at(playout.next_deadline())
 """
 
-import msgspec
-
 from media.audio.format import FRAME_MS, AudioFormat
 from media.audio.levels import quiet_end_ms, quiet_ms
 from media.carrier import CarrierCommand, Clear, Mark, Play
+from media.playout_events import PlayoutEvent, ReplyPlayed, ReplyStarted
 from media.reply_audio import ReplyAudio
 
 QUEUE_LIMIT_MS = 600_000
@@ -34,24 +33,6 @@ QUIET_DBFS, ONSET_MS = -46.0, 40
 MARK_EVERY_MS = 1000
 MARK_GRACE_MS = 2000
 """How long after its expected end a reply counts as played though its mark never came."""
-
-
-class ReplyStarted(msgspec.Struct, frozen=True):
-    """The first audio of a reply was handed to the carrier."""
-
-    reply: int
-    at_ms: int
-
-
-class ReplyPlayed(msgspec.Struct, frozen=True):
-    """The caller heard the reply to its end."""
-
-    reply: int
-    at_ms: int
-    played_ms: int
-
-
-PlayoutEvent = ReplyStarted | ReplyPlayed
 
 
 class PlayoutOverflow(Exception):

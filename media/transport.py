@@ -26,7 +26,8 @@ from media.carriers.kind import CarrierKind
 from media.clock import Clock, Timer
 from media.inbound import Inbound
 from media.line_quality import LineQuality
-from media.playout import Playout, PlayoutEvent
+from media.playout import Playout
+from media.playout_events import PlayoutEvent
 
 UNREAD_LIMIT_BYTES = 512 * 1024
 """A carrier that does not read this much has stopped listening: the socket is closed."""
@@ -306,16 +307,18 @@ class Connection:
         *,
         on_started: Callable[[Leg], None],
         on_refused: Callable[[str, str], None],
+        make_leg: Callable[..., Leg] = Leg,
     ) -> None:
         """``on_started`` gives the leg to a call, or raises ``StreamRefused``;
         ``on_refused(code, detail)`` hears why a connection was closed before it had one, or
-        for a protocol error."""
+        for a protocol error. ``make_leg`` takes what ``Leg`` does: one that watches, say."""
         self._kind = kind
         self._codec = codec
         self._socket = socket
         self._clock = clock
         self._on_started = on_started
         self._on_refused = on_refused
+        self._make_leg = make_leg
         self._leg: Leg | None = None
         self._closed = False
         self._timer: Timer | None = clock.call_at(
@@ -352,7 +355,7 @@ class Connection:
 
     def _start(self, started: StreamStarted) -> None:
         self._stop_timer()
-        leg = Leg(
+        leg = self._make_leg(
             started,
             self._codec,
             self._socket,

@@ -13,7 +13,8 @@ from media.audio.format import FRAME_MS
 from media.clock import Timer
 from media.transport import Leg
 from media.vad import DETECTORS
-from media.vad.edges import SpeechEdges, SpeechStarted, SpeechSustained
+from media.vad.edges import SpeechEdges
+from media.vad.speech import SpeechStarted, SpeechSustained
 from voicecore.answering import AnsweringAgent
 from voicecore.providers.stt import Spawn, SttEvent, SttFinal, SttStream
 from voicecore.providers.turn_end import TurnEndOpinion, TurnEndQuestion

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from media.playout import PlayoutEvent, ReplyPlayed
+from media.playout_events import PlayoutEvent, ReplyPlayed
 from media.transport import Leg
 from voicecore.answering import AnsweringAgent
 

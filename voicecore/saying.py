@@ -20,7 +20,8 @@ from voicecore.providers.errors import VendorError
 from voicecore.providers.stt import Spawn
 from voicecore.providers.tts import TtsAudio, TtsDone, TtsFailed, TtsWords
 from voicecore.turns import inputs, outputs
-from voicecore.voicing import Cached, ScriptDone, Tones, Voice, Voiced
+from voicecore.voiced import Cached, ScriptDone, Tones, Voiced
+from voicecore.voicing import Voice
 
 HELD_LIMIT_BYTES = 4_000_000
 """Audio of a draft that is kept: far more than its first sentence takes."""

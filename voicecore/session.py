@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, assert_never
 import structlog
 
 from media.clock import Timer
-from media.playout import Playout, PlayoutEvent
-from media.playout import ReplyStarted as PlayoutStarted
+from media.playout import Playout
+from media.playout_events import PlayoutEvent
+from media.playout_events import ReplyStarted as PlayoutStarted
 from media.transport import Leg
 from voicecore.answering import AnsweringAgent
 from voicecore.asking import Asking
@@ -31,7 +32,7 @@ from voicecore.turns import inputs, outputs
 from voicecore.turns.history import History
 from voicecore.turns.machine import Phase, TurnMachine
 from voicecore.vendor_log import VendorLog
-from voicecore.voicing import Voiced
+from voicecore.voiced import Voiced
 
 if TYPE_CHECKING:  # its HTTP client takes long to load
     from voicecore.tools.http import HttpToolRunner

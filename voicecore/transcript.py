@@ -10,7 +10,7 @@ import msgspec
 
 from voicecore.journal import mend_text
 from voicecore.providers.words import Word
-from voicecore.turns.heard import HeardWord
+from voicecore.turns.heard_word import HeardWord
 
 TRANSCRIPT_LIMIT_BYTES = 2 * 1024 * 1024
 """Of all entries; about three hours of talk without a pause."""

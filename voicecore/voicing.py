@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Callable
 
-import msgspec
 from msgspec import structs
 
 from media.audio.convert import Converter
@@ -21,35 +20,7 @@ from voicecore.providers.tts import (
 )
 from voicecore.providers.words import Word
 from voicecore.speech_cache import Speech
-
-
-class Tones(msgspec.Struct, frozen=True):
-    """Keys pressed by the agent: audio in the line's format."""
-
-    audio: bytes
-
-
-class Cached(msgspec.Struct, frozen=True):
-    """A sentence that was spoken before: audio in the line's format, words with their times
-    from the reply's first sample."""
-
-    audio: bytes
-    words: tuple[Word, ...]
-    characters: int
-
-
-class ScriptDone(msgspec.Struct, frozen=True):
-    """Everything that the reply was to say has been delivered."""
-
-
-class Voiced(msgspec.Struct, frozen=True):
-    """An event of the voice, for the reply that it belongs to. ``script`` counts how often the
-    voice was begun."""
-
-    reply: int
-    event: TtsEvent | Tones | Cached | ScriptDone
-    script: int
-
+from voicecore.voiced import Cached, ScriptDone, Tones, Voiced
 
 FindSpeech = Callable[[str, AudioFormat, int], Speech | None]
 """Looks for a sentence in a line's format, made at a rate of so many hertz at least."""

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from media.carriers.wire import UNREADABLE
+from media.phone.json_messages import Message
 from media.phone.side import (
     ServerAudio,
     ServerClear,
@@ -19,22 +20,6 @@ from media.phone.side import (
 )
 
 _encode = msgspec.json.encode
-
-
-class _Media(msgspec.Struct):
-    payload: bytes
-
-
-class _Mark(msgspec.Struct):
-    name: str
-
-
-class Message(msgspec.Struct):
-    """A server's message. A carrier adds the field that names the stream."""
-
-    event: str
-    media: _Media | None = None
-    mark: _Mark | None = None
 
 
 class JsonSide(ABC):

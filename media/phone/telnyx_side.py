@@ -12,7 +12,8 @@ import msgspec
 
 from media.audio.format import ALAW_8K, L16_16K, MULAW_8K, Encoding
 from media.carriers.wire import swapped
-from media.phone.json_side import JsonSide, Message
+from media.phone.json_messages import Message
+from media.phone.json_side import JsonSide
 from media.phone.side import (
     CarrierKind,
     ServerAudio,

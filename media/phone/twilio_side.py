@@ -7,7 +7,8 @@ sequence is 1 for ``start`` and counts every later message; a media's chunk coun
 import msgspec
 
 from media.audio.format import MULAW_8K
-from media.phone.json_side import JsonSide, Message
+from media.phone.json_messages import Message
+from media.phone.json_side import JsonSide
 from media.phone.side import CarrierKind, StreamSpec, Violation
 
 TWILIO = CarrierKind("twilio", (MULAW_8K,), keeps_order=True, max_parameter_chars=500)

@@ -1,33 +1,11 @@
 """From per-frame judgements to the beginnings and ends of speech."""
 
-import msgspec
-
 from media.audio.format import FRAME_MS
-
-
-class SpeechStarted(msgspec.Struct, frozen=True):
-    """Speech began ``ago_ms`` before the end of the frame just judged."""
-
-    ago_ms: int
-
-
-class SpeechStopped(msgspec.Struct, frozen=True):
-    """The last voiced frame ended ``ago_ms`` before the end of the frame just judged."""
-
-    ago_ms: int
-
-
-class SpeechSustained(msgspec.Struct, frozen=True):
-    """Speech has lasted ``for_ms``, one of the lengths that were asked for, and is voiced now."""
-
-    for_ms: int
-
+from media.vad.speech import Edge, SpeechStarted, SpeechStopped, SpeechSustained
 
 _NEVER = 1 << 60
 _PERHAPS_OVER_FRAMES = 2
 """Within a word few sounds are without voice for longer."""
-
-Edge = SpeechStarted | SpeechSustained | SpeechStopped
 
 
 class SpeechEdges:

@@ -24,7 +24,7 @@ from control.call_tickets import Coming, Ticket
 from media.audio.format import MULAW_8K
 from media.carrier import StreamStarted
 from voicecore.transcript import TranscriptWord
-from voicecore.turns.heard import HeardWord
+from voicecore.turns.heard_word import HeardWord
 
 NOW = datetime(2026, 1, 20, 12, tzinfo=UTC)
 STARTED = StreamStarted("twilio", "CA1", "MZ1", MULAW_8K, MULAW_8K)

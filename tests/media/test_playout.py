@@ -14,9 +14,8 @@ from media.playout import (
     QUEUE_LIMIT_MS,
     Playout,
     PlayoutOverflow,
-    ReplyPlayed,
-    ReplyStarted,
 )
+from media.playout_events import ReplyPlayed, ReplyStarted
 from tests.support.playout_rig import CHUNK_MS, Rig, noise
 
 

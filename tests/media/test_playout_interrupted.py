@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from media.audio.format import FRAME_MS, MULAW_8K
 from media.carrier import Clear, Play
-from media.playout import ONSET_MS, SKIPPED_MS, ReplyPlayed, ReplyStarted
+from media.playout import ONSET_MS, SKIPPED_MS
+from media.playout_events import ReplyPlayed, ReplyStarted
 from tests.support.playout_rig import Rig, noise
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from media.audio.convert import convert_all
 from media.audio.format import ALAW_8K, L16_8K, L16_16K, MULAW_8K, AudioFormat, Encoding
 from media.vad import DETECTORS
-from media.vad.edges import Edge, SpeechEdges, SpeechStarted, SpeechStopped, SpeechSustained
+from media.vad.edges import SpeechEdges
+from media.vad.speech import Edge, SpeechStarted, SpeechStopped, SpeechSustained
 from media.vad.webrtc import WebRtcVad
 from voicecore.adapters.scripted_tts import speech_like
 

@@ -12,7 +12,7 @@ from media.audio.format import L16_16K, MULAW_8K
 from media.carriers import CarrierKind
 from media.carriers.telnyx import KIND as TELNYX
 from media.line_quality import LineQuality
-from media.playout import ReplyPlayed, ReplyStarted
+from media.playout_events import ReplyPlayed, ReplyStarted
 from media.transport import AHEAD_LIMIT_MS, CLOSE_NORMAL, CLOSE_POLICY, UNREAD_LIMIT_BYTES
 from tests.support.connection_rig import Rig, every_carrier, virtual
 

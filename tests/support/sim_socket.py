@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from media.playout import PlayoutEvent
+from media.playout_events import PlayoutEvent
 
 
 class SimSocket:

@@ -21,7 +21,7 @@ from voicecore.transcript import (
     caller_entry,
     read_transcript,
 )
-from voicecore.turns.heard import HeardWord
+from voicecore.turns.heard_word import HeardWord
 
 
 class ManualTimer:

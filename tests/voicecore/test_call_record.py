@@ -13,7 +13,7 @@ from tests.support.virtual_loop import VirtualClock
 from voicecore.call_record import CallRecord, CallRecords
 from voicecore.journal import EVENTS_BURST, Event, read_events
 from voicecore.transcript import TranscriptEntry, read_transcript
-from voicecore.turns.heard import HeardWord
+from voicecore.turns.heard_word import HeardWord
 
 
 class Made:

@@ -12,7 +12,7 @@ from voicecore.transcript import (
     caller_entry,
     read_transcript,
 )
-from voicecore.turns.heard import HeardWord
+from voicecore.turns.heard_word import HeardWord
 
 
 def test_what_the_caller_said() -> None:

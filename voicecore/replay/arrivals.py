@@ -11,7 +11,8 @@ import msgspec
 
 from media.audio.format import FRAME_MS
 from media.vad import Vad
-from media.vad.edges import SpeechEdges, SpeechStarted, SpeechStopped
+from media.vad.edges import SpeechEdges
+from media.vad.speech import SpeechStarted, SpeechStopped
 
 LATEST_MS = 460
 """A frame that came later than this was placed anew in the recording."""

@@ -11,7 +11,7 @@ import msgspec
 from voicecore.journal import Event
 from voicecore.providers.words import Word
 from voicecore.replay.errors import ReplayError
-from voicecore.turns.heard import HeardWord
+from voicecore.turns.heard_word import HeardWord
 
 LONGEST_MS = 12 * 3_600_000
 """A longer call is not replayed."""

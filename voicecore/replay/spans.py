@@ -11,7 +11,8 @@ import msgspec
 from media.audio.format import FRAME_MS
 from voicecore.providers.words import Word, spread_words
 from voicecore.replay.facts import AgentTurn
-from voicecore.turns.heard import CHARACTER_MS, HeardWord
+from voicecore.turns.heard import CHARACTER_MS
+from voicecore.turns.heard_word import HeardWord
 
 LONGEST_FILLER_MS = 20_000
 _MOST_FILLERS = 100

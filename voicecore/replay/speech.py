@@ -28,7 +28,8 @@ from voicecore.replay.facts import (
 )
 from voicecore.replay.spans import SaidFiller, Spans, Stretch, completed
 from voicecore.replay.watch import DraftEvent
-from voicecore.turns.heard import CHARACTER_MS, HeardWord
+from voicecore.turns.heard import CHARACTER_MS
+from voicecore.turns.heard_word import HeardWord
 
 _USUAL_FIRST_AUDIO_MS = 150
 LONGEST_MS = 120_000

@@ -12,9 +12,10 @@ somebody else.
 
 from media.audio.format import FRAME_MS
 from voicecore.turns.backchannels import plain
+from voicecore.turns.caller_turn import CallerTurn
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.ear import DEAF, Ear
-from voicecore.turns.listening import CallerTurn, Listener
+from voicecore.turns.listening import Listener
 from voicecore.turns.outputs import Emit, Output, WantInterim
 from voicecore.turns.overlap import OverlapPolicy, Verdict, judge_words, may_be_speech
 from voicecore.turns.overlap_pause import (

@@ -8,8 +8,8 @@ from typing import Any, assert_never
 
 from voicecore.providers.errors import VendorError
 from voicecore.providers.stt import SttEager, SttFinal, SttInterim, SttResumed
+from voicecore.turns.caller_turn import CallerTurn
 from voicecore.turns.inputs import TurnEndJudged
-from voicecore.turns.listening import CallerTurn
 from voicecore.turns.outputs import Emit
 from voicecore.turns.reply import Reply
 

@@ -3,27 +3,17 @@
 from collections.abc import Sequence
 from typing import Literal
 
-import msgspec
 from msgspec import structs
 
 from voicecore.providers.words import Word
 from voicecore.turns.backchannels import plain
+from voicecore.turns.heard_word import HeardWord
 
 CHARACTER_MS = 65
 """Speaking time of one character until a vendor has said when its words come: about fifteen
 characters a second, a usual rate of English speech."""
 FASTEST_MS, SLOWEST_MS = 20, 200
 """No voice speaks a character in less or more, whatever its vendor says."""
-
-
-class HeardWord(msgspec.Struct, frozen=True):
-    """A word of the agent; ``heard`` is ``"cut"`` when the clear fell into it. Times are
-    milliseconds from the reply's first sample."""
-
-    text: str
-    start_ms: int
-    end_ms: int
-    heard: bool | Literal["cut"]
 
 
 class _Insert:

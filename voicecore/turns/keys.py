@@ -1,8 +1,8 @@
 """Keys pressed unasked: they are the caller's turn after a pause. Part of the turn machine."""
 
 from voicecore.turns.barge_in import BargeIn
+from voicecore.turns.caller_turn import CallerTurn
 from voicecore.turns.deadlines import Deadlines
-from voicecore.turns.listening import CallerTurn
 from voicecore.turns.settings import TurnSettings
 from voicecore.turns.speaking import Speaker
 from voicecore.turns.taking import Taking

@@ -1,12 +1,11 @@
 """When has the caller finished? Assembles the caller's turn and decides its end."""
 
-import msgspec
 from msgspec import structs
 
 from media.audio.format import FRAME_MS
 from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, SttResumed
-from voicecore.providers.words import Word
 from voicecore.turns.backchannels import Phrase, plain
+from voicecore.turns.caller_turn import CallerTurn
 from voicecore.turns.completeness import completeness
 from voicecore.turns.completeness_levels import Completeness
 from voicecore.turns.deadlines import Deadlines
@@ -45,27 +44,6 @@ VENDOR_PATIENCE_MS = 4000
 
 
 _MAY_BE_WHOLE = (Completeness.COMPLETE, Completeness.OPEN, Completeness.DOUBTFUL)
-
-
-class CallerTurn(msgspec.Struct, frozen=True):
-    """What the caller said, from the first voiced frame to the last."""
-
-    text: str
-    words: tuple[Word, ...]
-    start_ms: int
-    end_ms: int
-    final_ms: int
-    """When the text became final."""
-    sound_ms: int = 0
-    """How long its sounds were together."""
-    certain: str | None = None
-    """What of the text the speech-to-text was sure of; None: all."""
-    wild: bool = False
-    """It was sure of nothing at all: perhaps nobody spoke."""
-
-    @property
-    def certain_text(self) -> str:
-        return self.text if self.certain is None else self.certain
 
 
 class Listener:

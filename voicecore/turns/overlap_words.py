@@ -5,7 +5,8 @@ They have not been judged yet, or not to the end: whether it is worth waiting fo
 """
 
 from voicecore.turns.backchannels import MOST_HOLLOW_WORDS, plain, without
-from voicecore.turns.listening import CallerTurn, Listener
+from voicecore.turns.caller_turn import CallerTurn
+from voicecore.turns.listening import Listener
 from voicecore.turns.overlap import OverlapPolicy, Verdict
 
 FEWEST_TELLING_WORDS = 2

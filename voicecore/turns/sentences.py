@@ -10,7 +10,7 @@ _END = re.compile(r"(?<![.!?…])[.!?…]+[\"')\]]*(?=\s)|[。！？]+|\n+")
 _CLAUSE = re.compile(r"[,;:–—](?=\s)|[、，；：]")
 _MARKUP = re.compile(r"[*_`#~]+|^[^\S\n]*[-•]\s+", re.MULTILINE)
 _UNSPEAKABLE = re.compile(
-    "[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]"
+    r"[\U0001f000-\U0001faff\u2600-\u27bf\ufe0f\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]"
 )
 _SOUNDLESS = re.compile(r"""[\s.!?…,;:–—\-'"()\[\]。！？、，；：]*""")
 

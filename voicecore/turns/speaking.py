@@ -8,6 +8,7 @@ from voicecore.providers.words import Word
 from voicecore.tools.guard import ToolGuard
 from voicecore.tools.requests import ToolResult
 from voicecore.tools.toolset import ToolSet
+from voicecore.turns.caller_turn import CallerTurn
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.drafting import DRAFT, Drafting
 from voicecore.turns.events import agent_turn, turn_latency, vendor_failed
@@ -15,7 +16,6 @@ from voicecore.turns.fillers import FILLER, Fillers
 from voicecore.turns.heard import CHARACTER_MS
 from voicecore.turns.history import History
 from voicecore.turns.inputs import FillerPlays, Thought
-from voicecore.turns.listening import CallerTurn
 from voicecore.turns.outputs import (
     CancelReply,
     ClearPlayout,
@@ -68,7 +68,7 @@ class Speaker:
             settings.preemptive, history, self._tools, tools.specs, deadlines, out, self._new_answer
         )
         self._count = 0
-        self._character_ms: float = CHARACTER_MS
+        self._character_ms = float(CHARACTER_MS)
         """How long the voice takes for a character, as its last reply showed."""
 
     @property

@@ -3,9 +3,10 @@ after all, or answered again. Part of the turn machine."""
 
 from voicecore.turns.backchannels import is_hesitation
 from voicecore.turns.barge_in import BargeIn
+from voicecore.turns.caller_turn import CallerTurn
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.events import caller_turn
-from voicecore.turns.listening import CallerTurn, Listener
+from voicecore.turns.listening import Listener
 from voicecore.turns.outputs import Emit, Output
 from voicecore.turns.overlap_pause import HOLD_MS
 from voicecore.turns.reply import Reply, ReplyKind

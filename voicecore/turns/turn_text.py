@@ -1,7 +1,7 @@
 """What was understood of the caller's turn, and how sure of it the speech-to-text is. Part of the
 turn machine."""
 
-import msgspec
+from typing import NamedTuple
 
 from voicecore.providers.stt import SttFinal
 from voicecore.providers.words import Word
@@ -9,7 +9,7 @@ from voicecore.turns.late_final import LATE_FINAL_MS, TakenInterim, without_repe
 from voicecore.turns.overlap import OverlapPolicy
 
 
-class _Part(msgspec.Struct, frozen=True):
+class _Part(NamedTuple):
     """``guessed``: an interim that had to do as a final."""
 
     final: SttFinal
