@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from tests.sim import timers
 from tests.sim.plan import call_seed
 from tests.sim.run import Outcome, run_call
 from tests.sim.seeds import SEEDS, known_seeds
@@ -23,6 +24,7 @@ BATCHES = 10, 100
 """How many calls a process takes at a time: few towards the end, so that all are done at once."""
 COLLECT_EVERY = 20
 SHOWN = 10
+COMPILED = not timers.__file__.endswith(".py")
 
 
 def tell(text: str) -> None:
@@ -61,7 +63,8 @@ def _run_all(options: argparse.Namespace) -> Tally:
     batches = list(_batches(options))
     calls = sum(map(len, batches))
     again = f"--seed {options.seed} --calls {options.calls} --jobs {options.jobs}"
-    tell(f"simulating; the same again: python -m tests.sim {again}")
+    how = "simulating, compiled" if COMPILED else "simulating"
+    tell(f"{how}; the same again: python -m tests.sim {again}")
     began_s = time.perf_counter()
     if options.jobs > 1:
         with ProcessPoolExecutor(options.jobs) as pool:

@@ -7,15 +7,29 @@ from collections.abc import Callable
 from typing import Any
 
 from media.playout import QUEUE_LIMIT_MS
+from media.transport import Leg
+from voicecore.answering import AnsweringAgent
+from voicecore.call_record import CallRecord
 from voicecore.session import INBOX_LIMIT, Session
 from voicecore.turns.machine import Phase
 from voicecore.turns.outputs import Emit, PlayTones
 
 
+class WatchedLeg(Leg):
+    """``hear(reply, audio)`` gets everything that is handed to it."""
+
+    hear: Callable[[int, bytes], None] | None = None
+
+    def play(self, reply: int, audio: bytes) -> None:
+        if self.hear is not None:
+            self.hear(reply, audio)
+        super().play(reply, audio)
+
+
 class WatchedSession(Session):
     """A session that notes in ``wrong`` what must not be; nothing it does is changed."""
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, leg: Leg, agent: AnsweringAgent, record: CallRecord, tools: Any) -> None:
         self.wrong: list[str] = []
         self.ended_replies: set[int] = set()
         self.inbox_max = 0
@@ -25,8 +39,7 @@ class WatchedSession(Session):
         """Replies in which keys are pressed."""
         self._cleared: dict[int, int] = {}
         self._last_live = 0
-        self._hear: Callable[[int, bytes], None] | None = None
-        super().__init__(*args)
+        super().__init__(leg, agent, record, tools)
         self._queue_limit_bytes = QUEUE_LIMIT_MS * self.leg.started.outbound.bytes_per_ms
 
     # What is read
@@ -95,17 +108,6 @@ class WatchedSession(Session):
         return getattr(state, "run", 0) if state is not None else 1 << 30
 
     # Watching
-
-    def watch(self, hear: Callable[[int, bytes], None]) -> None:
-        """``hear(reply, audio)`` gets everything that is handed to the leg."""
-        self._hear = hear
-        play = self.leg.play
-
-        def heard(reply: int, audio: bytes) -> None:
-            hear(reply, audio)
-            play(reply, audio)
-
-        self.leg.play = heard  # type: ignore[method-assign]
 
     def sent(self, what: str, reply: int) -> None:
         """Audio of a reply (0: of nobody knows which), or a clear while it was the last to be

@@ -26,8 +26,8 @@ from media.phone.side import (
 from media.phone.sides import make_side
 from media.transport import Connection
 from tests.sim.ear import PATTERN_BYTES, Ear
-from tests.sim.loop import START_S, SimLoop
 from tests.sim.plan import Plan, Step
+from tests.sim.timers import START_S, Timers
 from voicecore.adapters.scripted_tts import speech_like
 
 KINDS: dict[str, CarrierKind] = {"twilio": twilio.KIND, "telnyx": telnyx.KIND}
@@ -60,7 +60,7 @@ class Phone:
         self,
         plan: Plan,
         number: int,
-        loop: SimLoop,
+        timers: Timers,
         note: Callable[[str, bytes], None] | None,
         whose: Callable[[bytes], int | None],
         on_sent: Callable[[str, int], None],
@@ -80,7 +80,7 @@ class Phone:
         """A mark came back that told the server how long the way there and back is."""
         self.seen: set[str] = set()
         """What went wrong on the line, and when the caller left."""
-        self._loop = loop
+        self._timers = timers
         self._note = note
         self._whose = whose
         self._on_sent = on_sent
@@ -121,7 +121,7 @@ class Phone:
 
     @property
     def now_us(self) -> int:
-        return round((self._loop.now_s - START_S) * 1_000_000)
+        return round((self._timers.now_s - START_S) * 1_000_000)
 
     @property
     def over(self) -> bool:
@@ -186,7 +186,7 @@ class Phone:
 
     def _arrival_us(self) -> int:
         net = self.plan.net
-        at_us = round((self._loop.now_s - START_S) * 1_000_000) + net.down_ms * 1000
+        at_us = round((self._timers.now_s - START_S) * 1_000_000) + net.down_ms * 1000
         if net.jitter_ms:
             at_us += int(self._random.random() * net.jitter_ms * 1000)
         if at_us > self._down_us:
@@ -204,7 +204,7 @@ class Phone:
         self.closes.append((code, reason))
         if not self.gone:
             self._end(self.now_us)
-        self._loop.call_soon(self._closed)
+        self._timers.call_soon(self._closed)
 
     def _closed(self) -> None:
         if self._connection is not None:
@@ -257,7 +257,7 @@ class Phone:
         if self.closes or self.gone:
             return
         net = self.plan.net
-        now_s = self._loop.now_s
+        now_s = self._timers.now_s
         self._tick_us = round((now_s - START_S) * 1_000_000)
         next(self._script, None)
         if self.plan.hangup_in and self.plan.hangup_in == self._moment():
@@ -285,7 +285,7 @@ class Phone:
         wait_us = size * 1000 // self._bytes_per_ms
         if net.jitter_ms:
             wait_us += int((self._random.random() - 0.5) * min(net.jitter_ms * 1000, wait_us))
-        self._loop.at(now_s + wait_us / 1_000_000, self._tick)
+        self._timers.call_at(now_s + wait_us / 1_000_000, self._tick)
 
     # Marks
 
@@ -293,7 +293,7 @@ class Phone:
         due_us = self.ear.next_mark_us()
         if due_us is not None and (self._mark_due_us is None or due_us < self._mark_due_us):
             self._mark_due_us = due_us
-            self._loop.at(START_S + due_us / 1_000_000, self._marks_due)
+            self._timers.call_at(START_S + due_us / 1_000_000, self._marks_due)
 
     def _marks_due(self) -> None:
         self._mark_due_us = None
@@ -318,7 +318,7 @@ class Phone:
                 at_us = self._up_us = max(self._up_us + 1, at_us)
             self._marks_made += 1
             at_s = START_S + at_us / 1_000_000
-            self._loop.at(at_s, self._return_mark, name, self._marks_made)
+            self._timers.call_at(at_s, self._return_mark, name, self._marks_made)
         self._arm_marks()
 
     def _return_mark(self, name: str, number: int) -> None:
@@ -416,7 +416,7 @@ class Phone:
         self.ear.cut(at_us)
 
     def _later(self, delay_ms: int, do: Callable[[], None]) -> None:
-        self._loop.call_later(delay_ms / 1000, do)
+        self._timers.call_later(delay_ms / 1000, do)
 
 
 def _spec(plan: Plan, number: int) -> StreamSpec:

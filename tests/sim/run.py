@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from types import TracebackType
+from typing import NamedTuple
 
 import msgspec
 import structlog
@@ -9,8 +10,8 @@ import structlog
 from tests.sim.coverage import covered
 from tests.sim.deepgram import NoNetwork
 from tests.sim.known import known_finding
-from tests.sim.loop import START_S, Stuck
 from tests.sim.plan import Plan, draw_plan
+from tests.sim.timers import START_S, Stuck
 from tests.sim.verdict import judge, judge_bill
 from tests.sim.world import World
 
@@ -22,7 +23,7 @@ Note = Callable[[float, int, str, bytes], None]
 """Called with the time, the caller's number, the way and the text."""
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(NamedTuple):
     """``wrong``: each begins with the number of the invariant that it breaks. ``known``: the
     names of known findings that were found besides."""
 
@@ -80,7 +81,7 @@ def run_plan(plan: Plan, note: Note | None = None) -> Outcome:
         plan.seed,
         tuple(what for what in wrong if known[what] is None),
         world.loop.now_s - START_S if world is not None else 0.0,
-        world.loop.steps if world is not None else 0,
+        world.timers.steps if world is not None else 0,
         tuple(world.ended) if world is not None else (),
         _summary(plan),
         tuple(dict.fromkeys(name for name in known.values() if name is not None)),

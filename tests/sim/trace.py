@@ -6,7 +6,7 @@ it, ``!`` an event, ``~`` a vendor, ``=`` the plan.
 
 from hashlib import blake2b
 
-from tests.sim.loop import START_S
+from tests.sim.timers import START_S
 
 
 class Trace:

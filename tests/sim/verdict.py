@@ -6,8 +6,8 @@ from itertools import pairwise
 from typing import Any
 
 from tests.sim.ear import SpokenWord
-from tests.sim.loop import START_S
 from tests.sim.phone import Phone
+from tests.sim.timers import START_S
 from tests.sim.world import Line, World
 from voicecore.journal import EVENTS_DROPPED, read_events
 
@@ -134,8 +134,8 @@ def _gone_before(line: Line, at_ms: int) -> bool:
 def _cuts(line: Line, turn: Any) -> int:
     """In how many places the reply may have been cut: at its end, and in each filler, which gives
     way to the speech behind it. Of each the server may be a word off."""
-    fillers = sum(filler["reply"] == turn["reply"] for filler in _of(line, "agent_filler"))
-    return max(fillers + (turn["ended"] != "played"), 1)
+    cuts = sum(1 for filler in _of(line, "agent_filler") if filler["reply"] == turn["reply"])
+    return max(cuts if turn["ended"] == "played" else cuts + 1, 1)
 
 
 def _placed(turn: Any, words: list[SpokenWord]) -> bool:
@@ -155,7 +155,7 @@ def _leftovers(world: World, line: Line) -> list[str]:
     assert session is not None
     wrong = [f"6: {what} remains" for what in session.left_behind()]
     wrong += [f"6: the task {task.get_coro()!r} remains" for task in world.loop.tasks()]
-    for callback in world.loop.pending():
+    for callback in world.timers.pending():
         owner = _module(callback)
         if owner.startswith(LATE_OWNERS) and not owner.startswith(VENDORS):
             wrong.append(f"6: a timer of {owner} remains: {callback!r}")

@@ -3,22 +3,23 @@
 import copy
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import yaml
 
-from media.audio.format import FRAME_MS, AudioFormat
+from media.audio.format import AudioFormat
 from media.transport import Connection, Leg
 from media.vad import DETECTORS, Vad
-from media.vad.webrtc import WebRtcVad
-from tests.sim.checks import WatchedSession
+from tests.sim.checks import WatchedLeg, WatchedSession
 from tests.sim.deepgram import Vendor
 from tests.sim.ear import PATTERN_BYTES, SpokenWord
-from tests.sim.loop import SimClock, SimLoop
+from tests.sim.loop import SimLoop
 from tests.sim.opinions import Opinions
 from tests.sim.phone import KINDS, Phone, codec_settings
 from tests.sim.plan import Plan, Taking
+from tests.sim.timers import SimClock
+from tests.sim.vad import LoudnessVad
 from tests.sim.vendors import WatchedLlm, WatchedTts, make_stt
 from voicecore.adapters.deepgram_stt import deepgram_stt
 from voicecore.adapters.deepgram_tts import DeepgramTts
@@ -91,23 +92,10 @@ _DEEPGRAM = VendorConfig("deepgram")
 _KEY = {"DEEPGRAM_API_KEY": "simulated"}
 
 
-class _LoudnessVad(WebRtcVad):
-    """Tells the simulation's speech from its silence, at a fraction of the cost."""
-
-    def __init__(self, audio: AudioFormat, mode: int) -> None:
-        super().__init__(audio, mode)
-        self._quiet = audio.silence(FRAME_MS)
-        self._silence = self._quiet[:1]
-        self._most = audio.frame_bytes // 2
-
-    def voiced(self, frame: bytes) -> bool:
-        return frame != self._quiet and frame.count(self._silence) < self._most
+cast(dict[str, Callable[[AudioFormat, int], Vad]], DETECTORS)["simulated"] = LoudnessVad
 
 
-cast(dict[str, Callable[[AudioFormat, int], Vad]], DETECTORS)["simulated"] = _LoudnessVad
-
-
-class Agent(msgspec.Struct, frozen=True):
+class Agent(NamedTuple):
     """An agent that has started, and the words of its fixed phrases by their audio."""
 
     made: AnsweringAgent
@@ -242,7 +230,9 @@ class Line:
         self._claimed = 0, b""
         plan, note = world.plan, world.note
         told = (lambda way, text: note(number, way, text)) if note is not None else None
-        self.phone = Phone(plan, number, world.loop, told, self.owner.get, self._sent, self._moment)
+        self.phone = Phone(
+            plan, number, world.timers, told, self.owner.get, self._sent, self._moment
+        )
         kind = KINDS[plan.carrier]
         self.connection = Connection(
             kind,
@@ -251,6 +241,7 @@ class Line:
             world.clock,
             on_started=self._started,
             on_refused=self._refused,
+            make_leg=WatchedLeg,
         )
 
     def _moment(self) -> str:
@@ -310,10 +301,11 @@ class World:
     ) -> None:
         self.plan = plan
         self.loop = SimLoop(plan.seed, lag_ms=plan.lag_ms)
+        self.timers = self.loop.timers
         self.note: Callable[[int, str, bytes], None] | None = None
         if note is not None:
-            self.note = lambda line, way, text: note(self.loop.now_s, line, way, text)
-        self.clock = SimClock(self.loop)
+            self.note = lambda line, way, text: note(self.timers.now_s, line, way, text)
+        self.clock = SimClock(self.loop.timers)
         self.agent = agent_for(plan.agent, plan.outbound, cold=plan.cold)
         self.lines: list[Line] = []
         self.answering: Line | None = None
@@ -353,7 +345,7 @@ class World:
         assert line is not None
         record = CallRecord(cast(Any, line.files), line.heard)
         line.session = WatchedSession(leg, self._agent, record, cast(Any, self._tools))
-        line.session.watch(line.played)
+        cast(WatchedLeg, leg).hear = line.played
         return line.session
 
     def _vendor(self, what: str, event: Any) -> None:
