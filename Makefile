@@ -69,7 +69,8 @@ sim: $(STAMP)
 sim-long: $(COMPILED)/.ready
 	@cd $(COMPILED) && "$(CURDIR)/$(BIN)/python" -m tests.sim --seed $(SEED) --calls 100000
 
-$(COMPILED)/.ready: $(STAMP) scripts/compile_core.py $(shell find media voicecore tests/sim -name '*.py')
+$(COMPILED)/.ready: $(STAMP) scripts/compile_core.py \
+		$(shell find media voicecore tests/sim -type f ! -name '*.pyc')
 	@$(BIN)/python scripts/compile_core.py $(COMPILED)
 	@touch $@
 
@@ -85,4 +86,4 @@ evaluate: $(STAMP)
 	@$(BIN)/voicecore evaluate benchmarks/conversation/agent.yaml --out var/evaluate/suite
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(COMPILED) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,13 +3,15 @@
 Punctuation has no part in it: what a full stop is worth depends on who sets it, and is weighed in
 ``endpointing.py``. Held open is a turn after a word or phrase that something must follow ("and",
 "my", "the thing is"), a hesitation ("um"), an announced search ("let me see"), a mere greeting, a
-clause that is only the first of two ("when I log in"), and dictation that is not at its end.
+clause that is only the first of two ("when I log in"), and dictation that is not at its end, be it
+announced or asked for.
 """
 
 import re
 from collections.abc import Mapping
 from functools import cache
 
+from voicecore.turns.asked import NOTHING, Asked
 from voicecore.turns.backchannels import Phrase, plain, without
 from voicecore.turns.completeness_levels import Completeness
 from voicecore.turns.dictation import dictation
@@ -105,11 +107,14 @@ _ASKS = re.compile(r"^(what|where|who|how|which|when|why) (is|are|was|were|do|do
 """Questions may end with a preposition: "What is it for?"."""
 _MONTH = "(january|february|march|april|may|june|july|august|september|october|november|december)"
 _DAY = (
-    r"(\d+(st|nd|rd|th)?|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh"
+    r"(\d{1,2}(st|nd|rd|th)?|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh"
     r"|twelfth|\w+teenth|twentieth|thirtieth|(twenty|thirty) (first|second|third|\w+th))"
 )
-_BORN = re.compile(rf"\b(born|birth)( \w+){{0,5}} ({_DAY} (of )?{_MONTH}|{_MONTH} (the )?{_DAY})$")
+_DATE = rf"({_DAY} (of )?{_MONTH}|{_MONTH} (the )?{_DAY})"
+_BORN = re.compile(rf"\b(born|birth)( \w+){{0,5}} {_DATE}$")
 """A date of birth less its year."""
+_DATED = re.compile(rf"\b{_DATE}$")
+"""The same behind a question for it."""
 _ITEM = re.compile(
     r"^(and |so |well |yes |yeah |sure |okay |um |uh )*(the|my|our|your|his|her) "
     r"((?!is |are |was |my |the |for |to )\w+ ){0,2}"
@@ -130,7 +135,7 @@ LONGEST_CHARS = 1000
 _SENTENCE_END = re.compile(r"[.?!]+\s+")
 
 
-def completeness(text: str, language: str = "en") -> Completeness:
+def completeness(text: str, language: str = "en", asked: Asked = NOTHING) -> Completeness:
     """Judge a text as a speech-to-text gives it, with or without punctuation."""
     text = text[-LONGEST_CHARS:]
     words = plain(text)
@@ -141,7 +146,7 @@ def completeness(text: str, language: str = "en") -> Completeness:
     tongue = language.partition("-")[0].lower()
     if text.rstrip().endswith(("-", "…", "...")) or _ends_with(words, _phrases(_hanging(tongue))):
         return Completeness.INCOMPLETE
-    dictated = dictation(text, words)
+    dictated = dictation(text, words, asked)
     if dictated is not None:
         return dictated
     greets = not without(words, _phrases(_GREETINGS.get(tongue, _GREETINGS["en"])))
@@ -149,6 +154,8 @@ def completeness(text: str, language: str = "en") -> Completeness:
         return Completeness.HANGING
     if tongue in _HANGING and tongue != "en":
         return Completeness.OPEN
+    if asked.birth and _DATED.search(" ".join(words)):
+        return Completeness.HANGING
     return _english(text, words)
 
 

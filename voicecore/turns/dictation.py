@@ -8,6 +8,7 @@ of a card are four, an e-mail address has an ending behind its "at". English wor
 
 import re
 
+from voicecore.turns.asked import NOTHING, Asked
 from voicecore.turns.backchannels import Phrase, plain
 from voicecore.turns.completeness_levels import Completeness
 
@@ -60,27 +61,28 @@ SPELLED_LETTERS, WHOLE_NAME_LETTERS = 2, 4
 """So many letters in a row are spelled out, and so many may be a whole name."""
 
 
-def dictation(text: str, words: Phrase) -> Completeness | None:
+def dictation(text: str, words: Phrase, asked: Asked = NOTHING) -> Completeness | None:
     """None: nothing is being dictated."""
     spells = Completeness.DICTATING if _SPELLS.search(text) else None
-    return _mail(text) or _spelled(text) or _number(text, words) or spells
+    return _mail(text, asked) or _spelled(text, asked) or _number(text, words, asked) or spells
 
 
-def dictates(text: str, words: Phrase) -> bool:
+def dictates(text: str, words: Phrase, asked: Asked = NOTHING) -> bool:
     """Whether the text ends in what is being dictated, be it whole or not."""
-    return dictation(text, words) not in (None, Completeness.COMPLETE)
+    return dictation(text, words, asked) not in (None, Completeness.COMPLETE)
 
 
-def _mail(text: str) -> Completeness | None:
+def _mail(text: str, asked: Asked) -> Completeness | None:
     after_at = _AT.split(text)
-    if not _SPELLED_MAIL.search(text) and not (_MAIL.search(text) and len(after_at) > 1):
+    named = asked.mail or _MAIL.search(text) is not None
+    if not _SPELLED_MAIL.search(text) and not (named and len(after_at) > 1):
         return None
     if _DOMAIN.search(text) or (len(after_at) > 1 and _DOT.search(after_at[-1])):
         return Completeness.COMPLETE
     return Completeness.DICTATING
 
 
-def _spelled(text: str) -> Completeness | None:
+def _spelled(text: str, asked: Asked) -> Completeness | None:
     words = plain(_CONTRACTED.sub("", text))
     spelled: list[str] = []
     letters = begin = 0
@@ -96,6 +98,8 @@ def _spelled(text: str) -> Completeness | None:
         spelled.append(word if letter or word.isdigit() else "0")
         begin = place
     name = "".join(reversed(spelled))
+    if letters and asked.spelling and len(name) < SPELLED_LETTERS:
+        return Completeness.DICTATING
     if not letters or len(name) < SPELLED_LETTERS:
         return Completeness.DOUBTFUL if letters and _LETTER.search(text) else None
     if len(name) >= FEWEST_TELLING_LETTERS:
@@ -106,10 +110,11 @@ def _spelled(text: str) -> Completeness | None:
     return Completeness.DOUBTFUL if whole else Completeness.DICTATING
 
 
-def _number(text: str, words: Phrase) -> Completeness | None:
+def _number(text: str, words: Phrase, asked: Asked) -> Completeness | None:
     digits, pieces = _digits_at_end(words)
-    named = bool(_NUMBER_WORDS.search(text) or _PHONE.search(text))
-    length = next((size for known, size in _LENGTHS if known.search(text)), None)
+    phone = asked.phone or _PHONE.search(text) is not None
+    named = asked.number or phone or _NUMBER_WORDS.search(text) is not None
+    length = next((size for known, size in _LENGTHS if known.search(text)), asked.digits)
     if not digits or not (named or length or pieces > 1):  # a price, a year, "for two"
         return None
     if length is not None:
@@ -117,9 +122,9 @@ def _number(text: str, words: Phrase) -> Completeness | None:
     if digits >= _PHONE_DIGITS:
         return Completeness.COMPLETE
     if digits >= MOST_DIGITS:
-        apart = pieces == digits and (not named or _PHONE.search(text) is not None)
+        apart = pieces == digits and (phone or not named)
         return Completeness.DOUBTFUL if apart else Completeness.OPEN
-    if digits >= FEWEST_DIGITS or (named and pieces > 1):
+    if digits >= FEWEST_DIGITS or (named and pieces > 1) or asked.phone:
         return Completeness.DICTATING
     return Completeness.DOUBTFUL if pieces > 1 else None
 

@@ -8,11 +8,12 @@ long this caller pauses within turns.
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 
 import msgspec
 
+from voicecore.turns.asked import asked_for
 from voicecore.turns.backchannels import plain
 from voicecore.turns.completeness import LONGEST_CHARS, completeness
 from voicecore.turns.completeness_levels import Completeness
@@ -105,22 +106,22 @@ class EndpointingPolicy(msgspec.Struct, frozen=True):
 class Endpointing:
     """One caller's endpointing."""
 
-    def __init__(self, policy: EndpointingPolicy) -> None:
+    def __init__(self, policy: EndpointingPolicy, said: Callable[[], str] = str) -> None:
+        """``said`` tells what the agent said last, as far as it was heard."""
         self._policy = policy
+        self._said = said
         self._pauses_ms: deque[int] = deque(maxlen=REMEMBERED_PAUSES)
         self._cut_off_ms = 0
         self._marks = Marks(believed=policy.marks_ends)
-        self._judged = "", completeness("", policy.language)
-        """The text that was judged last: it is asked about more than once."""
+        self._judged = "", "", completeness("", policy.language)
+        """The text that was judged last, and behind what: it is asked about more than once."""
 
     def odds(
         self, text: str, *, vendor_says_over: bool = False, audio: float | None = None
     ) -> float:
         """The logarithm of the odds that a turn of this text is over. ``audio`` is a model's
         probability that it is, None where there is none."""
-        if text != self._judged[0]:
-            self._judged = text, completeness(text, self._policy.language)
-        judged = self._judged[1]
+        judged = self.judge(text)
         odds = TEXT_ODDS[judged] + self._policy.sound_odds(audio)
         if not text or judged is Completeness.COMPLETE:
             return odds
@@ -130,6 +131,13 @@ class Endpointing:
         if vendor_says_over and judged is Completeness.OPEN:  # it may go by silence alone
             mark = max(mark, VENDOR_ODDS)
         return odds + mark
+
+    def judge(self, text: str) -> Completeness:
+        """How whole the text is, as an answer to what the agent said."""
+        said = self._said()
+        if self._judged[:2] != (text, said):
+            self._judged = text, said, completeness(text, self._policy.language, asked_for(said))
+        return self._judged[2]
 
     def wait_ms(
         self, text: str, *, vendor_says_over: bool = False, audio: float | None = None
@@ -156,7 +164,7 @@ class Endpointing:
         """Whether the pauses that the caller made before say more than the sound. Each group of a
         number sounds like the last."""
         end = text[-LONGEST_CHARS:]
-        if dictates(end, plain(end)):
+        if dictates(end, plain(end), asked_for(self._said())):
             return True
         return odds < OVER_FROM and audio is None
 

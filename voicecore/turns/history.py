@@ -61,6 +61,13 @@ class History:
         if heard:
             self._messages.append(Message("assistant", heard))
 
+    def last_said(self) -> str:
+        """What the agent said last, as far as it was heard; empty before it has."""
+        for message in reversed(self._messages):
+            if message.role == "assistant" and message.text:
+                return message.text
+        return ""
+
     def messages(self) -> tuple[Message, ...]:
         """Everything for a request: each tool call is followed by its result, as the
         protocol wants, be it only that it is still running."""

@@ -1,12 +1,13 @@
 """When has the caller finished? Assembles the caller's turn and decides its end."""
 
+from collections.abc import Callable
+
 from msgspec import structs
 
 from media.audio.format import FRAME_MS
 from voicecore.providers.stt import SttEager, SttEvent, SttFinal, SttInterim, SttResumed
 from voicecore.turns.backchannels import Phrase, plain
 from voicecore.turns.caller_turn import CallerTurn
-from voicecore.turns.completeness import completeness
 from voicecore.turns.completeness_levels import Completeness
 from voicecore.turns.deadlines import Deadlines
 from voicecore.turns.ear import DEAF, Ear
@@ -55,11 +56,13 @@ class Listener:
         deadlines: Deadlines,
         out: list[Output],
         ear: Ear = DEAF,
+        said: Callable[[], str] = str,
     ) -> None:
+        """``said`` tells what the agent said last, as far as it was heard."""
         self.speaking = False
         self.started_ms = 0
         self.stopped_ms = 0
-        self.endpointing = Endpointing(settings.endpointing)
+        self.endpointing = Endpointing(settings.endpointing, said)
         self.guesses = Guesses(settings.overlap)
         self._settings = settings
         self._deadlines = deadlines
@@ -149,7 +152,7 @@ class Listener:
         certain = self._text.certain(self._sounds_ms, guess=False)
         if not certain:
             return False
-        return completeness(certain, self._settings.endpointing.language) in _MAY_BE_WHOLE
+        return self.endpointing.judge(certain) in _MAY_BE_WHOLE
 
     @property
     def idle(self) -> bool:

@@ -90,7 +90,7 @@ class TurnMachine:
         self._settings = settings
         self._deadlines = Deadlines()
         self._out: list[Output] = []
-        self._listener = Listener(settings, self._deadlines, self._out, ear)
+        self._listener = Listener(settings, self._deadlines, self._out, ear, history.last_said)
         self._speaker = Speaker(
             settings, history, tools, guard, self._deadlines, self._out, played_ms
         )

@@ -117,6 +117,7 @@ DOUBTFUL, HANGING, DICTATING = Completeness.DOUBTFUL, Completeness.HANGING, Comp
         ("Thursday, I guess.", DOUBTFUL),
         ("I was born on the. Fourteenth of March.", HANGING),
         ("I was born on March the fourth 1986.", OPEN),
+        ("I was born in March 1986.", OPEN),
         ("Hello.", HANGING),
         ("Hi, good morning!", HANGING),
         ("Hello?", OPEN),
