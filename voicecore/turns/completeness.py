@@ -135,8 +135,11 @@ LONGEST_CHARS = 1000
 _SENTENCE_END = re.compile(r"[.?!]+\s+")
 
 
-def completeness(text: str, language: str = "en", asked: Asked = NOTHING) -> Completeness:
-    """Judge a text as a speech-to-text gives it, with or without punctuation."""
+def completeness(
+    text: str, language: str = "en", asked: Asked = NOTHING, paused_at: tuple[int, ...] = ()
+) -> Completeness:
+    """Judge a text as a speech-to-text gives it, with or without punctuation, as the answer to
+    what was asked; ``paused_at`` is ``dictation``'s."""
     text = text[-LONGEST_CHARS:]
     words = plain(text)
     if not words:
@@ -146,7 +149,7 @@ def completeness(text: str, language: str = "en", asked: Asked = NOTHING) -> Com
     tongue = language.partition("-")[0].lower()
     if text.rstrip().endswith(("-", "…", "...")) or _ends_with(words, _phrases(_hanging(tongue))):
         return Completeness.INCOMPLETE
-    dictated = dictation(text, words, asked)
+    dictated = dictation(text, words, asked, paused_at)
     if dictated is not None:
         return dictated
     greets = not without(words, _phrases(_GREETINGS.get(tongue, _GREETINGS["en"])))

@@ -30,6 +30,8 @@ _PHONE = re.compile(
     r"\b(phone|cell|mobile|fax|reach me|call me|(best|contact) number)\b", re.IGNORECASE
 )
 _PHONE_DIGITS = 10
+_CARD_PAUSES, _CARD_BUT_LAST = (4, 8), 12
+"""Behind how many digits people pause in a bank card's number; and that but for its last four."""
 _MAIL = re.compile(r"\be-?mail\b|\baddress\b", re.IGNORECASE)
 _SPELLED_MAIL = re.compile(r"@|\bdot\b|\bunderscore\b", re.IGNORECASE)
 _AT = re.compile(r"@|\bat\b", re.IGNORECASE)
@@ -61,15 +63,24 @@ SPELLED_LETTERS, WHOLE_NAME_LETTERS = 2, 4
 """So many letters in a row are spelled out, and so many may be a whole name."""
 
 
-def dictation(text: str, words: Phrase, asked: Asked = NOTHING) -> Completeness | None:
-    """None: nothing is being dictated."""
+def dictation(
+    text: str, words: Phrase, asked: Asked = NOTHING, paused_at: tuple[int, ...] = ()
+) -> Completeness | None:
+    """None: nothing is being dictated. ``paused_at``: how many digits there were at each pause
+    before."""
     spells = Completeness.DICTATING if _SPELLS.search(text) else None
-    return _mail(text, asked) or _spelled(text, asked) or _number(text, words, asked) or spells
+    number = _number(text, words, asked, paused_at)
+    return _mail(text, asked) or _spelled(text, asked) or number or spells
 
 
-def dictates(text: str, words: Phrase, asked: Asked = NOTHING) -> bool:
+def dictates(text: str, asked: Asked = NOTHING) -> bool:
     """Whether the text ends in what is being dictated, be it whole or not."""
-    return dictation(text, words, asked) not in (None, Completeness.COMPLETE)
+    return dictation(text, plain(text), asked) not in (None, Completeness.COMPLETE)
+
+
+def digits_of(text: str) -> int:
+    """How many digits are dictated at its end."""
+    return sum(_digits_at_end(plain(text)))
 
 
 def _mail(text: str, asked: Asked) -> Completeness | None:
@@ -110,8 +121,11 @@ def _spelled(text: str, asked: Asked) -> Completeness | None:
     return Completeness.DOUBTFUL if whole else Completeness.DICTATING
 
 
-def _number(text: str, words: Phrase, asked: Asked) -> Completeness | None:
-    digits, pieces = _digits_at_end(words)
+def _number(
+    text: str, words: Phrase, asked: Asked, paused_at: tuple[int, ...]
+) -> Completeness | None:
+    sizes = _digits_at_end(words)
+    digits, pieces = sum(sizes), len(sizes)
     phone = asked.phone or _PHONE.search(text) is not None
     named = asked.number or phone or _NUMBER_WORDS.search(text) is not None
     length = next((size for known, size in _LENGTHS if known.search(text)), asked.digits)
@@ -119,6 +133,9 @@ def _number(text: str, words: Phrase, asked: Asked) -> Completeness | None:
         return None
     if length is not None:
         return Completeness.COMPLETE if digits >= length else Completeness.DICTATING
+    in_fours = paused_at[:2] == _CARD_PAUSES or set(sizes) == {4}
+    if in_fours and digits == _CARD_BUT_LAST:
+        return Completeness.DICTATING
     if digits >= _PHONE_DIGITS:
         return Completeness.COMPLETE
     if digits >= MOST_DIGITS:
@@ -129,20 +146,19 @@ def _number(text: str, words: Phrase, asked: Asked) -> Completeness | None:
     return Completeness.DOUBTFUL if pieces > 1 else None
 
 
-def _digits_at_end(words: Phrase) -> tuple[int, int]:
-    """How many digits the words at the end dictate, in how many pieces."""
-    digits = pieces = 0
+def _digits_at_end(words: Phrase) -> list[int]:
+    """How many digits each of the words at the end has that dictate a number, the last first."""
+    sizes: list[int] = []
     for place in range(len(words) - 1, -1, -1):
         word = words[place]
         if word.isdigit() or word in _NUMBERS:
-            digits += len(word) if word.isdigit() else 1
-            pieces += 1
+            sizes.append(len(word) if word.isdigit() else 1)
             continue
         before = words[max(place - FEWEST_BEFORE, 0) : place]
         groups = len(before) == FEWEST_BEFORE and all(map(_is_digit, before))
-        if not (pieces and groups and word in _BETWEEN):
+        if not (sizes and groups and word in _BETWEEN):
             break
-    return digits, pieces
+    return sizes
 
 
 def _is_digit(word: str) -> bool:

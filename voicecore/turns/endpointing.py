@@ -14,13 +14,14 @@ from enum import StrEnum
 import msgspec
 
 from voicecore.turns.asked import asked_for
-from voicecore.turns.backchannels import plain
 from voicecore.turns.completeness import LONGEST_CHARS, completeness
 from voicecore.turns.completeness_levels import Completeness
-from voicecore.turns.dictation import dictates
+from voicecore.turns.dictation import dictates, digits_of
 from voicecore.turns.marks import Marks
 
 REMEMBERED_PAUSES = 6
+MOST_GROUPS = 8
+"""Of a number, so many are remembered at most."""
 PAUSE_MARGIN = 1.25
 """The wait is longer than this caller's pauses by so much."""
 HABIT_TIMES = 2
@@ -113,6 +114,8 @@ class Endpointing:
         self._pauses_ms: deque[int] = deque(maxlen=REMEMBERED_PAUSES)
         self._cut_off_ms = 0
         self._marks = Marks(believed=policy.marks_ends)
+        self._paused_at: tuple[int, ...] = ()
+        """How many digits of a number there were at each pause of this turn."""
         self._judged = "", "", completeness("", policy.language)
         """The text that was judged last, and behind what: it is asked about more than once."""
 
@@ -136,7 +139,8 @@ class Endpointing:
         """How whole the text is, as an answer to what the agent said."""
         said = self._said()
         if self._judged[:2] != (text, said):
-            self._judged = text, said, completeness(text, self._policy.language, asked_for(said))
+            asked, language = asked_for(said), self._policy.language
+            self._judged = text, said, completeness(text, language, asked, self._paused_at)
         return self._judged[2]
 
     def wait_ms(
@@ -163,8 +167,7 @@ class Endpointing:
     def _goes_by_habit(self, text: str, odds: float, audio: float | None) -> bool:
         """Whether the pauses that the caller made before say more than the sound. Each group of a
         number sounds like the last."""
-        end = text[-LONGEST_CHARS:]
-        if dictates(end, plain(end), asked_for(self._said())):
+        if dictates(text[-LONGEST_CHARS:], asked_for(self._said())):
             return True
         return odds < OVER_FROM and audio is None
 
@@ -174,6 +177,13 @@ class Endpointing:
             self._pauses_ms.append(duration_ms)
         if text:
             self._marks.went_on(text)
+        digits = digits_of(text[-LONGEST_CHARS:])
+        if digits and digits not in self._paused_at and len(self._paused_at) < MOST_GROUPS:
+            self._paused_at += (digits,)
+
+    def forget_turn(self) -> None:
+        """Another turn begins, if any."""
+        self._paused_at = ()
 
     def ended(self, text: str) -> None:
         """A turn of this text was taken for over."""

@@ -311,6 +311,7 @@ class Listener:
         if not self._text.empty or self._first_ms is not None:
             self._out.append(TurnOver())
         self._text.clear()
+        self.endpointing.forget_turn()
         self._has_final = False
         self._last_sounds_ms, self._sounds_ms = self._sounds_ms, 0
         self._first_ms = self.started_ms if self.speaking else None

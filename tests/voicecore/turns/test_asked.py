@@ -83,6 +83,45 @@ def test_what_an_answer_is_worth(
     assert completeness(text) is unasked
 
 
+class TestCards:
+    """A number with pauses behind its fourth and eighth digit has one behind its twelfth."""
+
+    TWELVE = "It is four, two, two, one, seven, seven, oh nine, three, three, one, eight."
+
+    @pytest.mark.parametrize(
+        ("paused_at", "judged"),
+        [
+            ((4, 8), DICTATING),
+            ((3, 6), COMPLETE),
+            ((4,), COMPLETE),
+            ((4, 8, 12), DICTATING),
+            ((), COMPLETE),
+        ],
+    )
+    def test_by_its_pauses(self, paused_at: tuple[int, ...], judged: Completeness) -> None:
+        assert completeness(self.TWELVE, paused_at=paused_at) is judged
+
+    def test_by_how_it_is_written(self) -> None:
+        assert completeness("It is 4221 7709 3318.") is DICTATING
+        assert completeness("It is 4221 7709 3318 6542.") is COMPLETE
+        assert completeness("It is 422 177 093 318.") is COMPLETE
+
+    def test_pauses_are_those_of_the_turn(self) -> None:
+        driver = Driver()
+        for piece in ("It is four, two, two, one.", "Seven, seven, oh nine."):
+            driver.caller_says(piece)
+            driver.pass_ms(300)
+        driver.caller_says("Three, three, one, eight.")
+        driver.pass_ms(1200)
+        assert not driver.of(out.StartLlm)
+        driver.pass_ms(600)
+        assert driver.of(out.StartLlm), "it is waited for, but not for ever"
+        driver.full_reply(driver.last(out.StartLlm).reply, "Thank you.")
+        driver.caller_says(self.TWELVE)
+        driver.pass_ms(600)
+        assert len(driver.of(out.StartLlm)) == 2
+
+
 class TestCalls:
     def asked(self, question: str) -> Driver:
         driver = Driver(TurnSettings(greeting=question))
