@@ -127,6 +127,14 @@ def _leaves_a_timer(original: Made) -> Made:
     return close
 
 
+def _leaves_the_line_a_timer(original: Made) -> Made:
+    def hang_up(self: Any) -> None:
+        original(self)
+        self.call_at(self.now_ms() + 60_000, self._on_timer)
+
+    return hang_up
+
+
 def _loses_an_event(original: Made) -> Made:
     def put(self: Any, event: Any) -> None:
         if event.sequence != 5:
@@ -168,6 +176,7 @@ MUTATIONS = (
     Mutation("the machine's timer is forgotten", "5", Session, "_arm", _one_timer),
     Mutation("a task outlives the call", "6", Session, "_release", _leaves_a_task),
     Mutation("a timer outlives the call", "6", Hearing, "close", _leaves_a_timer),
+    Mutation("a timer of the line does", "6", Leg, "hang_up", _leaves_the_line_a_timer),
     Mutation("nobody hangs up", "5", Leg, "hang_up", _nothing),
     Mutation("an event is lost", "7", Journal, "_put", _loses_an_event),
     Mutation("speech is billed twice", "7", Saying, "_bill", _bills_twice),

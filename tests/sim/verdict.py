@@ -169,8 +169,12 @@ def _leftovers(world: World, line: Line) -> list[str]:
 
 
 def _module(callback: Any) -> str:
+    """Where the callback's code is, as far as it is the product's: what watches it is none."""
     owner = getattr(callback, "__self__", None)
-    return type(owner).__module__ if owner is not None else str(callback.__module__)
+    if owner is None:
+        return str(callback.__module__)
+    modules = [each.__module__ for each in type(owner).__mro__]
+    return next((name for name in modules if name.startswith(LATE_OWNERS)), modules[0])
 
 
 # 7: events are gapless and give the same bill
