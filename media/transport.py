@@ -307,11 +307,11 @@ class Connection:
         *,
         on_started: Callable[[Leg], None],
         on_refused: Callable[[str, str], None],
-        make_leg: Callable[..., Leg] = Leg,
+        make_leg: type[Leg] = Leg,
     ) -> None:
         """``on_started`` gives the leg to a call, or raises ``StreamRefused``;
         ``on_refused(code, detail)`` hears why a connection was closed before it had one, or
-        for a protocol error. ``make_leg`` takes what ``Leg`` does: one that watches, say."""
+        for a protocol error."""
         self._kind = kind
         self._codec = codec
         self._socket = socket

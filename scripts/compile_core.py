@@ -1,17 +1,20 @@
-"""Compile what runs for every frame and every step of a call, to simulate more calls.
+"""Compile most of what runs for every frame and every step of a call, to simulate more calls.
 
     python scripts/compile_core.py OUT
 
 OUT becomes a copy of the packages in which mypyc (https://mypyc.readthedocs.io) has made
 extension modules of those named below: Python that is started in OUT runs the same program,
-faster. The sources stay as they are, and no edited file is ever hidden behind an old extension.
+faster. The sources stay as they are, and the copy is made anew when one of them has changed.
 
-A module that defines ``msgspec`` structs is left as it is, because mypyc drops a class's keywords
-(``frozen=True``) without a word. Structs of what runs for every frame have files of their own.
+A module is left as it is where mypyc would make another program of it without a word: it drops a
+class's keywords (``frozen=True``), and after an ``await`` in an ``except`` or ``finally`` the error
+stays the thread's current one, so that later ones are taken for it.
 """
 
+import argparse
 import ast
 import contextlib
+import hashlib
 import io
 import os
 import shutil
@@ -21,17 +24,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = "voicecore", "control", "media", "benchmarks", "tests", "examples"
+PACKAGES = "media", "voicecore", "tests"
 COMPILED = (
     "media/audio/*.py",
     "media/inbound.py",
-    "media/phone/json_side.py",
     "media/phone/*_side.py",
     "media/playout.py",
     "media/reply_audio.py",
     "media/transport.py",
     "media/vad/*.py",
-    "voicecore/asking.py",
     "voicecore/call_record.py",
     "voicecore/hearing.py",
     "voicecore/saying.py",
@@ -54,24 +55,39 @@ COMPILED = (
 """What a frame passes through, the turns, and what the simulation does at every step."""
 SPLIT_AT = "voicecore/turns/"
 """These and the others are two libraries, so that two cores compile at once."""
+MADE_OF = ".made-of"
+"""The file in OUT that says of which sources, and for which Python, it was made."""
 
 
 def modules(root: Path) -> Iterator[str]:
     """The names of the files to compile, relative to ``root``."""
     found = {path for pattern in COMPILED for path in root.glob(pattern)}
     for path in sorted(found):
-        if path.name != "__init__.py" and not defines_structs(path.read_text("utf-8")):
+        if path.name != "__init__.py" and not would_differ(path.read_text("utf-8")):
             yield path.relative_to(root).as_posix()
 
 
-def defines_structs(source: str) -> bool:
-    classes = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ClassDef))
-    return any(ast.unparse(base).endswith("Struct") for each in classes for base in each.bases)
+def would_differ(source: str) -> bool:
+    """Whether mypyc would compile it to another program."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef):
+            structs = any(ast.unparse(base).endswith("Struct") for base in node.bases)
+            if structs or node.keywords:
+                return True
+        elif isinstance(node, ast.AsyncWith | ast.AsyncFor):
+            return True
+        elif isinstance(node, ast.Try):
+            handlers = [inner for each in node.handlers for inner in each.body]
+            if any(
+                isinstance(x, ast.Await) for y in (*handlers, *node.finalbody) for x in ast.walk(y)
+            ):
+                return True
+    return False
 
 
 def missing() -> str:
     """What there is to install before anything can be compiled here."""
-    compiler = str(sysconfig.get_config_var("CC") or "cc").split()[0]
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
     if shutil.which(compiler) is None:
         return f"a C compiler ({compiler})"
     if not Path(sysconfig.get_path("include"), "Python.h").is_file():
@@ -79,11 +95,31 @@ def missing() -> str:
     return ""
 
 
-def copy(out: Path) -> None:
-    shutil.rmtree(out, ignore_errors=True)
+def sources() -> Iterator[Path]:
     for package in PACKAGES:
-        shutil.copytree(ROOT / package, out / package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "pyproject.toml", out)
+        for path in sorted((ROOT / package).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield path.relative_to(ROOT)
+
+
+def state() -> str:
+    """Of this Python, of this file and of the sources."""
+    digest = hashlib.sha256(sys.version.encode() + Path(__file__).read_bytes())
+    for path in (Path("pyproject.toml"), *sources()):
+        digest.update(b"%b %b " % (str(path).encode(), (ROOT / path).read_bytes()))
+    return digest.hexdigest()
+
+
+def copy(out: Path) -> None:
+    """:raises SystemExit: OUT is something else, which would be lost."""
+    if out.exists() and any(out.iterdir()) and not (out / MADE_OF).is_file():
+        raise SystemExit(f"{out} was not made by this script; name another directory")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    (out / MADE_OF).write_text("not whole")
+    for path in (Path("pyproject.toml"), *sources()):
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / path, out / path)
 
 
 def build(out: Path) -> None:
@@ -119,13 +155,20 @@ def build(out: Path) -> None:
     shutil.rmtree("build")
 
 
-def main(out: Path) -> None:
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("out", type=Path, help="the directory to make")
+    out = parser.parse_args(arguments).out.resolve()
+    before = state()
+    if (out / MADE_OF).is_file() and (out / MADE_OF).read_text() == before:
+        return
     copy(out)
     if what := missing():
         sys.stdout.write(f"nothing is compiled, which is slower: {what} is not installed\n")
     else:
         build(out)
+        (out / MADE_OF).write_text(before)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]).resolve())
+    main(sys.argv[1:])

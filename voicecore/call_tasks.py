@@ -40,6 +40,13 @@ class CallTasks:
         for task in self._tasks:
             task.cancel()
 
+    async def around(self, work: Coroutine[Any, Any, None], timeout_s: float) -> None:
+        """See ``work`` through, and however it ends wait until the tasks are ``gone``."""
+        try:
+            await work
+        finally:
+            await self.gone(timeout_s)
+
     async def gone(self, timeout_s: float) -> int:
         """Wait until the tasks have ended, or for ``timeout_s``; returns how many are left."""
         if not self._tasks:

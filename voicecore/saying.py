@@ -20,7 +20,7 @@ from voicecore.providers.errors import VendorError
 from voicecore.providers.stt import Spawn
 from voicecore.providers.tts import TtsAudio, TtsDone, TtsFailed, TtsWords
 from voicecore.turns import inputs, outputs
-from voicecore.voiced import Cached, ScriptDone, Tones, Voiced
+from voicecore.voice_events import Cached, ScriptDone, Tones, Voiced
 from voicecore.voicing import Voice
 
 HELD_LIMIT_BYTES = 4_000_000

@@ -32,7 +32,7 @@ from voicecore.turns import inputs, outputs
 from voicecore.turns.history import History
 from voicecore.turns.machine import Phase, TurnMachine
 from voicecore.vendor_log import VendorLog
-from voicecore.voiced import Voiced
+from voicecore.voice_events import Voiced
 
 if TYPE_CHECKING:  # its HTTP client takes long to load
     from voicecore.tools.http import HttpToolRunner
@@ -102,20 +102,29 @@ class Session:
     async def run(self) -> None:
         """See the call through. A bug ends this call, with ``internal_error``, and no other; a
         vendor's task that does not end holds it for ``LEAVE_TIMEOUT_S`` at most."""
+        await self._tasks.around(self._live(), LEAVE_TIMEOUT_S)
+
+    async def _live(self) -> None:
         try:
-            self._begin()
-            await self._over
-        except Exception as error:
-            self._failed(error)
-            await self._last_words.say(self._machine.live_reply)
-            self.leg.hang_up()
+            if not await self._ends_well():
+                await self._last_words.say(self._machine.live_reply)
+                self.leg.hang_up()
         finally:
             if not self.ended_reason:  # the process does not wait for the call any longer
                 self._tell_end("cancelled")
             self._release()
             self.leg.hang_up()
             self._record.close()
-            await self._tasks.gone(LEAVE_TIMEOUT_S)
+
+    async def _ends_well(self) -> bool:
+        """Wait for the call's end. False: a bug brought it."""
+        try:
+            self._begin()
+            await self._over
+        except Exception as error:
+            self._failed(error)
+            return False
+        return True
 
     def request_end(self, reason: str) -> None:
         """End the call politely."""

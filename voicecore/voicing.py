@@ -20,7 +20,7 @@ from voicecore.providers.tts import (
 )
 from voicecore.providers.words import Word
 from voicecore.speech_cache import Speech
-from voicecore.voiced import Cached, ScriptDone, Tones, Voiced
+from voicecore.voice_events import Cached, ScriptDone, Tones, Voiced
 
 FindSpeech = Callable[[str, AudioFormat, int], Speech | None]
 """Looks for a sentence in a line's format, made at a rate of so many hertz at least."""

@@ -132,7 +132,7 @@ class Timers:
         return _NOTHING
 
     def pending(self) -> list[Callback]:
-        """What is still to come."""
+        """The callbacks of timers that are still to come."""
         return [each[3].callback for each in self._heap if each[3].callback is not None]
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from media.audio.format import L16_8K, MULAW_8K, AudioFormat
 from voicecore.providers.tts import TtsAudio, TtsDone, TtsEvent, TtsWords
 from voicecore.providers.words import Word
-from voicecore.voiced import Cached, ScriptDone, Tones, Voiced
+from voicecore.voice_events import Cached, ScriptDone, Tones, Voiced
 from voicecore.voicing import Voice
 
 
