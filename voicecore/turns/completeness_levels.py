@@ -14,5 +14,7 @@ class Completeness(StrEnum):
     """More follows nearly always."""
     DICTATING = "dictating"
     """In the middle of a number, an address, a name; a full stop behind a group says nothing."""
+    SHORT = "short"
+    """Less than was asked for: three digits of a telephone number."""
     INCOMPLETE = "incomplete"
     """More follows, whatever else there is."""

@@ -30,8 +30,9 @@ _PHONE = re.compile(
     r"\b(phone|cell|mobile|fax|reach me|call me|(best|contact) number)\b", re.IGNORECASE
 )
 _PHONE_DIGITS = 10
-_CARD_PAUSES, _CARD_BUT_LAST = (4, 8), 12
-"""Behind how many digits people pause in a bank card's number; and that but for its last four."""
+_CARD_PAUSES, _CARD_BUT_LAST = ((4,), (7, 8, 9)), 12
+"""Behind how many digits people pause in a bank card's number, of which a speech-to-text may miss
+one; and that number but for its last four."""
 _MAIL = re.compile(r"\be-?mail\b|\baddress\b", re.IGNORECASE)
 _SPELLED_MAIL = re.compile(r"@|\bdot\b|\bunderscore\b", re.IGNORECASE)
 _AT = re.compile(r"@|\bat\b", re.IGNORECASE)
@@ -70,6 +71,8 @@ def dictation(
     before."""
     spells = Completeness.DICTATING if _SPELLS.search(text) else None
     number = _number(text, words, asked, paused_at)
+    if number is Completeness.SHORT:
+        return number
     return _mail(text, asked) or _spelled(text, asked) or number or spells
 
 
@@ -131,19 +134,26 @@ def _number(
     length = next((size for known, size in _LENGTHS if known.search(text)), asked.digits)
     if not digits or not (named or length or pieces > 1):  # a price, a year, "for two"
         return None
+    if asked.phone and digits < MOST_DIGITS:
+        return Completeness.SHORT
     if length is not None:
-        return Completeness.COMPLETE if digits >= length else Completeness.DICTATING
-    in_fours = paused_at[:2] == _CARD_PAUSES or set(sizes) == {4}
-    if in_fours and digits == _CARD_BUT_LAST:
+        short = Completeness.SHORT if length == asked.digits else Completeness.DICTATING
+        return Completeness.COMPLETE if digits >= length else short
+    if digits == _CARD_BUT_LAST and (set(sizes) == {4} or _in_fours(paused_at)):
         return Completeness.DICTATING
     if digits >= _PHONE_DIGITS:
         return Completeness.COMPLETE
     if digits >= MOST_DIGITS:
         apart = pieces == digits and (phone or not named)
         return Completeness.DOUBTFUL if apart else Completeness.OPEN
-    if digits >= FEWEST_DIGITS or (named and pieces > 1) or asked.phone:
+    if digits >= FEWEST_DIGITS or (named and pieces > 1):
         return Completeness.DICTATING
     return Completeness.DOUBTFUL if pieces > 1 else None
+
+
+def _in_fours(paused_at: tuple[int, ...]) -> bool:
+    first_two = zip(paused_at, _CARD_PAUSES, strict=False)
+    return len(paused_at) >= 2 and all(digits in known for digits, known in first_two)
 
 
 def _digits_at_end(words: Phrase) -> list[int]:

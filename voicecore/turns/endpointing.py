@@ -37,12 +37,13 @@ TEXT_ODDS: Mapping[Completeness, float] = {
     Completeness.DOUBTFUL: -1.0,
     Completeness.HANGING: -2.0,
     Completeness.DICTATING: -2.5,
+    Completeness.SHORT: -2.5,
     Completeness.INCOMPLETE: -3.0,
 }
 """What the words are worth, as the logarithm of the odds that the turn is over. Where more follows
 whatever else there is, as much as any sound at least: who dictates a number sounds finished after
 each group."""
-ONLY_MARKED_OPEN = frozenset({Completeness.DICTATING, Completeness.INCOMPLETE})
+ONLY_MARKED_OPEN = frozenset({Completeness.DICTATING, Completeness.SHORT, Completeness.INCOMPLETE})
 """Of the marks behind these only those count that speak against an end: each group of a number has
 its full stop, and behind "the" it is wrong."""
 VENDOR_ODDS = 1.0
@@ -125,7 +126,10 @@ class Endpointing:
         """The logarithm of the odds that a turn of this text is over. ``audio`` is a model's
         probability that it is, None where there is none."""
         judged = self.judge(text)
-        odds = TEXT_ODDS[judged] + self._policy.sound_odds(audio)
+        sound = self._policy.sound_odds(audio)
+        if judged is Completeness.SHORT:  # where it is known how much follows no sound says it
+            sound = min(sound, 0.0)
+        odds = TEXT_ODDS[judged] + sound
         if not text or judged is Completeness.COMPLETE:
             return odds
         mark = self._marks.odds(text)

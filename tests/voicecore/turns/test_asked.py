@@ -6,10 +6,11 @@ from tests.support.machine_driver import Driver
 from voicecore.turns import outputs as out
 from voicecore.turns.asked import NOTHING, Asked, asked_for
 from voicecore.turns.completeness import Completeness, completeness
+from voicecore.turns.endpointing import Endpointing, EndpointingPolicy
 from voicecore.turns.settings import TurnSettings
 
 COMPLETE, OPEN, DICTATING = Completeness.COMPLETE, Completeness.OPEN, Completeness.DICTATING
-DOUBTFUL = Completeness.DOUBTFUL
+DOUBTFUL, SHORT = Completeness.DOUBTFUL, Completeness.SHORT
 NUMBER = Asked(number=True)
 PHONE = Asked(number=True, phone=True)
 MAIL = Asked(mail=True)
@@ -53,16 +54,18 @@ def test_what_was_asked_for(said: str, asked: Asked) -> None:
 @pytest.mark.parametrize(
     ("asked", "text", "judged", "unasked"),
     [
-        (PHONE, "415.", DICTATING, OPEN),
-        (PHONE, "4.", DICTATING, OPEN),
-        (PHONE, "It's 415 555.", DICTATING, DICTATING),
+        (PHONE, "415.", SHORT, OPEN),
+        (PHONE, "4.", SHORT, OPEN),
+        (PHONE, "It's 415 555.", SHORT, DICTATING),
+        (PHONE, "Sure, seven, o, two.", SHORT, DICTATING),
+        (PHONE, "It's 555 0199.", OPEN, OPEN),
         (PHONE, "4155550199.", COMPLETE, OPEN),
         (NUMBER, "417.", DICTATING, OPEN),
         (NUMBER, "It's 55 0 1.", DICTATING, DICTATING),
         (NUMBER, "Two.", OPEN, OPEN),
         (NUMBER, "I don't have it.", OPEN, OPEN),
         (NUMBER, "Yes.", OPEN, OPEN),
-        (NUMBER._replace(digits=4), "44.", DICTATING, OPEN),
+        (NUMBER._replace(digits=4), "44.", SHORT, OPEN),
         (NUMBER._replace(digits=4), "4417.", COMPLETE, OPEN),
         (NUMBER._replace(digits=4), "My zip code is 9 4 1 1.", DICTATING, DICTATING),
         (MAIL, "jane at gmail.", DICTATING, OPEN),
@@ -92,7 +95,9 @@ class TestCards:
         ("paused_at", "judged"),
         [
             ((4, 8), DICTATING),
+            ((4, 7), DICTATING),
             ((3, 6), COMPLETE),
+            ((4, 6), COMPLETE),
             ((4,), COMPLETE),
             ((4, 8, 12), DICTATING),
             ((), COMPLETE),
@@ -120,6 +125,15 @@ class TestCards:
         driver.caller_says(self.TWELVE)
         driver.pass_ms(600)
         assert len(driver.of(out.StartLlm)) == 2
+
+
+def test_no_sound_ends_what_is_short_of_what_was_asked_for() -> None:
+    asked = Endpointing(EndpointingPolicy(), lambda: "What's your phone number?")
+    told = Endpointing(EndpointingPolicy())
+    text = "It's 415 555."
+    assert asked.wait_ms(text, audio=0.99) == asked.wait_ms(text) > 1700
+    assert told.wait_ms(text, audio=0.99) < told.wait_ms(text)
+    assert asked.wait_ms(text, audio=0.1) == 2000
 
 
 class TestCalls:
