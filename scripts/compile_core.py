@@ -21,6 +21,7 @@ import shutil
 import sys
 import sysconfig
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -71,12 +72,13 @@ def would_differ(source: str) -> bool:
     """Whether mypyc would compile it to another program."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ClassDef):
-            structs = any(ast.unparse(base).endswith("Struct") for base in node.bases)
+            bases = (ast.unparse(base).partition("[")[0] for base in node.bases)
+            structs = any(base.endswith("Struct") for base in bases)
             if structs or node.keywords:
                 return True
         elif isinstance(node, ast.AsyncWith | ast.AsyncFor):
             return True
-        elif isinstance(node, ast.Try):
+        elif isinstance(node, ast.Try | ast.TryStar):
             handlers = [inner for each in node.handlers for inner in each.body]
             if any(
                 isinstance(x, ast.Await) for y in (*handlers, *node.finalbody) for x in ast.walk(y)
@@ -104,7 +106,8 @@ def sources() -> Iterator[Path]:
 
 def state() -> str:
     """Of this Python, of this file and of the sources."""
-    digest = hashlib.sha256(sys.version.encode() + Path(__file__).read_bytes())
+    tools = sys.version + version("mypy")
+    digest = hashlib.sha256(tools.encode() + Path(__file__).read_bytes())
     for path in (Path("pyproject.toml"), *sources()):
         digest.update(b"%b %b " % (str(path).encode(), (ROOT / path).read_bytes()))
     return digest.hexdigest()
@@ -112,7 +115,8 @@ def state() -> str:
 
 def copy(out: Path) -> None:
     """:raises SystemExit: OUT is something else, which would be lost."""
-    if out.exists() and any(out.iterdir()) and not (out / MADE_OF).is_file():
+    foreign = out.exists() and any(out.iterdir()) and not (out / MADE_OF).is_file()
+    if foreign or ROOT.is_relative_to(out):
         raise SystemExit(f"{out} was not made by this script; name another directory")
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)

@@ -41,7 +41,8 @@ class CallTasks:
             task.cancel()
 
     async def around(self, work: Coroutine[Any, Any, None], timeout_s: float) -> None:
-        """See ``work`` through, and however it ends wait until the tasks are ``gone``."""
+        """See ``work`` through, and however it ends wait until the tasks are ``gone``. A session
+        has no such ``finally`` of its own, so that it can be compiled."""
         try:
             await work
         finally:

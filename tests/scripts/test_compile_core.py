@@ -139,9 +139,18 @@ class TestCopy:
         (tmp_path / "letters.txt").write_text("mine")
         with pytest.raises(SystemExit, match="was not made by this script"):
             compile_core.main([str(tmp_path)])
-        with pytest.raises(SystemExit, match="was not made by this script"):
-            compile_core.main([str(ROOT)])
         assert (tmp_path / "letters.txt").read_text() == "mine"
+
+    def test_nor_are_the_sources(
+        self, tmp_path: Path, compile_core: ModuleType, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(compile_core, "ROOT", tmp_path / "root")
+        (tmp_path / "root").mkdir()
+        (tmp_path / "root/pyproject.toml").write_text("mine")
+        (tmp_path / compile_core.MADE_OF).write_text("as if")
+        with pytest.raises(SystemExit, match="was not made by this script"):
+            compile_core.main([str(tmp_path)])
+        assert (tmp_path / "root/pyproject.toml").read_text() == "mine"
 
     def test_a_new_seed_makes_it_anew(
         self, tmp_path: Path, compile_core: ModuleType, monkeypatch: pytest.MonkeyPatch

@@ -15,6 +15,13 @@ from voicecore.turns.completeness_levels import Completeness
 _NUMBERS = frozenset(
     "zero oh one two three four five six seven eight nine ten double triple hundred".split()
 )
+_SIZES = {"ten": 2, "triple": 2, "hundred": 2}
+"""Digits of those words that stand for more than one; "triple" has the next one's besides."""
+_LEADS = frozenset(
+    "it s is that sure yes yeah yep no okay ok um uh so well use try my the phone cell mobile home "
+    "work number area code plus and zip pin".split()
+)
+"""What an answer that dictates has besides: no "I don't have one"."""
 _BETWEEN = frozenset("no sorry um uh dash hyphen".split())
 """What is said between the digits of one number."""
 _NUMBER_WORDS = re.compile(
@@ -36,6 +43,12 @@ one; and that number but for its last four."""
 _MAIL = re.compile(r"\be-?mail\b|\baddress\b", re.IGNORECASE)
 _SPELLED_MAIL = re.compile(r"@|\bdot\b|\bunderscore\b", re.IGNORECASE)
 _AT = re.compile(r"@|\bat\b", re.IGNORECASE)
+_ASKED_AT = re.compile(
+    r"\w at (?!(the|my|your|our|a|an|all|it|this|that|work|home|least|once|any|one|night)\b)"
+    r"[\w-]+( [\w-]+)?\W*$",
+    re.IGNORECASE,
+)
+"""Behind a question for an address: "jane at gmail", but not "I'm at work"."""
 _DOT = re.compile(r"(\.|\bdot\b)\s*\w+\W*$", re.IGNORECASE)
 _DOMAIN = re.compile(
     r"(\.|\bdot\b)\s*(com|org|net|edu|gov|info|io|uk|de|fr|es|it|nl|eu|us)\W*$", re.IGNORECASE
@@ -76,9 +89,10 @@ def dictation(
     return _mail(text, asked) or _spelled(text, asked) or number or spells
 
 
-def dictates(text: str, asked: Asked = NOTHING) -> bool:
+def dictates(text: str, asked: Asked = NOTHING, paused_at: tuple[int, ...] = ()) -> bool:
     """Whether the text ends in what is being dictated, be it whole or not."""
-    return dictation(text, plain(text), asked) not in (None, Completeness.COMPLETE)
+    judged = dictation(text, plain(text), asked, paused_at)
+    return judged not in (None, Completeness.COMPLETE)
 
 
 def digits_of(text: str) -> int:
@@ -88,8 +102,9 @@ def digits_of(text: str) -> int:
 
 def _mail(text: str, asked: Asked) -> Completeness | None:
     after_at = _AT.split(text)
-    named = asked.mail or _MAIL.search(text) is not None
-    if not _SPELLED_MAIL.search(text) and not (named and len(after_at) > 1):
+    named = _MAIL.search(text) is not None and len(after_at) > 1
+    answers = asked.mail and _ASKED_AT.search(text) is not None
+    if not (named or answers or _SPELLED_MAIL.search(text)):
         return None
     if _DOMAIN.search(text) or (len(after_at) > 1 and _DOT.search(after_at[-1])):
         return Completeness.COMPLETE
@@ -129,16 +144,20 @@ def _number(
 ) -> Completeness | None:
     sizes = _digits_at_end(words)
     digits, pieces = sum(sizes), len(sizes)
+    if not all(word in _LEADS or _is_digit(word) or word.isdigit() for word in words):
+        asked = NOTHING
     phone = asked.phone or _PHONE.search(text) is not None
-    named = asked.number or phone or _NUMBER_WORDS.search(text) is not None
+    named = phone or _NUMBER_WORDS.search(text) is not None
     length = next((size for known, size in _LENGTHS if known.search(text)), asked.digits)
     if not digits or not (named or length or pieces > 1):  # a price, a year, "for two"
         return None
-    if asked.phone and digits < MOST_DIGITS:
-        return Completeness.SHORT
     if length is not None:
         short = Completeness.SHORT if length == asked.digits else Completeness.DICTATING
         return Completeness.COMPLETE if digits >= length else short
+    if asked.phone and digits < MOST_DIGITS:
+        return Completeness.SHORT
+    if phone and sizes[:-3:-1] == [3, 3] and digits < _PHONE_DIGITS:
+        return Completeness.DICTATING
     if digits == _CARD_BUT_LAST and (set(sizes) == {4} or _in_fours(paused_at)):
         return Completeness.DICTATING
     if digits >= _PHONE_DIGITS:
@@ -162,7 +181,7 @@ def _digits_at_end(words: Phrase) -> list[int]:
     for place in range(len(words) - 1, -1, -1):
         word = words[place]
         if word.isdigit() or word in _NUMBERS:
-            sizes.append(len(word) if word.isdigit() else 1)
+            sizes.append(len(word) if word.isdigit() else _SIZES.get(word, 1))
             continue
         before = words[max(place - FEWEST_BEFORE, 0) : place]
         groups = len(before) == FEWEST_BEFORE and all(map(_is_digit, before))

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 import msgspec
 
-from voicecore.turns.asked import asked_for
+from voicecore.turns.asked import NOTHING, Asked, asked_for
 from voicecore.turns.completeness import LONGEST_CHARS, completeness
 from voicecore.turns.completeness_levels import Completeness
 from voicecore.turns.dictation import dictates, digits_of
@@ -117,7 +117,10 @@ class Endpointing:
         self._marks = Marks(believed=policy.marks_ends)
         self._paused_at: tuple[int, ...] = ()
         """How many digits of a number there were at each pause of this turn."""
-        self._judged = "", "", completeness("", policy.language)
+        self._asked = "", NOTHING
+        """What the agent said last, and what it asked for."""
+        self._judged: tuple[str, Asked, tuple[int, ...], Completeness]
+        self._judged = "", NOTHING, (), completeness("", policy.language)
         """The text that was judged last, and behind what: it is asked about more than once."""
 
     def odds(
@@ -141,11 +144,16 @@ class Endpointing:
 
     def judge(self, text: str) -> Completeness:
         """How whole the text is, as an answer to what the agent said."""
+        behind = text, self._asked_for(), self._paused_at
+        if self._judged[:3] != behind:
+            self._judged = *behind, completeness(text, self._policy.language, *behind[1:])
+        return self._judged[3]
+
+    def _asked_for(self) -> Asked:
         said = self._said()
-        if self._judged[:2] != (text, said):
-            asked, language = asked_for(said), self._policy.language
-            self._judged = text, said, completeness(text, language, asked, self._paused_at)
-        return self._judged[2]
+        if said != self._asked[0]:
+            self._asked = said, asked_for(said)
+        return self._asked[1]
 
     def wait_ms(
         self, text: str, *, vendor_says_over: bool = False, audio: float | None = None
@@ -171,7 +179,7 @@ class Endpointing:
     def _goes_by_habit(self, text: str, odds: float, audio: float | None) -> bool:
         """Whether the pauses that the caller made before say more than the sound. Each group of a
         number sounds like the last."""
-        if dictates(text[-LONGEST_CHARS:], asked_for(self._said())):
+        if dictates(text[-LONGEST_CHARS:], self._asked_for(), self._paused_at):
             return True
         return odds < OVER_FROM and audio is None
 

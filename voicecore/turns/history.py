@@ -63,8 +63,9 @@ class History:
 
     def last_said(self) -> str:
         """What the agent said last, as far as it was heard; empty before it has."""
-        for message in reversed(self._messages):
-            if message.role == "assistant" and message.text:
+        for index in range(len(self._messages) - 1, -1, -1):
+            message = self._messages[index]
+            if message.role == "assistant" and message.text and index not in self._open:
                 return message.text
         return ""
 
