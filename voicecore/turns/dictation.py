@@ -17,11 +17,11 @@ _NUMBERS = frozenset(
 )
 _SIZES = {"ten": 2, "triple": 2, "hundred": 2}
 """Digits of those words that stand for more than one; "triple" has the next one's besides."""
-_LEADS = frozenset(
+_LEADS = _NUMBERS | frozenset(
     "it s is that sure yes yeah yep no okay ok um uh so well use try my the phone cell mobile home "
     "work number area code plus and zip pin".split()
 )
-"""What an answer that dictates has besides: no "I don't have one"."""
+"""What an answer that dictates is made of, besides digits: no "I don't have one"."""
 _BETWEEN = frozenset("no sorry um uh dash hyphen".split())
 """What is said between the digits of one number."""
 _NUMBER_WORDS = re.compile(
@@ -144,7 +144,7 @@ def _number(
 ) -> Completeness | None:
     sizes = _digits_at_end(words)
     digits, pieces = sum(sizes), len(sizes)
-    if not all(word in _LEADS or _is_digit(word) or word.isdigit() for word in words):
+    if not all(len(word) == 1 or word in _LEADS or word.isdigit() for word in words):
         asked = NOTHING
     phone = asked.phone or _PHONE.search(text) is not None
     named = phone or _NUMBER_WORDS.search(text) is not None

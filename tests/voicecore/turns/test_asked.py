@@ -72,6 +72,7 @@ def test_what_was_asked_for(said: str, asked: Asked) -> None:
         (PHONE, "It's 415 555.", SHORT, DICTATING),
         (PHONE, "It's 555 0199.", OPEN, OPEN),
         (PHONE, "415 555 01", DICTATING, OPEN),
+        (PHONE, "Sure, seven o's, two.", SHORT, DICTATING),
         (PHONE, "4155550199.", COMPLETE, OPEN),
         (FOUR, "44.", SHORT, OPEN),
         (FOUR, "4417.", COMPLETE, OPEN),
