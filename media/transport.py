@@ -311,7 +311,7 @@ class Connection:
     ) -> None:
         """``on_started`` gives the leg to a call, or raises ``StreamRefused``;
         ``on_refused(code, detail)`` hears why a connection was closed before it had one, or
-        for a protocol error."""
+        for a protocol error. ``make_leg`` makes the leg."""
         self._kind = kind
         self._codec = codec
         self._socket = socket

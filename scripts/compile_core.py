@@ -70,21 +70,20 @@ def modules(root: Path) -> Iterator[str]:
 
 def would_differ(source: str) -> bool:
     """Whether mypyc would compile it to another program."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.ClassDef):
-            bases = (ast.unparse(base).partition("[")[0] for base in node.bases)
-            structs = any(base.endswith("Struct") for base in bases)
-            if structs or node.keywords:
-                return True
-        elif isinstance(node, ast.AsyncWith | ast.AsyncFor):
-            return True
-        elif isinstance(node, ast.Try | ast.TryStar):
-            handlers = [inner for each in node.handlers for inner in each.body]
-            if any(
-                isinstance(x, ast.Await) for y in (*handlers, *node.finalbody) for x in ast.walk(y)
-            ):
-                return True
-    return False
+    return any(map(_differs, ast.walk(ast.parse(source))))
+
+
+def _differs(node: ast.AST) -> bool:
+    if isinstance(node, ast.ClassDef):
+        bases = (ast.unparse(base).partition("[")[0] for base in node.bases)
+        return bool(node.keywords) or any(base.endswith("Struct") for base in bases)
+    if isinstance(node, ast.Try | ast.TryStar):
+        return any(map(_awaits, (*node.handlers, *node.finalbody)))
+    return isinstance(node, ast.AsyncWith | ast.AsyncFor)
+
+
+def _awaits(node: ast.AST) -> bool:
+    return any(isinstance(inner, ast.Await) for inner in ast.walk(node))
 
 
 def missing() -> str:

@@ -1,6 +1,5 @@
 """What is compiled runs the same program."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -15,21 +14,17 @@ import voicecore.session
 from tests.sim.plan import call_seed
 from tests.sim.run import run_call
 from tests.sim.test_simulation import traces
+from tests.support.scripts import SCRIPTS, load
 from voicecore.tools.guard import ToolGuard
 
 ROOT = Path(__file__).parents[2]
-SCRIPT = ROOT / "scripts" / "compile_core.py"
+SCRIPT = SCRIPTS / "compile_core.py"
 SEED, CALLS, BROKEN_CALLS = 11, 200, 30
 
 
 @pytest.fixture(scope="module")
 def compile_core() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("compile_core_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("compile_core")
 
 
 def run(*arguments: str, cwd: Path) -> str:

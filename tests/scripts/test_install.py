@@ -1,14 +1,13 @@
 """The installation says how far it is, on a terminal and off one."""
 
-import importlib.util
 import io
 import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "install.py"
+from tests.support.scripts import load
+
 LINES = (
     "Obtaining file:///here",
     "  Building editable (pyproject.toml): started",
@@ -31,12 +30,7 @@ class Screen(io.StringIO):
 
 @pytest.fixture(scope="module")
 def install() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("install_script", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("install")
 
 
 def test_it_counts_packages(install: ModuleType) -> None:
